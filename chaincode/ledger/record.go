@@ -1,0 +1,289 @@
+package ledger
+
+import (
+	"encoding/hex"
+	"strings"
+)
+
+// Bounds of one record.
+const (
+	// MaxRecordBytes bounds the canonical form of one record. A CDR leg takes
+	// about 700 bytes; whoever needs more than this is sending something else.
+	MaxRecordBytes = 16 << 10
+	// maxDurationMS is ten years: no call lasts longer, a larger value is an error.
+	maxDurationMS = 10 * 366 * 24 * 3600 * 1000
+	// maxLabelLength bounds free labels such as a software version, in bytes.
+	maxLabelLength = 100
+)
+
+// Record is one entry of an adapter's gap-free sequence: a CDR leg or a
+// recording, exactly one of the two. Its canonical form is a leaf of its
+// segment's tree and is stored as it is, so that evidence hashes what is stored.
+type Record struct {
+	// Call is set when the record is a CDR leg.
+	Call *Call `json:"call,omitzero"`
+	// Epoch is the adapter's journal, by its creation in ms since 1970. It
+	// changes only when a journal was lost.
+	Epoch int64 `json:"epoch"`
+	// MSP is the operator that owns the record, such as "AtlasMSP".
+	MSP string `json:"msp"`
+	// PBX names the Asterisk within the operator.
+	PBX string `json:"pbx"`
+	// Recording is set when the record is a recording.
+	Recording *Recording `json:"recording,omitzero"`
+	// Segment is the Seq of the first record of the segment this one is in.
+	Segment int64 `json:"segment"`
+	// Seq numbers the adapter's records from 1 without gaps within the epoch.
+	Seq int64 `json:"seq"`
+	// V is SchemaVersion.
+	V int `json:"v"`
+}
+
+// Call is what every operator sees of one CDR leg (P1 §3, attributes of a CDR).
+// Whatever is personal is in Details, which DetailsDigest binds.
+type Call struct {
+	// Answer is when the leg was answered, as the CDR has it; not set otherwise.
+	Answer Time `json:"answer,omitzero"`
+	// BillsecMS is the time from answer to end in ms, as the CDR has it.
+	BillsecMS int64 `json:"billsec_ms"`
+	// CalleeRef is the keyed pseudonym of the number called; see PartyRef.
+	CalleeRef string `json:"callee_ref,omitzero"`
+	// CallerRef is the keyed pseudonym of the calling number; see PartyRef.
+	CallerRef string `json:"caller_ref,omitzero"`
+	// DetailsDigest is the digest of the leg's Details in canonical form.
+	DetailsDigest string `json:"details_digest"`
+	// Direction is "inbound", "outbound" or "internal", absent where unknown.
+	Direction string `json:"direction,omitzero"`
+	// Disposition is Asterisk's word: "ANSWERED", "NO ANSWER", "BUSY", …
+	Disposition string `json:"disposition"`
+	// DurationMS is the time from start to end in ms, as the CDR has it.
+	DurationMS int64 `json:"duration_ms"`
+	// End is when the leg ended, as the CDR has it (1 s resolution).
+	End Time `json:"end"`
+	// HangupCause is the Q.850 cause, absent where the PBX did not tell.
+	HangupCause int64 `json:"hangup_cause,omitzero"`
+	// Leg names the leg.
+	Leg LegID `json:"leg"`
+	// Observed holds the times seen on ARI, precise to the millisecond.
+	Observed *Observed `json:"observed,omitzero"`
+	// RecordingDue says that the operator's rule wanted this leg recorded.
+	RecordingDue bool `json:"recording_due"`
+	// Software is the PBX's version, such as "Asterisk 22.10.1".
+	Software string `json:"software,omitzero"`
+	// Start is when the leg began, as the CDR has it (1 s resolution).
+	Start Time `json:"start"`
+	// Technology is the channel technology, such as "PJSIP".
+	Technology string `json:"technology,omitzero"`
+}
+
+// Observed are a leg's times as ARI's events gave them.
+type Observed struct {
+	Answer Time `json:"answer,omitzero"`
+	End    Time `json:"end,omitzero"`
+	Start  Time `json:"start,omitzero"`
+}
+
+// Recording is what every operator sees of a recording: its digests. SHA-512 is
+// there because vCon's content_hash demands it.
+type Recording struct {
+	// Bytes is the size of the file.
+	Bytes int64 `json:"bytes"`
+	// ClosedAt is when the adapter saw the file closed, by the PBX's clock.
+	ClosedAt Time `json:"closed_at"`
+	// DetailsDigest is the digest of the recording's Details.
+	DetailsDigest string `json:"details_digest"`
+	// ID is 128 random bits in hexadecimal: file names hold numbers.
+	ID string `json:"id"`
+	// Leg is the CDR leg that was recorded.
+	Leg LegID `json:"leg"`
+	// MediaType is an IANA media type, such as "audio/wav".
+	MediaType string `json:"media_type"`
+	// Method is how it was recorded: "mixmonitor" or "ari-bridge".
+	Method string `json:"method,omitzero"`
+	// Revision starts at 1 and grows when the file is appended to.
+	Revision int64 `json:"revision"`
+	// SHA256 is the digest of the file.
+	SHA256 string `json:"sha256"`
+	// SHA512 is the digest of the file.
+	SHA512 string `json:"sha512"`
+}
+
+// Dispositions that Asterisk 22 writes; CANCEL exists since 22.6.
+var dispositions = map[string]bool{
+	"ANSWERED": true, "NO ANSWER": true, "BUSY": true, "FAILED": true, "CONGESTION": true, "CANCEL": true,
+}
+
+// Answered is the disposition of a leg that was answered.
+const Answered = "ANSWERED"
+
+var directions = map[string]bool{"": true, "inbound": true, "outbound": true, "internal": true}
+
+var methods = map[string]bool{"": true, "mixmonitor": true, "ari-bridge": true}
+
+// Key is the key the record is stored under.
+func (r *Record) Key() string {
+	if r.Recording != nil {
+		return RecordingKey(r.MSP, r.PBX, r.Recording.ID, r.Recording.Revision)
+	}
+	return CallKey(r.MSP, r.PBX, r.Call.Leg)
+}
+
+// DetailsDigest is the digest of the record's details.
+func (r *Record) DetailsDigest() string {
+	if r.Recording != nil {
+		return r.Recording.DetailsDigest
+	}
+	return r.Call.DetailsDigest
+}
+
+// ContentDigest is the digest of what the record says, without its place in the
+// adapter's sequence: two records with the same key and the same ContentDigest
+// are replays of each other.
+func (r *Record) ContentDigest() (string, error) {
+	placeless := *r
+	placeless.Epoch, placeless.Seq, placeless.Segment = 0, 0, 0
+	canonical, err := Canonical(&placeless)
+	if err != nil {
+		return "", err
+	}
+	return Digest(canonical), nil
+}
+
+// Check answers CodeInvalid unless the record is well formed.
+func (r *Record) Check() error {
+	if r.V != SchemaVersion {
+		return Errorf(CodeInvalid, "the record has version %d, this chaincode writes version %d", r.V, SchemaVersion)
+	}
+	if err := CheckName("msp", r.MSP); err != nil {
+		return err
+	}
+	if err := CheckName("pbx", r.PBX); err != nil {
+		return err
+	}
+	for _, n := range []struct {
+		field string
+		value int64
+	}{{"epoch", r.Epoch}, {"seq", r.Seq}, {"segment", r.Segment}} {
+		if err := checkNumber(n.field, n.value); err != nil {
+			return err
+		}
+		if n.value == 0 {
+			return Errorf(CodeInvalid, "%s is 0, it starts at 1", n.field)
+		}
+	}
+	switch {
+	case r.Call != nil && r.Recording == nil:
+		return r.Call.check()
+	case r.Recording != nil && r.Call == nil:
+		return r.Recording.check()
+	default:
+		return Errorf(CodeInvalid, "the record must hold either a call or a recording")
+	}
+}
+
+func (c *Call) check() error {
+	if err := c.Leg.Check(); err != nil {
+		return err
+	}
+	if !dispositions[c.Disposition] {
+		return Errorf(CodeInvalid, "the disposition is not one Asterisk writes (ANSWERED, NO ANSWER, BUSY, FAILED, CONGESTION, CANCEL)")
+	}
+	if !directions[c.Direction] {
+		return Errorf(CodeInvalid, "the direction must be inbound, outbound or internal, or left out")
+	}
+	if c.Start.IsZero() || c.End.IsZero() {
+		return Errorf(CodeInvalid, "start and end must both be set")
+	}
+	if c.End.Before(c.Start) {
+		return Errorf(CodeInvalid, "the call ends %d ms before it starts: check the PBX's clock and time zone", c.Start.Sub(c.End))
+	}
+	if !c.Answer.IsZero() && (c.Answer.Before(c.Start) || c.End.Before(c.Answer)) {
+		return Errorf(CodeInvalid, "the answer does not lie between start and end: check the PBX's clock and time zone")
+	}
+	for _, d := range []struct {
+		field string
+		value int64
+	}{{"duration_ms", c.DurationMS}, {"billsec_ms", c.BillsecMS}} {
+		if d.value < 0 || d.value > maxDurationMS {
+			return Errorf(CodeInvalid, "%s is %d, it must lie between 0 and ten years", d.field, d.value)
+		}
+	}
+	if c.HangupCause < 0 || c.HangupCause > 127 {
+		return Errorf(CodeInvalid, "hangup_cause is %d, Q.850 causes lie between 1 and 127", c.HangupCause)
+	}
+	if err := checkHex("details_digest", c.DetailsDigest, 32); err != nil {
+		return err
+	}
+	for _, ref := range []struct{ field, value string }{{"caller_ref", c.CallerRef}, {"callee_ref", c.CalleeRef}} {
+		if ref.value == "" {
+			continue
+		}
+		if err := checkHex(ref.field, ref.value, partyRefBytes); err != nil {
+			return err
+		}
+	}
+	if err := checkLabel("software", c.Software); err != nil {
+		return err
+	}
+	return checkLabel("technology", c.Technology)
+}
+
+func (r *Recording) check() error {
+	if err := r.Leg.Check(); err != nil {
+		return err
+	}
+	if err := checkHex("id", r.ID, 16); err != nil {
+		return err
+	}
+	if err := checkNumber("revision", r.Revision); err != nil {
+		return err
+	}
+	if r.Revision == 0 {
+		return Errorf(CodeInvalid, "revision is 0, it starts at 1")
+	}
+	if err := checkNumber("bytes", r.Bytes); err != nil {
+		return err
+	}
+	if r.Bytes == 0 {
+		return Errorf(CodeInvalid, "the recording is empty: only a file with content can be anchored")
+	}
+	if r.ClosedAt.IsZero() {
+		return Errorf(CodeInvalid, "closed_at must be set")
+	}
+	if err := checkHex("sha256", r.SHA256, 32); err != nil {
+		return err
+	}
+	if err := checkHex("sha512", r.SHA512, 64); err != nil {
+		return err
+	}
+	if err := checkHex("details_digest", r.DetailsDigest, 32); err != nil {
+		return err
+	}
+	if !methods[r.Method] {
+		return Errorf(CodeInvalid, "the method must be mixmonitor or ari-bridge, or left out")
+	}
+	if major, minor, ok := strings.Cut(r.MediaType, "/"); !ok || major == "" || minor == "" {
+		return Errorf(CodeInvalid, "media_type must be an IANA media type such as audio/wav")
+	}
+	return CheckName("media_type", r.MediaType)
+}
+
+// checkHex answers CodeInvalid unless s is n bytes in lower-case hexadecimal.
+func checkHex(field, s string, n int) error {
+	raw, err := hex.DecodeString(s)
+	if err != nil || len(raw) != n || strings.ToLower(s) != s {
+		return Errorf(CodeInvalid, "%s must be %d bytes in lower-case hexadecimal", field, n)
+	}
+	return nil
+}
+
+// checkLabel answers CodeInvalid unless s is empty or one short printable line.
+func checkLabel(field, s string) error {
+	if len(s) > maxLabelLength {
+		return Errorf(CodeInvalid, "%s has %d bytes, at most %d are allowed", field, len(s), maxLabelLength)
+	}
+	if s == "" {
+		return nil
+	}
+	return CheckName(field, strings.ReplaceAll(s, " ", "_"))
+}

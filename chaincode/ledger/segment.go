@@ -1,0 +1,223 @@
+package ledger
+
+import (
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
+)
+
+// MaxRecords is the largest number of records of one segment, and of all the
+// segments of one transaction.
+const MaxRecords = 500
+
+// signaturePrefix keeps a segment's signature from being taken for anything else
+// that the adapter's key may sign.
+const signaturePrefix = "callseal segment v1\x00"
+
+// Segment is a run of an adapter's records, closed and signed by the adapter: the
+// gateway that carries it can change nothing unseen.
+type Segment struct {
+	// ClosedAt is when the adapter closed the segment, by the PBX's clock.
+	ClosedAt Time `json:"closed_at"`
+	// Count is the number of records, 1 to MaxRecords.
+	Count int64 `json:"count"`
+	// Epoch is the epoch of all its records.
+	Epoch int64 `json:"epoch"`
+	// FirstSeq is the Seq of its first record.
+	FirstSeq int64 `json:"first_seq"`
+	// MSP and PBX own all its records.
+	MSP string `json:"msp"`
+	PBX string `json:"pbx"`
+	// PrevRoot is the root of the segment before it in the same epoch; absent in
+	// the first.
+	PrevRoot string `json:"prev_root,omitzero"`
+	// Root is the root of the RFC 9162 SHA-256 tree over the canonical records.
+	Root string `json:"root"`
+	// Signer is the SHA-256 of the adapter's certificate in DER.
+	Signer string `json:"signer"`
+	// V is SchemaVersion.
+	V int `json:"v"`
+}
+
+// SignedSegment is a segment on its way to the ledger.
+type SignedSegment struct {
+	// Records are the leaves, in order of Seq.
+	Records []Record `json:"records"`
+	// Segment is what was signed.
+	Segment Segment `json:"segment"`
+	// Signature is ECDSA with SHA-256 in ASN.1 over Segment.SignedBytes, base64.
+	Signature []byte `json:"signature"`
+}
+
+// AnchoredSegment is a segment as the ledger stores it.
+type AnchoredSegment struct {
+	// AnchoredAt is the transaction's time: the gateway's word, bounded by the
+	// peers' time window.
+	AnchoredAt Time `json:"anchored_at"`
+	// LateMS is AnchoredAt less the latest end of a call or closing of a
+	// recording in it; 0 where the PBX's clock runs ahead.
+	LateMS    int64   `json:"late_ms"`
+	Segment   Segment `json:"segment"`
+	Signature []byte  `json:"signature"`
+	// TxID is the transaction that anchored it.
+	TxID string `json:"tx_id"`
+	V    int    `json:"v"`
+}
+
+// Key is the key the segment is stored under.
+func (s *Segment) Key() string { return SegmentKey(s.MSP, s.PBX, s.Epoch, s.FirstSeq) }
+
+// SignedBytes are the bytes an adapter signs.
+func (s *Segment) SignedBytes() ([]byte, error) {
+	canonical, err := Canonical(s)
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte(signaturePrefix), canonical...), nil
+}
+
+// Sign signs the segment with an adapter's ECDSA key.
+func (s *Segment) Sign(key *ecdsa.PrivateKey) ([]byte, error) {
+	message, err := s.SignedBytes()
+	if err != nil {
+		return nil, err
+	}
+	digest := sha256.Sum256(message)
+	signature, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+	if err != nil {
+		return nil, fmt.Errorf("sign segment: %w", err)
+	}
+	return signature, nil
+}
+
+// VerifySignature answers CodeUnauthentic unless the holder of the certificate
+// signed the segment. It does not judge the certificate; see Enrolment.
+func (s *Segment) VerifySignature(certificate *x509.Certificate, signature []byte) error {
+	public, ok := certificate.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return Errorf(CodeUnauthentic, "the adapter's certificate holds no ECDSA key: issue one on P-256")
+	}
+	message, err := s.SignedBytes()
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256(message)
+	if !ecdsa.VerifyASN1(public, digest[:], signature) {
+		return Errorf(CodeUnauthentic, "the signature of segment %d is not that of the enrolled adapter: it was altered on its way or signed with another key", s.FirstSeq)
+	}
+	return nil
+}
+
+// Root is the root of the RFC 9162 SHA-256 tree over leaves, hexadecimal.
+func Root(leaves [][]byte) (string, error) {
+	factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+	tree := factory.NewEmptyRange(0)
+	for _, leaf := range leaves {
+		if err := tree.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil); err != nil {
+			return "", fmt.Errorf("append leaf: %w", err)
+		}
+	}
+	if len(leaves) == 0 {
+		return hex.EncodeToString(rfc6962.DefaultHasher.EmptyRoot()), nil
+	}
+	root, err := tree.GetRootHash(nil)
+	if err != nil {
+		return "", fmt.Errorf("root: %w", err)
+	}
+	return hex.EncodeToString(root), nil
+}
+
+// Check answers CodeInvalid or CodeTooLarge unless the segment is whole: its
+// records are well formed, belong to it, follow each other without a gap, and
+// hash to its root. It does not judge the signature. It returns the records'
+// canonical forms, which are what the ledger stores.
+func (s *SignedSegment) Check() ([][]byte, error) {
+	if err := s.Segment.check(); err != nil {
+		return nil, err
+	}
+	if int64(len(s.Records)) != s.Segment.Count {
+		return nil, Errorf(CodeInvalid, "segment %d announces %d records and carries %d", s.Segment.FirstSeq, s.Segment.Count, len(s.Records))
+	}
+	leaves := make([][]byte, len(s.Records))
+	for i := range s.Records {
+		record := &s.Records[i]
+		if err := s.Segment.checkPlace(record, int64(i)); err != nil {
+			return nil, err
+		}
+		if err := record.Check(); err != nil {
+			coded := AsError(err)
+			return nil, Errorf(coded.Code, "record %d: %s", record.Seq, coded.Message)
+		}
+		leaf, err := Canonical(record)
+		if err != nil {
+			return nil, Errorf(CodeInvalid, "record %d: %v", record.Seq, err)
+		}
+		if len(leaf) > MaxRecordBytes {
+			return nil, Errorf(CodeTooLarge, "record %d has %d bytes, at most %d are allowed", record.Seq, len(leaf), MaxRecordBytes)
+		}
+		leaves[i] = leaf
+	}
+	root, err := Root(leaves)
+	if err != nil {
+		return nil, err
+	}
+	if root != s.Segment.Root {
+		return nil, Errorf(CodeUnauthentic, "the records of segment %d do not hash to its root: a record was altered after the adapter closed the segment", s.Segment.FirstSeq)
+	}
+	return leaves, nil
+}
+
+// checkPlace answers unless the record is the i-th of the segment.
+func (s *Segment) checkPlace(record *Record, i int64) error {
+	switch {
+	case record.MSP != s.MSP || record.PBX != s.PBX:
+		return Errorf(CodeInvalid, "record %d belongs to another PBX than its segment: a segment holds the records of one PBX", record.Seq)
+	case record.Epoch != s.Epoch || record.Segment != s.FirstSeq:
+		return Errorf(CodeInvalid, "record %d names another segment or epoch than the one it came in", record.Seq)
+	case record.Seq != s.FirstSeq+i:
+		return Errorf(CodeInvalid, "segment %d has a gap: record %d stands where record %d belongs", s.FirstSeq, record.Seq, s.FirstSeq+i)
+	}
+	return nil
+}
+
+func (s *Segment) check() error {
+	if s.V != SchemaVersion {
+		return Errorf(CodeInvalid, "the segment has version %d, this chaincode writes version %d", s.V, SchemaVersion)
+	}
+	if err := CheckName("msp", s.MSP); err != nil {
+		return err
+	}
+	if err := CheckName("pbx", s.PBX); err != nil {
+		return err
+	}
+	if s.Epoch <= 0 || s.Epoch > MaxInteger || s.FirstSeq <= 0 || s.FirstSeq > MaxInteger-MaxRecords {
+		return Errorf(CodeInvalid, "epoch and first_seq must lie between 1 and 2^53-1")
+	}
+	if s.Count < 1 || s.Count > MaxRecords {
+		return Errorf(CodeTooLarge, "the segment announces %d records, 1 to %d are allowed", s.Count, MaxRecords)
+	}
+	if s.ClosedAt.IsZero() {
+		return Errorf(CodeInvalid, "closed_at must be set")
+	}
+	if s.PrevRoot == "" && s.FirstSeq != 1 {
+		return Errorf(CodeInvalid, "segment %d lacks prev_root: only the first segment of an epoch has none", s.FirstSeq)
+	}
+	if s.PrevRoot != "" {
+		if s.FirstSeq == 1 {
+			return Errorf(CodeInvalid, "the first segment of an epoch has no prev_root")
+		}
+		if err := checkHex("prev_root", s.PrevRoot, 32); err != nil {
+			return err
+		}
+	}
+	if err := checkHex("root", s.Root, 32); err != nil {
+		return err
+	}
+	return checkHex("signer", s.Signer, 32)
+}
