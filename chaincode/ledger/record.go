@@ -287,3 +287,12 @@ func checkLabel(field, s string) error {
 	}
 	return CheckName(field, strings.ReplaceAll(s, " ", "_"))
 }
+
+// Moment is when what the record tells of was over: the end of a call, the
+// closing of a recording.
+func (r *Record) Moment() Time {
+	if r.Recording != nil {
+		return r.Recording.ClosedAt
+	}
+	return r.Call.End
+}

@@ -1,0 +1,229 @@
+package contract
+
+import (
+	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+// marker is the value of keys that say all they say by being there. Fabric takes
+// an empty value for a deletion.
+var marker = []byte("{}")
+
+// anchoring is one run of calls:Anchor: decode, read all at once, decide, write.
+type anchoring struct {
+	stub shim.ChaincodeStubInterface
+	at   ledger.Time
+	txID string
+
+	segments []ledger.SignedSegment
+	leaves   [][][]byte // canonical records, by segment
+
+	state  map[string][]byte // what is stored, or written by this transaction
+	writes []write
+}
+
+// decode checks everything that needs no state.
+func (a *anchoring) decode(data []byte, who caller) error {
+	if err := ledger.DecodeStrict(data, &a.segments); err != nil {
+		return err
+	}
+	if len(a.segments) == 0 {
+		return ledger.Errorf(ledger.CodeInvalid, "there is no segment: send an array of one or more")
+	}
+	total := 0
+	for i := range a.segments {
+		signed := &a.segments[i]
+		if total += len(signed.Records); total > ledger.MaxRecords {
+			return ledger.Errorf(ledger.CodeTooLarge, "the transaction carries more than %d records: send fewer segments at once", ledger.MaxRecords)
+		}
+		if err := who.mayActFor(signed.Segment.MSP, ledger.RoleGateway); err != nil {
+			return err
+		}
+		leaves, err := signed.Check()
+		if err != nil {
+			return err
+		}
+		a.leaves = append(a.leaves, leaves)
+	}
+	return nil
+}
+
+// read fetches every key the decision needs in one message to the peer.
+func (a *anchoring) read() error {
+	var keys []string
+	a.state = map[string][]byte{}
+	want := func(key string) {
+		if _, found := a.state[key]; !found {
+			a.state[key] = nil
+			keys = append(keys, key)
+		}
+	}
+	for i := range a.segments {
+		segment := &a.segments[i].Segment
+		want(ledger.AdapterKey(segment.MSP, segment.Signer))
+		want(segment.Key())
+		for j := range a.segments[i].Records {
+			want(a.segments[i].Records[j].Key())
+		}
+	}
+	values, err := a.stub.GetMultipleStates(keys...)
+	if err != nil {
+		return ledger.Errorf(ledger.CodeInternal, "read state: %v", err)
+	}
+	for i, key := range keys {
+		a.state[key] = values[i]
+	}
+	return nil
+}
+
+// decide judges every segment and collects the writes.
+func (a *anchoring) decide() (*ledger.AnchorResult, error) {
+	result := &ledger.AnchorResult{TxID: a.txID, V: ledger.SchemaVersion}
+	for i := range a.segments {
+		if err := a.authenticate(&a.segments[i]); err != nil {
+			return nil, err
+		}
+		outcome, err := a.decideSegment(&a.segments[i], a.leaves[i])
+		if err != nil {
+			return nil, err
+		}
+		result.Segments = append(result.Segments, *outcome)
+	}
+	return result, nil
+}
+
+// authenticate checks the adapter's enrolment and signature.
+func (a *anchoring) authenticate(signed *ledger.SignedSegment) error {
+	stored := a.state[ledger.AdapterKey(signed.Segment.MSP, signed.Segment.Signer)]
+	if stored == nil {
+		return ledger.Errorf(ledger.CodeDenied, "no adapter with certificate %s… is enrolled by %s: an admin enrols it with adapters:Enrol", signed.Segment.Signer[:12], signed.Segment.MSP)
+	}
+	var enrolment ledger.Enrolment
+	if err := ledger.DecodeStrict(stored, &enrolment); err != nil {
+		return err
+	}
+	return enrolment.Verify(&signed.Segment, signed.Signature, a.at)
+}
+
+func (a *anchoring) decideSegment(signed *ledger.SignedSegment, leaves [][]byte) (*ledger.SegmentOutcome, error) {
+	segment := &signed.Segment
+	outcome := &ledger.SegmentOutcome{Epoch: segment.Epoch, FirstSeq: segment.FirstSeq, Outcome: ledger.OutcomeAnchored, Records: make([]ledger.RecordOutcome, 0, len(leaves))}
+	if stored := a.state[segment.Key()]; stored != nil {
+		var anchored ledger.AnchoredSegment
+		if err := ledger.DecodeStrict(stored, &anchored); err != nil {
+			return nil, err
+		}
+		outcome.Outcome = ledger.OutcomeAlready
+		if anchored.Segment.Root != segment.Root {
+			return a.refuseFork(signed, outcome, anchored.Segment.Root)
+		}
+	} else if err := a.putSegment(signed); err != nil {
+		return nil, err
+	}
+	for i := range signed.Records {
+		record := &signed.Records[i]
+		what, err := a.decideRecord(record, leaves[i], segment.Signer)
+		if err != nil {
+			return nil, err
+		}
+		outcome.Records = append(outcome.Records, ledger.RecordOutcome{Key: record.Key(), Outcome: what, Seq: record.Seq})
+	}
+	return outcome, nil
+}
+
+// refuseFork records that a second segment claims a place in the epoch. None of
+// its records is written: which history is true is for people to find out.
+func (a *anchoring) refuseFork(signed *ledger.SignedSegment, outcome *ledger.SegmentOutcome, storedRoot string) (*ledger.SegmentOutcome, error) {
+	segment := &signed.Segment
+	outcome.Outcome = ledger.OutcomeConflict
+	for i := range signed.Records {
+		record := &signed.Records[i]
+		outcome.Records = append(outcome.Records, ledger.RecordOutcome{Key: record.Key(), Outcome: ledger.OutcomeConflict, Seq: record.Seq})
+	}
+	return outcome, a.putIncident(&ledger.Incident{
+		Kind: ledger.IncidentFork, Key: segment.Key(), MSP: segment.MSP, PBX: segment.PBX,
+		OfferedDigest: segment.Root, StoredDigest: storedRoot, Signer: segment.Signer,
+	})
+}
+
+func (a *anchoring) decideRecord(record *ledger.Record, leaf []byte, signer string) (ledger.Outcome, error) {
+	stored := a.state[record.Key()]
+	if stored == nil {
+		a.put(record.Key(), leaf)
+		if recording := record.Recording; recording != nil {
+			a.put(ledger.RecordingByCallKey(record.MSP, record.PBX, recording.Leg, recording.ID, recording.Revision), marker)
+			a.put(ledger.RecordingByHashKey(recording.SHA256, record.MSP, record.PBX, recording.ID, recording.Revision), marker)
+		}
+		return ledger.OutcomeAnchored, nil
+	}
+	var before ledger.Record
+	if err := ledger.DecodeStrict(stored, &before); err != nil {
+		return "", err
+	}
+	storedDigest, err := before.ContentDigest()
+	if err != nil {
+		return "", err
+	}
+	offeredDigest, err := record.ContentDigest()
+	if err != nil {
+		return "", err
+	}
+	if storedDigest == offeredDigest {
+		return ledger.OutcomeAlready, nil
+	}
+	return ledger.OutcomeConflict, a.putIncident(&ledger.Incident{
+		Kind: ledger.IncidentReplay, Key: record.Key(), MSP: record.MSP, PBX: record.PBX,
+		OfferedDigest: offeredDigest, StoredDigest: storedDigest, Signer: signer,
+	})
+}
+
+// putSegment stores the segment's header: what was signed, when it arrived and
+// how late.
+func (a *anchoring) putSegment(signed *ledger.SignedSegment) error {
+	var latest ledger.Time
+	for i := range signed.Records {
+		moment := signed.Records[i].Moment()
+		if latest.IsZero() || latest.Before(moment) {
+			latest = moment
+		}
+	}
+	anchored := &ledger.AnchoredSegment{
+		AnchoredAt: a.at, LateMS: max(0, a.at.Sub(latest)), Segment: signed.Segment,
+		Signature: signed.Signature, TxID: a.txID, V: ledger.SchemaVersion,
+	}
+	value, err := ledger.Canonical(anchored)
+	if err != nil {
+		return err
+	}
+	a.put(signed.Segment.Key(), value)
+	return nil
+}
+
+// putIncident stores an incident unless the same refusal is recorded already.
+func (a *anchoring) putIncident(incident *ledger.Incident) error {
+	key := ledger.IncidentKey(incident.MSP, incident.PBX, incident.OfferedDigest)
+	stored, known := a.state[key]
+	if !known {
+		var err error
+		if stored, err = a.stub.GetState(key); err != nil {
+			return ledger.Errorf(ledger.CodeInternal, "read state: %v", err)
+		}
+	}
+	if stored != nil {
+		return nil
+	}
+	incident.At, incident.TxID, incident.V = a.at, a.txID, ledger.SchemaVersion
+	value, err := ledger.Canonical(incident)
+	if err != nil {
+		return err
+	}
+	a.put(key, value)
+	return nil
+}
+
+// put collects a write and remembers it: state offers no read-your-writes.
+func (a *anchoring) put(key string, value []byte) {
+	a.state[key] = value
+	a.writes = append(a.writes, write{key: key, value: value})
+}

@@ -1,0 +1,152 @@
+package contract
+
+import (
+	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+// Details is the contract "details": the sealed personal details of an
+// operator's own records, in its implicit private collection. Every function
+// demands that caller, collection and peer are of one operator: without that any
+// member's client could ask the owner's peer.
+type Details struct {
+	contractapi.Contract
+	peerMSP string
+}
+
+// GetEvaluateTransactions names the functions that only read.
+func (*Details) GetEvaluateTransactions() []string { return []string{"GetCall", "GetRecording"} }
+
+// PutResult is the answer of Put.
+type PutResult struct {
+	// Already counts the records whose details were there before.
+	Already int `json:"already"`
+	// Stored counts the records whose details this transaction stores.
+	Stored int `json:"stored"`
+}
+
+// Put stores sealed details: transient data "details", a JSON array of one to 500
+// ledger.SealedRecord. The caller is the owner's gateway, and the transaction is
+// endorsed by the owner's peer alone, so that neither proposal nor gossip carries
+// it to others. Details that are there are left as they are.
+func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, error) {
+	who, err := d.owner(ctx, ledger.RoleGateway)
+	if err != nil {
+		return "", err
+	}
+	data, err := input(ctx, "details", "")
+	if err != nil {
+		return "", err
+	}
+	var records []ledger.SealedRecord
+	if err := ledger.DecodeStrict(data, &records); err != nil {
+		return "", err
+	}
+	if len(records) == 0 || len(records) > ledger.MaxRecords {
+		return "", ledger.Errorf(ledger.CodeTooLarge, "there are %d details, 1 to %d are allowed", len(records), ledger.MaxRecords)
+	}
+	collection := collectionOf(who.msp)
+	result := PutResult{}
+	seen := map[string]bool{}
+	for i := range records {
+		record := &records[i]
+		if err := checkDetailsKey(record.Key, who.msp); err != nil {
+			return "", err
+		}
+		if err := record.Sealed.Check(); err != nil {
+			return "", err
+		}
+		hash, err := ctx.GetStub().GetPrivateDataHash(collection, record.Key)
+		if err != nil {
+			return "", ledger.Errorf(ledger.CodeInternal, "read the collection: %v", err)
+		}
+		if hash != nil || seen[record.Key] {
+			result.Already++
+			continue
+		}
+		seen[record.Key] = true
+		value, err := ledger.Canonical(&record.Sealed)
+		if err != nil {
+			return "", ledger.Errorf(ledger.CodeInternal, "%v", err)
+		}
+		if err := ctx.GetStub().PutPrivateData(collection, record.Key, value); err != nil {
+			return "", ledger.Errorf(ledger.CodeInternal, "write the collection: %v", err)
+		}
+		result.Stored++
+	}
+	return text(result)
+}
+
+// GetCall answers the sealed details of one CDR leg, a ledger.Sealed, to the
+// owner's gateway or compliance role; NOT_FOUND where there are none.
+func (d *Details) GetCall(ctx contractapi.TransactionContextInterface, msp, pbx, linkedID, uniqueID string, sequence int64) (string, error) {
+	leg := ledger.LegID{LinkedID: linkedID, UniqueID: uniqueID, Sequence: sequence}
+	if err := checkNames("msp", msp, "pbx", pbx); err != nil {
+		return "", err
+	}
+	if err := leg.Check(); err != nil {
+		return "", err
+	}
+	return d.get(ctx, msp, ledger.CallKey(msp, pbx, leg))
+}
+
+// GetRecording answers the sealed details of one recording, as GetCall.
+func (d *Details) GetRecording(ctx contractapi.TransactionContextInterface, msp, pbx, id string, revision int64) (string, error) {
+	if err := checkNames("msp", msp, "pbx", pbx, "id", id); err != nil {
+		return "", err
+	}
+	return d.get(ctx, msp, ledger.RecordingKey(msp, pbx, id, revision))
+}
+
+func (d *Details) get(ctx contractapi.TransactionContextInterface, msp, key string) (string, error) {
+	who, err := d.owner(ctx, ledger.RoleGateway, ledger.RoleCompliance)
+	if err != nil {
+		return "", err
+	}
+	if msp != who.msp {
+		return "", ledger.Errorf(ledger.CodeDenied, "%s may not read the details of %s: ask that operator to disclose them", who.msp, msp)
+	}
+	value, err := ctx.GetStub().GetPrivateData(collectionOf(who.msp), key)
+	if err != nil {
+		return "", ledger.Errorf(ledger.CodeInternal, "read the collection: %v", err)
+	}
+	if value == nil {
+		return "", ledger.Errorf(ledger.CodeNotFound, "no details are stored for this record")
+	}
+	return string(value), nil
+}
+
+// owner identifies the caller and answers CodeDenied unless it acts on its own
+// operator's peer in one of the roles.
+func (d *Details) owner(ctx contractapi.TransactionContextInterface, roles ...ledger.Role) (caller, error) {
+	who, err := callerOf(ctx)
+	if err != nil {
+		return caller{}, err
+	}
+	if who.msp != d.peerMSP {
+		return caller{}, ledger.Errorf(ledger.CodeDenied, "%s may not touch details on a peer of %s", who.msp, d.peerMSP)
+	}
+	return who, who.mayActFor(d.peerMSP, roles...)
+}
+
+// collectionOf is Fabric's name of an operator's implicit collection.
+func collectionOf(msp string) string { return "_implicit_org_" + msp }
+
+// checkDetailsKey answers CodeInvalid unless the key is that of a call or
+// recording of the MSP.
+func checkDetailsKey(key, msp string) error {
+	objectType, parts, err := ledger.SplitKey(key)
+	if err != nil || len(parts) < 2 || objectType != ledger.TypeCall && objectType != ledger.TypeRecording {
+		return ledger.Errorf(ledger.CodeInvalid, "details are stored under the key of a call or of a recording")
+	}
+	for _, part := range parts {
+		if err := ledger.CheckName("a part of the details' key", part); err != nil {
+			return err
+		}
+	}
+	if parts[0] != msp {
+		return ledger.Errorf(ledger.CodeDenied, "%s may not store details of %s", msp, parts[0])
+	}
+	return nil
+}
