@@ -1,0 +1,89 @@
+package anchor
+
+import (
+	"fmt"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/fault"
+	"github.com/callseal/callseal/gateway/seal"
+)
+
+// Submission is a segment that was checked as far as it can be without the
+// ledger: whatever is refused there is better refused before it costs the
+// consortium an endorsement.
+type Submission struct {
+	Signed  ledger.SignedSegment
+	details [][]byte
+	wire    []byte // the JSON array that calls:Anchor takes
+}
+
+// NewSubmission decodes and checks what an adapter sent: header and records in
+// canonical JSON, and each record's details, which must hash to the digest in the
+// record.
+func NewSubmission(header, signature []byte, records, details [][]byte) (*Submission, error) {
+	s := &Submission{details: details}
+	s.Signed.Signature = signature
+	if len(records) > ledger.MaxRecords {
+		return nil, fault.New(fault.TooLarge, "the segment has %d records, at most %d are allowed: close segments sooner", len(records), ledger.MaxRecords)
+	}
+	if len(records) != len(details) {
+		return nil, fault.New(fault.Invalid, "the segment has %d records and %d details: send the details of each record", len(records), len(details))
+	}
+	if err := ledger.DecodeStrict(header, &s.Signed.Segment); err != nil {
+		return nil, fault.Of(err)
+	}
+	s.Signed.Records = make([]ledger.Record, len(records))
+	for i := range records {
+		if len(records[i]) > ledger.MaxRecordBytes {
+			return nil, fault.New(fault.TooLarge, "record %d of the segment has %d bytes, at most %d are allowed", i+1, len(records[i]), ledger.MaxRecordBytes)
+		}
+		if err := ledger.DecodeStrict(records[i], &s.Signed.Records[i]); err != nil {
+			return nil, fault.Of(err)
+		}
+	}
+	if _, err := s.Signed.Check(); err != nil {
+		return nil, fault.Of(err)
+	}
+	for i := range details {
+		if err := s.checkDetails(i); err != nil {
+			return nil, err
+		}
+	}
+	wire, err := ledger.Canonical([]ledger.SignedSegment{s.Signed})
+	if err != nil {
+		return nil, fmt.Errorf("encode the segment: %w", err)
+	}
+	s.wire = wire
+	return s, nil
+}
+
+func (s *Submission) checkDetails(i int) error {
+	record := &s.Signed.Records[i]
+	if len(s.details[i]) > ledger.MaxDetailsBytes {
+		return fault.New(fault.TooLarge, "the details of record %d have %d bytes, at most %d are allowed", record.Seq, len(s.details[i]), ledger.MaxDetailsBytes)
+	}
+	var details ledger.Details
+	if err := ledger.DecodeStrict(s.details[i], &details); err != nil {
+		return fault.Of(err)
+	}
+	if err := details.Check(); err != nil {
+		return fault.Of(err)
+	}
+	digest, err := details.Digest()
+	if err != nil {
+		return fault.Of(err)
+	}
+	if digest != record.DetailsDigest() {
+		return fault.New(fault.Invalid, "the details of record %d do not hash to its details_digest: they belong to another record or were altered", record.Seq)
+	}
+	return nil
+}
+
+// items are the details to seal, under the keys of their records.
+func (s *Submission) items() []seal.Item {
+	items := make([]seal.Item, len(s.details))
+	for i := range s.details {
+		items[i] = seal.Item{Key: s.Signed.Records[i].Key(), Details: s.details[i]}
+	}
+	return items
+}

@@ -1,0 +1,136 @@
+package fabric
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hyperledger/fabric-gateway/pkg/client"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/callseal/callseal/gateway/fault"
+)
+
+// creator is the serialized identity of the channel's user.
+func (c *Channel) creator() []byte {
+	id := c.gateway.Identity()
+	serialized, err := proto.Marshal(&msp.SerializedIdentity{Mspid: id.MspID(), IdBytes: id.Credentials()})
+	if err != nil {
+		// Marshalling two byte strings cannot fail.
+		panic(err)
+	}
+	return serialized
+}
+
+// Height is the number of blocks the peer has; an error says that it cannot be
+// asked.
+func (c *Channel) Height(ctx context.Context) (uint64, error) {
+	result, err := c.query(ctx, "GetChainInfo", c.name)
+	if err != nil {
+		return 0, err
+	}
+	info := &common.BlockchainInfo{}
+	if err := proto.Unmarshal(result, info); err != nil {
+		return 0, fmt.Errorf("read the chain's height: %w", err)
+	}
+	return info.GetHeight(), nil
+}
+
+// Commit finds a committed transaction: its block, its validation code and who
+// endorsed it.
+func (c *Channel) Commit(ctx context.Context, transactionID string) (Commit, error) {
+	result, err := c.query(ctx, "GetBlockByTxID", c.name, transactionID)
+	if err != nil {
+		return Commit{}, err
+	}
+	block := &common.Block{}
+	if err := proto.Unmarshal(result, block); err != nil {
+		return Commit{}, fmt.Errorf("read block: %w", err)
+	}
+	return commitIn(block, transactionID)
+}
+
+// query asks the peer's own qscc.
+func (c *Channel) query(ctx context.Context, function string, args ...string) ([]byte, error) {
+	ctx, cancel := stage(ctx, c.deadlines.Evaluate)
+	defer cancel()
+	result, err := c.system.EvaluateWithContext(ctx, function, client.WithArguments(args...), client.WithEndorsingOrganizations(c.msp))
+	if err != nil {
+		if mentions(err, "no such transaction ID", "entry not found") {
+			return nil, &fault.Error{Kind: fault.NotFound, Stage: fault.StageEvaluate, Message: "the peer knows no such transaction", Err: err}
+		}
+		return nil, classify(fault.StageEvaluate, "", err)
+	}
+	return result, nil
+}
+
+// commitIn looks a transaction up in a block.
+func commitIn(block *common.Block, transactionID string) (Commit, error) {
+	codes := block.GetMetadata().GetMetadata()[common.BlockMetadataIndex_TRANSACTIONS_FILTER]
+	for i, data := range block.GetData().GetData() {
+		envelope := &common.Envelope{}
+		if err := proto.Unmarshal(data, envelope); err != nil {
+			return Commit{}, fmt.Errorf("read envelope %d of block %d: %w", i, block.GetHeader().GetNumber(), err)
+		}
+		id, err := transactionIDOf(envelope)
+		if err != nil {
+			return Commit{}, err
+		}
+		if id != transactionID {
+			continue
+		}
+		endorsers, err := endorsersOf(envelope)
+		if err != nil {
+			return Commit{}, err
+		}
+		if i >= len(codes) {
+			return Commit{}, fmt.Errorf("block %d says nothing of transaction %d", block.GetHeader().GetNumber(), i)
+		}
+		return Commit{
+			TransactionID: id, Block: block.GetHeader().GetNumber(), Endorsers: endorsers,
+			Validation: peer.TxValidationCode(codes[i]).String(),
+		}, nil
+	}
+	return Commit{}, &fault.Error{Kind: fault.NotFound, Stage: fault.StageEvaluate, TransactionID: transactionID, Message: "the block does not hold the transaction"}
+}
+
+func transactionIDOf(envelope *common.Envelope) (string, error) {
+	payload := &common.Payload{}
+	if err := proto.Unmarshal(envelope.GetPayload(), payload); err != nil {
+		return "", fmt.Errorf("read payload: %w", err)
+	}
+	header := &common.ChannelHeader{}
+	if err := proto.Unmarshal(payload.GetHeader().GetChannelHeader(), header); err != nil {
+		return "", fmt.Errorf("read channel header: %w", err)
+	}
+	return header.GetTxId(), nil
+}
+
+// endorsersOf names the MSPs that endorsed an envelope, in its order.
+func endorsersOf(envelope *common.Envelope) ([]string, error) {
+	payload := &common.Payload{}
+	if err := proto.Unmarshal(envelope.GetPayload(), payload); err != nil {
+		return nil, fmt.Errorf("read payload: %w", err)
+	}
+	transaction := &peer.Transaction{}
+	if err := proto.Unmarshal(payload.GetData(), transaction); err != nil {
+		return nil, fmt.Errorf("read transaction: %w", err)
+	}
+	var names []string
+	for _, action := range transaction.GetActions() {
+		content := &peer.ChaincodeActionPayload{}
+		if err := proto.Unmarshal(action.GetPayload(), content); err != nil {
+			return nil, fmt.Errorf("read action: %w", err)
+		}
+		for _, endorsement := range content.GetAction().GetEndorsements() {
+			endorser := &msp.SerializedIdentity{}
+			if err := proto.Unmarshal(endorsement.GetEndorser(), endorser); err != nil {
+				return nil, fmt.Errorf("read endorser: %w", err)
+			}
+			names = append(names, endorser.GetMspid())
+		}
+	}
+	return names, nil
+}

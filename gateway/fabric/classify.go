@@ -1,0 +1,80 @@
+package fabric
+
+import (
+	"errors"
+
+	"github.com/hyperledger/fabric-gateway/pkg/client"
+	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
+	"google.golang.org/grpc/codes"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/fault"
+)
+
+// classify turns an error of the peer's gateway into a fault. This is the one
+// place that knows how Fabric words its errors.
+func classify(stage fault.Stage, transactionID string, err error) *fault.Error {
+	if coded, found := contractError(err); found {
+		result := fault.FromLedger(coded)
+		result.Stage, result.TransactionID = stage, transactionID
+		return result
+	}
+	result := &fault.Error{Stage: stage, TransactionID: transactionID, Err: err}
+	code := statusCode(err)
+	switch {
+	case stage == fault.StageSubmit || stage == fault.StageCommit:
+		// The envelope may have been ordered.
+		result.Kind, result.Message = fault.Unknown, "the transaction was sent and its outcome is not known yet: send the same request again"
+	case mentions(err, "ProposalResponsePayloads do not match"):
+		// The second endorser had not yet committed what the first has.
+		result.Kind, result.Message = fault.Contended, "the endorsers saw different states for a moment: send the request again"
+	case code == codes.Canceled:
+		result.Kind, result.Message = fault.Unavailable, "the request was cancelled"
+	case code == codes.DeadlineExceeded:
+		result.Kind, result.Message = fault.Unavailable, "the peers did not answer in time: send the request again"
+	case mentions(err, "too many requests"):
+		result.Kind, result.Message = fault.Busy, "the peer has too many requests at once: send the request again later"
+	case mentions(err, "no combination of peers", "no peers available", "failed to select a set of endorsers", "failed to collect enough transaction endorsements"):
+		result.Kind, result.Message = fault.Unavailable, "not enough operators' peers are reachable to endorse: check them with `callseal network status`"
+	case code == codes.Unavailable:
+		result.Kind, result.Message = fault.Unavailable, "the peer cannot be reached: check that it runs"
+	case code == codes.PermissionDenied, mentions(err, "access denied", "creator org unknown", "certificate has been revoked"):
+		result.Kind, result.Message = fault.Denied, "the peer refuses the gateway's identity: its certificate may be expired or revoked"
+	case code == codes.Aborted, code == codes.FailedPrecondition:
+		result.Kind, result.Message = fault.Contended, "the endorsement failed for a reason that may pass: send the request again"
+	default:
+		result.Kind, result.Message = fault.Internal, "the peer failed in a way the gateway does not know"
+	}
+	return result
+}
+
+// invalidated is the fault of a transaction that was ordered and not valid.
+func invalidated(transactionID, code string) *fault.Error {
+	result := &fault.Error{Stage: fault.StageCommit, TransactionID: transactionID}
+	switch code {
+	case "MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT":
+		result.Kind, result.Message = fault.Contended, "another transaction on the same key came first: send the request again"
+	case "ENDORSEMENT_POLICY_FAILURE":
+		result.Kind, result.Message = fault.Contended, "the endorsements no longer satisfied the channel's policy: send the request again"
+	default:
+		result.Kind, result.Message = fault.Internal, "the transaction was refused at commit with "+code
+	}
+	return result
+}
+
+// contractError finds the coded error of a contract in what the peer says.
+func contractError(err error) (*ledger.Error, bool) {
+	var detailed interface{ Details() []*gateway.ErrorDetail }
+	if errors.As(err, &detailed) {
+		for _, detail := range detailed.Details() {
+			if coded, found := ledger.ParseError(detail.GetMessage()); found {
+				return coded, true
+			}
+		}
+	}
+	var endorse *client.EndorseError
+	if errors.As(err, &endorse) && len(endorse.Details()) > 0 {
+		return nil, false
+	}
+	return ledger.ParseError(err.Error())
+}

@@ -1,0 +1,209 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hyperledger/fabric-gateway/pkg/client"
+	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/callseal/callseal/gateway/fault"
+)
+
+// Proposal is what to invoke.
+type Proposal struct {
+	// Function is "contract:Function".
+	Function string
+	Args     []string
+	// Transient reaches the endorsers and no block.
+	Transient map[string][]byte
+	// EndorsedBy names the MSPs that must endorse; empty leaves the choice to
+	// the endorsement policy. Transient data reaches no one else.
+	EndorsedBy []string
+}
+
+func (p *Proposal) options() []client.ProposalOption {
+	options := []client.ProposalOption{client.WithArguments(p.Args...)}
+	if p.Transient != nil {
+		options = append(options, client.WithTransient(p.Transient))
+	}
+	if len(p.EndorsedBy) > 0 {
+		options = append(options, client.WithEndorsingOrganizations(p.EndorsedBy...))
+	}
+	return options
+}
+
+// Evaluate runs a query on a peer of the own operator and no other: a retry that
+// fell through to another's would tell it what is asked.
+func (c *Channel) Evaluate(ctx context.Context, function string, args ...string) ([]byte, error) {
+	ctx, cancel := stage(ctx, c.deadlines.Evaluate)
+	defer cancel()
+	result, err := c.contract.EvaluateWithContext(ctx, function, client.WithArguments(args...), client.WithEndorsingOrganizations(c.msp))
+	if err != nil {
+		return nil, classify(fault.StageEvaluate, "", err)
+	}
+	return result, nil
+}
+
+// Endorsed is a transaction that enough operators signed, not yet sent.
+type Endorsed struct {
+	channel     *Channel
+	transaction *client.Transaction
+}
+
+// Endorse collects endorsements.
+func (c *Channel) Endorse(ctx context.Context, what Proposal) (*Endorsed, error) {
+	proposal, err := c.contract.NewProposal(what.Function, what.options()...)
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Internal, Stage: fault.StageEndorse, Message: "the proposal cannot be built", Err: err}
+	}
+	ctx, cancel := stage(ctx, c.deadlines.Endorse)
+	defer cancel()
+	transaction, err := proposal.EndorseWithContext(ctx)
+	if err != nil {
+		return nil, classify(fault.StageEndorse, proposal.TransactionID(), err)
+	}
+	return &Endorsed{channel: c, transaction: transaction}, nil
+}
+
+// ID is the transaction's id.
+func (e *Endorsed) ID() string { return e.transaction.TransactionID() }
+
+// Result is what the contract answered.
+func (e *Endorsed) Result() []byte { return e.transaction.Result() }
+
+// Endorsers are the MSPs that signed.
+func (e *Endorsed) Endorsers() ([]string, error) {
+	serialized, err := e.transaction.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("serialize the transaction: %w", err)
+	}
+	prepared := &gateway.PreparedTransaction{}
+	if err := proto.Unmarshal(serialized, prepared); err != nil {
+		return nil, fmt.Errorf("read the transaction: %w", err)
+	}
+	return endorsersOf(prepared.GetEnvelope())
+}
+
+// Submitted is a transaction that was sent to the orderers.
+type Submitted struct {
+	channel *Channel
+	id      string
+	commit  *client.Commit
+}
+
+// Submit sends the transaction to the orderers. A failure here means "unknown":
+// the envelope may have been ordered. The same envelope is sent once more, which
+// is safe, and what the orderers already processed counts as sent.
+func (e *Endorsed) Submit(ctx context.Context) (*Submitted, error) {
+	var last error
+	for range 2 {
+		commit, err := e.submitOnce(ctx)
+		if err == nil {
+			return &Submitted{channel: e.channel, id: e.ID(), commit: commit}, nil
+		}
+		last = err
+		if ctx.Err() != nil || alreadyProcessed(err) {
+			break
+		}
+	}
+	if !alreadyProcessed(last) {
+		return nil, classify(fault.StageSubmit, e.ID(), last)
+	}
+	commit, err := e.channel.commitHandle(e.ID())
+	if err != nil {
+		return nil, classify(fault.StageSubmit, e.ID(), err)
+	}
+	return &Submitted{channel: e.channel, id: e.ID(), commit: commit}, nil
+}
+
+func (e *Endorsed) submitOnce(ctx context.Context) (*client.Commit, error) {
+	ctx, cancel := stage(ctx, e.channel.deadlines.Submit)
+	defer cancel()
+	return e.transaction.SubmitWithContext(ctx) //nolint:wrapcheck // classified by the caller
+}
+
+// commitHandle asks for a transaction whose submission was not acknowledged.
+func (c *Channel) commitHandle(transactionID string) (*client.Commit, error) {
+	request, err := proto.Marshal(&gateway.CommitStatusRequest{
+		ChannelId: c.name, TransactionId: transactionID, Identity: c.creator(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("build the status request: %w", err)
+	}
+	signed, err := proto.Marshal(&gateway.SignedCommitStatusRequest{Request: request})
+	if err != nil {
+		return nil, fmt.Errorf("build the status request: %w", err)
+	}
+	commit, err := c.gateway.NewCommit(signed)
+	if err != nil {
+		return nil, fmt.Errorf("build the status request: %w", err)
+	}
+	return commit, nil
+}
+
+// Commit says where a transaction came to stand.
+type Commit struct {
+	TransactionID string
+	Block         uint64
+	// Endorsers are MSPs, in the order of the envelope; empty where not asked.
+	Endorsers []string
+	// Validation is Fabric's code, "VALID" for what counts.
+	Validation string
+}
+
+// Wait waits until the peer has committed the transaction and answers a fault
+// unless it is VALID.
+func (s *Submitted) Wait(ctx context.Context) (Commit, error) {
+	ctx, cancel := stage(ctx, s.channel.deadlines.Commit)
+	defer cancel()
+	result, err := s.commit.StatusWithContext(ctx)
+	if err != nil {
+		return Commit{}, classify(fault.StageCommit, s.id, err)
+	}
+	commit := Commit{TransactionID: s.id, Block: result.BlockNumber, Validation: result.Code.String()}
+	if !result.Successful {
+		return commit, invalidated(s.id, commit.Validation)
+	}
+	return commit, nil
+}
+
+// alreadyProcessed recognises SmartBFT's answer to an envelope it has ordered
+// before, which the peer's gateway reports as Unavailable.
+func alreadyProcessed(err error) bool {
+	return err != nil && mentions(err, "already processed", "already exists")
+}
+
+// mentions looks for words in an error and in its gRPC details.
+func mentions(err error, words ...string) bool {
+	text := err.Error()
+	var detailed interface{ Details() []*gateway.ErrorDetail }
+	if errors.As(err, &detailed) {
+		for _, detail := range detailed.Details() {
+			text += " " + detail.GetMessage()
+		}
+	}
+	for _, word := range words {
+		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// statusCode is the gRPC code in err's chain.
+func statusCode(err error) codes.Code {
+	var carrier interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &carrier) {
+		return carrier.GRPCStatus().Code()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return codes.DeadlineExceeded
+	}
+	return codes.Unknown
+}

@@ -1,0 +1,62 @@
+// Package gateway is one operator's gateway: it takes signed segments from the
+// operator's adapters to the ledger and answers questions about what stands
+// there. It is assembled here from its parts:
+//
+//	server/  the gRPC face: callers, permissions, messages, health
+//	anchor/  a segment's way to the ledger
+//	seal/    the keys of personal details
+//	fabric/  the channel, stage by stage
+//	fault/   the one domain error
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/seal"
+	"github.com/callseal/callseal/gateway/server"
+)
+
+// Run serves until the context ends.
+func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
+	channel, err := fabric.Open(fabric.Config{
+		MSP: config.MSP, Channel: config.Channel, Chaincode: config.Chaincode,
+		PeerAddress: config.Peer.Address, PeerServerName: config.Peer.ServerName, PeerCAFile: config.Peer.CAFile,
+		TLSCertFile: config.TLS.FabricClientCertFile, TLSKeyFile: config.TLS.FabricClientKeyFile,
+		CertFile: config.Identity.CertFile, KeyFile: config.Identity.KeyFile,
+	})
+	if err != nil {
+		return fmt.Errorf("open the channel: %w", err)
+	}
+	defer func() { err = errors.Join(err, channel.Close()) }()
+	keyring, err := seal.Open(filepath.Join(config.StateDir, "keyring.db"))
+	if err != nil {
+		return fmt.Errorf("open the keyring: %w", err)
+	}
+	defer func() { err = errors.Join(err, keyring.Close()) }()
+	serving, err := server.New(server.TLS{
+		CertFile: config.TLS.CertFile, KeyFile: config.TLS.KeyFile, ClientCAFile: config.TLS.ClientCAFile,
+	}, channel, keyring, log)
+	if err != nil {
+		return fmt.Errorf("assemble the server: %w", err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", config.Listen, err)
+	}
+	log.Info("gateway ready", "operator", config.Operator, "msp", config.MSP, "listen", listener.Addr().String(), "peer", config.Peer.Address)
+	// Without systemd this does nothing.
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	if err := serving.Serve(ctx, listener); err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	log.Info("gateway stopped")
+	return nil
+}

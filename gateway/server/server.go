@@ -1,0 +1,120 @@
+// Package server is the gateway's gRPC face: who is calling, what they may do,
+// what they get, and how errors look. REST comes beside it.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/gateway/anchor"
+	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/seal"
+)
+
+const (
+	// maxMessageBytes is above the largest segment with its details.
+	maxMessageBytes = 48 << 20
+	// maxConcurrentStreams bounds what one connection may have under way.
+	maxConcurrentStreams = 250
+	// stopTimeout bounds how long running calls may take at a shutdown.
+	stopTimeout = 10 * time.Second
+)
+
+// TLS says how the server proves itself and whose callers it takes. Files are
+// PEM.
+type TLS struct {
+	CertFile, KeyFile string
+	// ClientCAFile is the operator's own CA: others' certificates are refused.
+	ClientCAFile string
+}
+
+// Server serves one operator's gateway.
+type Server struct {
+	grpc   *grpc.Server
+	health *health.Server
+	peer   *peerWatch
+	log    *slog.Logger
+}
+
+// New assembles the services.
+func New(transport TLS, channel *fabric.Channel, keyring *seal.Keyring, log *slog.Logger) (*Server, error) {
+	creds, err := transport.credentials()
+	if err != nil {
+		return nil, err
+	}
+	guard := guard{log: log}
+	server := grpc.NewServer(
+		grpc.Creds(creds),
+		grpc.UnaryInterceptor(guard.unary), grpc.StreamInterceptor(guard.stream),
+		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes),
+		grpc.MaxConcurrentStreams(maxConcurrentStreams),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	)
+	reading := reader{channel: channel, keyring: keyring}
+	pb.RegisterAnchorServiceServer(server, &anchorService{anchorer: anchor.New(channel, keyring), msp: channel.MSP()})
+	pb.RegisterCallServiceServer(server, &callService{reader: reading})
+	pb.RegisterRecordingServiceServer(server, &recordingService{reader: reading})
+	pb.RegisterLedgerServiceServer(server, &ledgerService{reader: reading})
+	status := health.NewServer()
+	healthpb.RegisterHealthServer(server, status)
+	reflection.Register(server)
+	return &Server{grpc: server, health: status, peer: newPeerWatch(channel, status, server, log), log: log}, nil
+}
+
+// Serve serves until the context ends, then refuses new calls and lets running
+// ones end for at most ten seconds.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- s.grpc.Serve(listener) }()
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go s.peer.run(watching)
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve gRPC: %w", err)
+	case <-ctx.Done():
+	}
+	s.health.Shutdown()
+	stopped := make(chan struct{})
+	go func() { s.grpc.GracefulStop(); close(stopped) }()
+	select {
+	case <-stopped:
+	case <-time.After(stopTimeout):
+		s.log.Warn("calls still running are cut off", "after", stopTimeout)
+		s.grpc.Stop()
+	}
+	return nil
+}
+
+func (t TLS) credentials() (credentials.TransportCredentials, error) {
+	own, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("load the server's certificate: %w", err)
+	}
+	authorities, err := os.ReadFile(t.ClientCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the callers' CA: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(authorities) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", t.ClientCAFile)
+	}
+	return credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MinVersion: tls.VersionTLS13,
+	}), nil
+}

@@ -1,0 +1,68 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/callseal/callseal/gateway/fault"
+)
+
+// errorDomain names us in google.rpc.ErrorInfo.
+const errorDomain = "callseal"
+
+// statusCodes maps the domain's kinds to gRPC, here and nowhere else.
+var statusCodes = map[fault.Kind]codes.Code{
+	fault.Invalid:         codes.InvalidArgument,
+	fault.TooLarge:        codes.InvalidArgument,
+	fault.NotFound:        codes.NotFound,
+	fault.Exists:          codes.AlreadyExists,
+	fault.Unauthenticated: codes.Unauthenticated,
+	fault.Denied:          codes.PermissionDenied,
+	fault.Busy:            codes.ResourceExhausted,
+	fault.Unavailable:     codes.Unavailable,
+	fault.Unknown:         codes.Unavailable,
+	fault.Contended:       codes.Aborted,
+	fault.Internal:        codes.Internal,
+}
+
+// statusOf turns an error into the gRPC status its caller sees: the fault's
+// sentence, an ErrorInfo (reason, stage, transaction_id, retryable) and, where
+// known, a RetryInfo. Causes stay in the log.
+func statusOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return status.Error(codes.Canceled, "the caller went away")
+	}
+	if given, isStatus := status.FromError(err); isStatus {
+		return given.Err()
+	}
+	what := fault.Of(err)
+	code, known := statusCodes[what.Kind]
+	if !known {
+		code = codes.Internal
+	}
+	retryable := "false"
+	if what.Retryable() {
+		retryable = "true"
+	}
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{
+		Reason: string(what.Kind), Domain: errorDomain,
+		Metadata: map[string]string{"stage": string(what.Stage), "transaction_id": what.TransactionID, "retryable": retryable},
+	}}
+	if what.RetryAfter > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(what.RetryAfter)})
+	}
+	detailed, failed := status.New(code, what.Message).WithDetails(details...)
+	if failed != nil {
+		return status.Error(code, what.Message)
+	}
+	return detailed.Err()
+}
