@@ -1,0 +1,349 @@
+package network
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+//go:embed consortium.yaml
+var developmentConsortium []byte
+
+// Consensus names how the orderers agree on the order of transactions.
+type Consensus string
+
+const (
+	// BFT is SmartBFT over the orderers of all members, the regulator's included.
+	BFT Consensus = "bft"
+	// Raft is crash-tolerant ordering over the operators' orderers only.
+	Raft Consensus = "raft"
+)
+
+// Consortium is the definition of one network: who is in it and where
+// everything listens.
+type Consortium struct {
+	// Name identifies the network to Fabric's gossip and to people.
+	Name string `yaml:"name"`
+	// Channel is the one channel of the network.
+	Channel string `yaml:"channel"`
+	// Chaincode is the name under which the chaincode is defined on the channel.
+	Chaincode string `yaml:"chaincode"`
+	// Consensus is BFT unless the definition says otherwise.
+	Consensus Consensus `yaml:"consensus"`
+	// Operators endorse, order and run gateways; at least three.
+	Operators []Member `yaml:"operators"`
+	// Regulator orders and audits and does not endorse; nil when there is none.
+	Regulator *Member `yaml:"regulator"`
+}
+
+// Member is one organisation of the consortium.
+type Member struct {
+	// Name as people write it, for instance "Atlas".
+	Name string `yaml:"name"`
+	// MSP is the member's Fabric identity domain, for instance "AtlasMSP".
+	MSP string `yaml:"msp"`
+	// Peer is the member's peer.
+	Peer PeerAddresses `yaml:"peer"`
+	// Orderer is the member's orderer.
+	Orderer OrdererAddresses `yaml:"orderer"`
+	// Chaincode is the member's chaincode service; operators only.
+	Chaincode *ServiceAddress `yaml:"chaincode"`
+	// Gateway is the member's Callseal gateway; operators only.
+	Gateway *ServiceAddress `yaml:"gateway"`
+	// PBXs are the ids of the PBXs whose adapters the member runs.
+	PBXs []string `yaml:"pbxs"`
+}
+
+// PeerAddresses says where a peer listens, each as host:port.
+type PeerAddresses struct {
+	Address    string `yaml:"address"`
+	Operations string `yaml:"operations"`
+}
+
+// OrdererAddresses says where an orderer listens, each as host:port.
+type OrdererAddresses struct {
+	Address    string `yaml:"address"`
+	Admin      string `yaml:"admin"`
+	Operations string `yaml:"operations"`
+}
+
+// ServiceAddress says where a service listens, as host:port.
+type ServiceAddress struct {
+	Address string `yaml:"address"`
+}
+
+// ID is the member's name in lower case, as folders and node names use it.
+func (m Member) ID() string { return strings.ToLower(m.Name) }
+
+// Development returns the built-in consortium: operators Atlas, Borealis and
+// Corvus and the regulator Meridian, all on 127.0.0.1.
+func Development() *Consortium {
+	consortium, err := ParseConsortium(developmentConsortium)
+	if err != nil {
+		// The file is part of the program and a test parses it.
+		panic(fmt.Sprintf("built-in consortium definition: %v", err))
+	}
+	return consortium
+}
+
+// ReadConsortium reads and checks the definition in a file. Errors name the
+// file, and for a malformed one the line.
+func ReadConsortium(file string) (*Consortium, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the consortium definition: %w", err)
+	}
+	consortium, err := ParseConsortium(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return consortium, nil
+}
+
+// ParseConsortium reads a definition and checks it. Unknown fields, duplicate
+// ports, an unknown consensus and missing members are refused, each with one
+// sentence that says what to change.
+func ParseConsortium(text []byte) (*Consortium, error) {
+	var consortium Consortium
+	decoder := yaml.NewDecoder(strings.NewReader(string(text)), yaml.Strict())
+	switch err := decoder.Decode(&consortium); {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("the definition is empty")
+	case err != nil:
+		return nil, oneLine(err)
+	}
+	if consortium.Consensus == "" {
+		consortium.Consensus = BFT
+	}
+	if err := consortium.check(); err != nil {
+		return nil, err
+	}
+	return &consortium, nil
+}
+
+// oneLine reduces the YAML library's report, which quotes the source over
+// several lines, to its position and message.
+func oneLine(err error) error {
+	var located yaml.Error
+	if errors.As(err, &located) && located.GetToken() != nil && located.GetToken().Position != nil {
+		return fmt.Errorf("line %d: %s", located.GetToken().Position.Line, located.GetMessage())
+	}
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	return errors.New(first)
+}
+
+// Members returns the operators in their order and then the regulator.
+func (c *Consortium) Members() []Member {
+	members := append([]Member(nil), c.Operators...)
+	if c.Regulator != nil {
+		members = append(members, *c.Regulator)
+	}
+	return members
+}
+
+// Member finds a member by its name, in any case. The error lists the names
+// that exist.
+func (c *Consortium) Member(name string) (Member, error) {
+	var names []string
+	for _, member := range c.Members() {
+		if strings.EqualFold(member.Name, name) {
+			return member, nil
+		}
+		names = append(names, member.ID())
+	}
+	return Member{}, fmt.Errorf("no member is called %q: the members are %s", name, strings.Join(names, ", "))
+}
+
+// orderingMembers are those whose orderer takes part: under Raft the
+// regulator's does not, since a fourth voter would tolerate no more failures.
+func (c *Consortium) orderingMembers() []Member {
+	if c.Consensus == Raft {
+		return c.Operators
+	}
+	return c.Members()
+}
+
+// clone copies the definition so that shifting ports leaves the original be.
+func (c *Consortium) clone() *Consortium {
+	copied := *c
+	copied.Operators = nil
+	for _, member := range c.Operators {
+		copied.Operators = append(copied.Operators, member.clone())
+	}
+	if c.Regulator != nil {
+		regulator := c.Regulator.clone()
+		copied.Regulator = &regulator
+	}
+	return &copied
+}
+
+func (m Member) clone() Member {
+	if m.Chaincode != nil {
+		chaincode := *m.Chaincode
+		m.Chaincode = &chaincode
+	}
+	if m.Gateway != nil {
+		gateway := *m.Gateway
+		m.Gateway = &gateway
+	}
+	m.PBXs = append([]string(nil), m.PBXs...)
+	return m
+}
+
+// WithPortOffset returns a copy in which every port is moved by offset. The
+// error says when a port would leave the range 1 to 65535.
+func (c *Consortium) WithPortOffset(offset int) (*Consortium, error) {
+	moved := c.clone()
+	for _, place := range moved.places() {
+		host, port, err := splitAddress(*place.address)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", place.owner, err)
+		}
+		port += offset
+		if port < 1 || port > 65535 {
+			return nil, fmt.Errorf("the port offset %d moves %s to port %d, which does not exist", offset, place.owner, port)
+		}
+		*place.address = net.JoinHostPort(host, strconv.Itoa(port))
+	}
+	return moved, nil
+}
+
+// place is one listening address of the definition and who listens there.
+type place struct {
+	owner   string
+	node    string
+	address *string
+}
+
+// places lists every address of the definition, as pointers into it.
+func (c *Consortium) places() []place {
+	var all []place
+	visit := func(m *Member) {
+		add := func(what, kind string, address *string) {
+			all = append(all, place{owner: m.Name + "'s " + what, node: m.ID() + "-" + kind, address: address})
+		}
+		add("peer", kindPeer, &m.Peer.Address)
+		add("peer operations endpoint", kindPeer, &m.Peer.Operations)
+		add("orderer", kindOrderer, &m.Orderer.Address)
+		add("orderer admin endpoint", kindOrderer, &m.Orderer.Admin)
+		add("orderer operations endpoint", kindOrderer, &m.Orderer.Operations)
+		if m.Chaincode != nil {
+			add("chaincode service", kindChaincode, &m.Chaincode.Address)
+		}
+		if m.Gateway != nil {
+			add("gateway", kindGateway, &m.Gateway.Address)
+		}
+	}
+	for i := range c.Operators {
+		visit(&c.Operators[i])
+	}
+	if c.Regulator != nil {
+		visit(c.Regulator)
+	}
+	return all
+}
+
+var (
+	memberName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,30}$`)
+	mspName     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,60}$`)
+	channelName = regexp.MustCompile(`^[a-z][a-z0-9.-]{0,200}$`)
+	pbxID       = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
+)
+
+func (c *Consortium) check() error {
+	switch {
+	case c.Name == "":
+		return errors.New("the consortium has no name: add `name:`")
+	case !channelName.MatchString(c.Name):
+		return fmt.Errorf("the consortium name %q must be lower-case letters, digits, dots and hyphens", c.Name)
+	case !channelName.MatchString(c.Channel):
+		return fmt.Errorf("the channel name %q must be lower-case letters, digits, dots and hyphens", c.Channel)
+	case !channelName.MatchString(c.Chaincode) || strings.Contains(c.Chaincode, "."):
+		return fmt.Errorf("the chaincode name %q must be lower-case letters, digits and hyphens", c.Chaincode)
+	case c.Consensus != BFT && c.Consensus != Raft:
+		return fmt.Errorf("the consensus %q is unknown: use bft or raft", c.Consensus)
+	case len(c.Operators) < 3:
+		return fmt.Errorf("a consortium needs at least three operators so that two can outvote one, and this one lists %d", len(c.Operators))
+	case c.Consensus == BFT && len(c.Members()) < 4:
+		return errors.New("bft needs four orderers to tolerate one that lies: add a regulator or a fourth operator, or set `consensus: raft`")
+	}
+	if err := c.checkMembers(); err != nil {
+		return err
+	}
+	return c.checkAddresses()
+}
+
+func (c *Consortium) checkMembers() error {
+	names, msps, pbxs := map[string]bool{}, map[string]bool{}, map[string]string{}
+	for _, m := range c.Members() {
+		switch {
+		case !memberName.MatchString(m.Name):
+			return fmt.Errorf("the member name %q must be letters and digits and start with a letter", m.Name)
+		case names[m.ID()]:
+			return fmt.Errorf("two members are called %s", m.Name)
+		case !mspName.MatchString(m.MSP):
+			return fmt.Errorf("the MSP %q of %s must be letters and digits and start with a letter", m.MSP, m.Name)
+		case msps[m.MSP]:
+			return fmt.Errorf("two members use the MSP %s", m.MSP)
+		}
+		names[m.ID()], msps[m.MSP] = true, true
+		for _, pbx := range m.PBXs {
+			if !pbxID.MatchString(pbx) {
+				return fmt.Errorf("the PBX id %q of %s must be lower-case letters, digits, dots and hyphens", pbx, m.Name)
+			}
+			if other, taken := pbxs[pbx]; taken {
+				return fmt.Errorf("the PBX id %s belongs to both %s and %s", pbx, other, m.Name)
+			}
+			pbxs[pbx] = m.Name
+		}
+	}
+	for _, m := range c.Operators {
+		switch {
+		case m.Chaincode == nil:
+			return fmt.Errorf("the operator %s has no chaincode service: add `chaincode: { address: … }`", m.Name)
+		case m.Gateway == nil:
+			return fmt.Errorf("the operator %s has no gateway: add `gateway: { address: … }`", m.Name)
+		}
+	}
+	if r := c.Regulator; r != nil && (r.Chaincode != nil || r.Gateway != nil || len(r.PBXs) > 0) {
+		return fmt.Errorf("the regulator %s only orders and audits: remove its chaincode, gateway and pbxs", r.Name)
+	}
+	return nil
+}
+
+func (c *Consortium) checkAddresses() error {
+	taken := map[string]string{}
+	for _, place := range c.places() {
+		if _, _, err := splitAddress(*place.address); err != nil {
+			return fmt.Errorf("%s: %w", place.owner, err)
+		}
+		if other, found := taken[*place.address]; found {
+			return fmt.Errorf("%s and %s both use %s: give one of them another port", other, place.owner, *place.address)
+		}
+		taken[*place.address] = place.owner
+	}
+	return nil
+}
+
+func splitAddress(address string) (host string, port int, err error) {
+	if address == "" {
+		return "", 0, errors.New("the address is missing: write it as host:port")
+	}
+	host, text, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return "", 0, fmt.Errorf("the address %q is not host:port", address)
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil || port < 1 || port > 65535 {
+		return "", 0, fmt.Errorf("the port in %q must be a number from 1 to 65535", address)
+	}
+	return host, port, nil
+}

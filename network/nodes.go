@@ -1,0 +1,131 @@
+package network
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// The kinds of node, as they appear in node names and in status.
+const (
+	kindPeer      = "peer"
+	kindOrderer   = "orderer"
+	kindChaincode = "chaincode"
+	kindGateway   = "gateway"
+)
+
+// node is one program of the network: where it listens and how it is run.
+type node struct {
+	name   string
+	kind   string
+	member Member
+	// address is where the node serves, listens all its addresses with the name
+	// of what is there.
+	address string
+	listens []place
+}
+
+// command is a program with its arguments and its own environment.
+type command struct {
+	program     string
+	arguments   []string
+	environment []string
+}
+
+func nodeName(member Member, kind string) string { return member.ID() + "-" + kind }
+
+// nodes lists the network's programs in the order they are started.
+func (n *Network) nodes() []node {
+	var all []node
+	add := func(member Member, kind, address string) {
+		one := node{name: nodeName(member, kind), kind: kind, member: member, address: address}
+		for _, place := range n.consortium.places() {
+			if place.node == one.name {
+				one.listens = append(one.listens, place)
+			}
+		}
+		all = append(all, one)
+	}
+	for _, member := range n.consortium.orderingMembers() {
+		add(member, kindOrderer, member.Orderer.Address)
+	}
+	for _, member := range n.consortium.Members() {
+		add(member, kindPeer, member.Peer.Address)
+	}
+	for _, member := range n.consortium.Operators {
+		add(member, kindChaincode, member.Chaincode.Address)
+	}
+	if !n.options.WithoutGateways {
+		for _, member := range n.consortium.Operators {
+			add(member, kindGateway, member.Gateway.Address)
+		}
+	}
+	return all
+}
+
+func (n *Network) nodesOf(kind string) []node {
+	var some []node
+	for _, one := range n.nodes() {
+		if one.kind == kind {
+			some = append(some, one)
+		}
+	}
+	return some
+}
+
+func (n *Network) node(name string) (node, error) {
+	var names []string
+	for _, one := range n.nodes() {
+		if strings.EqualFold(one.name, name) {
+			return one, nil
+		}
+		names = append(names, one.name)
+	}
+	return node{}, fmt.Errorf("no node is called %q: the nodes are %s", name, strings.Join(names, ", "))
+}
+
+// nodeLogging keeps nodes to warnings: at that level Fabric writes no
+// transaction's content. What our own readiness probes and stopping neighbours
+// cause on idle connections is kept out.
+const nodeLogging = "FABRIC_LOGGING_SPEC=WARN:core.comm=error:comm.grpc.server=error"
+
+// commandOf says how a node is run; binaries and packageIDs are only looked at
+// for the kinds that need them.
+func (n *Network) commandOf(one node, binaries fabricBinaries) (command, error) {
+	org := n.layout.Operator(one.member.Name)
+	server := org.Server(one.kind)
+	switch one.kind {
+	case kindPeer:
+		return command{
+			program:   binaries.peer,
+			arguments: []string{"node", "start"},
+			environment: []string{
+				"FABRIC_CFG_PATH=" + org.node(kindPeer), nodeLogging,
+				"CALLSEAL_CHAINCODE_TLS=" + org.chaincodeClient(),
+			},
+		}, nil
+	case kindOrderer:
+		return command{program: binaries.orderer, environment: []string{"FABRIC_CFG_PATH=" + org.node(kindOrderer), nodeLogging}}, nil
+	case kindChaincode:
+		chaincode, err := n.chaincodePackage(one.member)
+		if err != nil {
+			return command{}, err
+		}
+		program, err := n.program("callseal-chaincode")
+		return command{
+			program: program,
+			environment: []string{
+				"CHAINCODE_SERVER_ADDRESS=" + one.address,
+				"CORE_CHAINCODE_ID_NAME=" + chaincode.ID,
+				"CORE_PEER_LOCALMSPID=" + one.member.MSP,
+				"CALLSEAL_TLS_CERT=" + server.CertFile(),
+				"CALLSEAL_TLS_KEY=" + server.KeyFile(),
+				// The certificate itself, not its authority: this holder alone.
+				"CALLSEAL_TLS_CLIENT_CA=" + filepath.Join(org.chaincodeClient(), "cert.pem"),
+			},
+		}, err
+	default:
+		program, err := n.program("callseal-gateway")
+		return command{program: program, arguments: []string{"--config", org.GatewayConfig()}}, err
+	}
+}

@@ -1,0 +1,139 @@
+package network
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"text/template"
+
+	"github.com/goccy/go-yaml"
+)
+
+//go:embed templates/*.tmpl
+var templateFiles embed.FS
+
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"host": func(address string) (string, error) { host, _, err := splitAddress(address); return host, err },
+	"port": func(address string) (int, error) { _, port, err := splitAddress(address); return port, err },
+}).ParseFS(templateFiles, "templates/*.tmpl"))
+
+func renderTo(file, name string, data any) error {
+	var text bytes.Buffer
+	if err := templates.ExecuteTemplate(&text, name, data); err != nil {
+		return fmt.Errorf("render %s: %w", filepath.Base(file), err)
+	}
+	return writeFile(file, text.Bytes(), 0o600)
+}
+
+// renderNodes writes the configuration of a member's peer and orderer.
+func renderNodes(layout Layout, consortium *Consortium, member Member) error {
+	org := layout.Operator(member.Name)
+	for kind, file := range map[string]string{kindPeer: "core.yaml", kindOrderer: "orderer.yaml"} {
+		folder := org.node(kind)
+		err := renderTo(filepath.Join(folder, file), file+".tmpl", map[string]any{
+			"Member":  member,
+			"Node":    nodeName(member, kind),
+			"Network": consortium.Name,
+			"MSP":     filepath.Join(folder, "msp"),
+			"Data":    filepath.Join(folder, "data"),
+			"TLS":     org.Server(kind),
+			"TLSCA":   org.TLSCAFile(),
+			"Builder": layout.builder(),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePolicy is the channel policy that guards what the chaincode writes.
+const writePolicy = "CallsealWrite"
+
+// configtxMember is one organisation as the configtx template sees it.
+type configtxMember struct {
+	ID       int
+	Member   Member
+	Operator bool
+	MSP      string
+	Identity string
+	TLS      Server
+}
+
+func renderChannel(layout Layout, consortium *Consortium) error {
+	entry := func(id int, member Member) configtxMember {
+		org := layout.Operator(member.Name)
+		return configtxMember{
+			ID: id, Member: member, Operator: member.Gateway != nil, MSP: org.MSPDir(),
+			Identity: filepath.Join(org.node(kindOrderer), "msp", "signcerts", "cert.pem"),
+			TLS:      org.Server(kindOrderer),
+		}
+	}
+	var members, orderers []configtxMember
+	for _, member := range consortium.Members() {
+		members = append(members, entry(0, member))
+	}
+	for n, member := range consortium.orderingMembers() {
+		orderers = append(orderers, entry(n+1, member))
+	}
+	ordererType := map[Consensus]string{BFT: "BFT", Raft: "etcdraft"}[consortium.Consensus]
+	return renderTo(filepath.Join(layout.channelFolder(), "configtx.yaml"), "configtx.yaml.tmpl", map[string]any{
+		"BFT":         consortium.Consensus == BFT,
+		"OrdererType": ordererType,
+		"Members":     members,
+		"Orderers":    orderers,
+		"WritePolicy": writePolicy,
+		"TwoPeers":    outOf(2, "peer", consortium.Operators),
+		"TwoAdmins":   outOf(2, "admin", consortium.Operators),
+		"AnyOperator": outOf(1, "member", consortium.Operators),
+	})
+}
+
+// outOf writes a signature policy: n of the operators, each by a holder of role.
+func outOf(n int, role string, operators []Member) string {
+	principals := make([]string, 0, len(operators))
+	for _, operator := range operators {
+		principals = append(principals, fmt.Sprintf("'%s.%s'", operator.MSP, role))
+	}
+	return fmt.Sprintf("OutOf(%d, %s)", n, strings.Join(principals, ", "))
+}
+
+// renderGateway writes the configuration of an operator's gateway.
+func renderGateway(layout Layout, consortium *Consortium, member Member) error {
+	org := layout.Operator(member.Name)
+	host, _, err := splitAddress(member.Peer.Address)
+	if err != nil {
+		return err
+	}
+	identity, server := org.Identity(roleGateway), org.Server(kindGateway)
+	text, err := yaml.Marshal(yaml.MapSlice{
+		{Key: "operator", Value: member.ID()},
+		{Key: "msp", Value: member.MSP},
+		{Key: "listen", Value: member.Gateway.Address},
+		{Key: "channel", Value: consortium.Channel},
+		{Key: "chaincode", Value: consortium.Chaincode},
+		{Key: "peer", Value: yaml.MapSlice{
+			{Key: "address", Value: member.Peer.Address},
+			{Key: "server_name", Value: host},
+			{Key: "ca_file", Value: org.TLSCAFile()},
+		}},
+		{Key: "identity", Value: yaml.MapSlice{
+			{Key: "cert_file", Value: identity.CertFile()},
+			{Key: "key_file", Value: identity.KeyFile()},
+		}},
+		{Key: "tls", Value: yaml.MapSlice{
+			{Key: "cert_file", Value: server.CertFile()},
+			{Key: "key_file", Value: server.KeyFile()},
+			{Key: "client_ca_file", Value: org.EnrolmentCAFile()},
+			{Key: "fabric_client_cert_file", Value: identity.TLSCertFile()},
+			{Key: "fabric_client_key_file", Value: identity.TLSKeyFile()},
+		}},
+		{Key: "state_dir", Value: org.GatewayState()},
+	})
+	if err != nil {
+		return fmt.Errorf("render the gateway's configuration: %w", err)
+	}
+	return writeFile(org.GatewayConfig(), text, 0o600)
+}
