@@ -34,18 +34,21 @@ type Details struct {
 // CallDetails holds the personal fields of a CDR, under Asterisk's names. What a
 // source leaves empty is absent.
 type CallDetails struct {
-	AccountCode string `json:"accountcode,omitzero"`
-	AMAFlags    string `json:"amaflags,omitzero"`
-	Channel     string `json:"channel,omitzero"`
-	CLID        string `json:"clid,omitzero"`
-	DContext    string `json:"dcontext,omitzero"`
-	Dst         string `json:"dst,omitzero"`
-	DstChannel  string `json:"dstchannel,omitzero"`
-	LastApp     string `json:"lastapp,omitzero"`
-	LastData    string `json:"lastdata,omitzero"`
-	PeerAccount string `json:"peeraccount,omitzero"`
-	Src         string `json:"src,omitzero"`
-	UserField   string `json:"userfield,omitzero"`
+	// Absent names the columns that the source does not carry at all: nothing is
+	// said of them, which is not the same as empty.
+	Absent      []string `json:"absent,omitzero"`
+	AccountCode string   `json:"accountcode,omitzero"`
+	AMAFlags    string   `json:"amaflags,omitzero"`
+	Channel     string   `json:"channel,omitzero"`
+	CLID        string   `json:"clid,omitzero"`
+	DContext    string   `json:"dcontext,omitzero"`
+	Dst         string   `json:"dst,omitzero"`
+	DstChannel  string   `json:"dstchannel,omitzero"`
+	LastApp     string   `json:"lastapp,omitzero"`
+	LastData    string   `json:"lastdata,omitzero"`
+	PeerAccount string   `json:"peeraccount,omitzero"`
+	Src         string   `json:"src,omitzero"`
+	UserField   string   `json:"userfield,omitzero"`
 }
 
 // RecordingDetails holds what a recording's file says of people: its name.

@@ -1,0 +1,113 @@
+// Package journal is the adapter's memory: what it has seen, in which order it
+// closed it, and what the ledger has. Everything the adapter must not forget over
+// a crash is on disk here before it matters elsewhere.
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"go.etcd.io/bbolt"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+// lockTimeout bounds the wait for another adapter to let the journal go.
+const lockTimeout = 2 * time.Second
+
+// The buckets, and the keys of the meta bucket.
+var (
+	bucketMeta        = []byte("meta")
+	bucketLegs        = []byte("legs")
+	bucketRecordings  = []byte("recordings")
+	bucketOutbox      = []byte("outbox")
+	bucketCheckpoints = []byte("checkpoints")
+
+	keyEpoch    = []byte("epoch")
+	keyNextSeq  = []byte("next_seq")
+	keyPrevRoot = []byte("prev_root")
+	keyPBX      = []byte("pbx")
+)
+
+// Journal is one PBX's journal, in one file that one adapter holds at a time.
+type Journal struct {
+	db    *bbolt.DB
+	epoch int64
+	fresh bool
+}
+
+// Open opens the journal or begins a new one, and with it a new epoch. A journal
+// that belongs to another PBX is refused.
+func Open(path, msp, pbx string) (*Journal, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("create the journal's folder: %w", err)
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, fmt.Errorf("the journal %s is in use by another adapter: stop that one first", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the journal %s: %w", path, err)
+	}
+	j := &Journal{db: db}
+	if err := j.prepare(path, msp+"/"+pbx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return j, nil
+}
+
+func (j *Journal) prepare(path, owner string) error {
+	return j.db.Update(func(tx *bbolt.Tx) error { //nolint:wrapcheck // wrapped inside
+		for _, name := range [][]byte{bucketMeta, bucketLegs, bucketRecordings, bucketOutbox, bucketCheckpoints} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return fmt.Errorf("prepare the journal: %w", err)
+			}
+		}
+		meta := tx.Bucket(bucketMeta)
+		if stored := meta.Get(keyPBX); stored != nil {
+			if string(stored) != owner {
+				return fmt.Errorf("the journal %s belongs to the PBX %s, not to %s: give each PBX a state folder of its own", path, stored, owner)
+			}
+			j.epoch = int64(binary.BigEndian.Uint64(meta.Get(keyEpoch))) //nolint:gosec // written below
+			return nil
+		}
+		j.fresh = true
+		j.epoch = time.Now().UnixMilli()
+		return errors.Join(meta.Put(keyPBX, []byte(owner)), meta.Put(keyEpoch, number(j.epoch)), meta.Put(keyNextSeq, number(1)))
+	})
+}
+
+// Close lets the file go.
+func (j *Journal) Close() error {
+	if err := j.db.Close(); err != nil {
+		return fmt.Errorf("close the journal: %w", err)
+	}
+	return nil
+}
+
+// Epoch is the journal's creation in ms since 1970.
+func (j *Journal) Epoch() int64 { return j.epoch }
+
+// Fresh says that this Open began the epoch: what the sources hold from before
+// may be on the ledger already, by a journal that was lost.
+func (j *Journal) Fresh() bool { return j.fresh }
+
+// number is the big-endian form, which sorts.
+func number(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) } //nolint:gosec // never negative
+
+func encode(v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode a journal entry: %w", err)
+	}
+	return text, nil
+}
+
+func legKey(leg ledger.LegID) []byte {
+	return []byte(fmt.Sprintf("%s\x00%s\x00%d", leg.LinkedID, leg.UniqueID, leg.Sequence))
+}

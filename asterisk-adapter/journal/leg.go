@@ -1,0 +1,132 @@
+package journal
+
+import (
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+	"go.etcd.io/bbolt"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+// Leg is a CDR leg as the journal keeps it: received from a source, later closed
+// into a segment.
+type Leg struct {
+	Call    ledger.Call    `json:"call"`
+	Details ledger.Details `json:"details"`
+	// Source is where it was seen first: "csv" or "ami".
+	Source string `json:"source"`
+	// Seq is its number once it is closed into a segment; 0 before.
+	Seq int64 `json:"seq,omitzero"`
+	// Elsewhere says that the ledger had it already, by an earlier epoch.
+	Elsewhere bool `json:"elsewhere,omitzero"`
+}
+
+// Settled says that the leg needs no closing any more.
+func (l *Leg) Settled() bool { return l.Seq > 0 || l.Elsewhere }
+
+// Receive keeps a leg unless it is known, and answers what is kept. A checkpoint
+// of the source, if given, is kept in the same write: a leg is never skipped, and
+// never lost between the two.
+func (j *Journal) Receive(leg *Leg, checkpoint *Checkpoint) (kept *Leg, known bool, err error) {
+	err = j.db.Update(func(tx *bbolt.Tx) error {
+		if err := putCheckpoint(tx, checkpoint); err != nil {
+			return err
+		}
+		legs := tx.Bucket(bucketLegs)
+		key := legKey(leg.Call.Leg)
+		if stored := legs.Get(key); stored != nil {
+			kept, known = &Leg{}, true
+			return decode(stored, kept)
+		}
+		kept, known = leg, false
+		text, err := encode(leg)
+		if err != nil {
+			return err
+		}
+		return legs.Put(key, text) //nolint:wrapcheck // wrapped below
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("keep the leg: %w", err)
+	}
+	return kept, known, nil
+}
+
+// MarkElsewhere notes that the ledger holds the leg from an earlier epoch.
+func (j *Journal) MarkElsewhere(id ledger.LegID) error {
+	err := j.db.Update(func(tx *bbolt.Tx) error {
+		return updateLeg(tx, id, func(leg *Leg) { leg.Elsewhere = true })
+	})
+	if err != nil {
+		return fmt.Errorf("mark the leg: %w", err)
+	}
+	return nil
+}
+
+// Unsettled answers the legs that were received and not closed, in the order of
+// their keys: what a crash left behind.
+func (j *Journal) Unsettled() ([]*Leg, error) {
+	var legs []*Leg
+	err := j.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketLegs).ForEach(func(_, stored []byte) error {
+			leg := &Leg{}
+			if err := decode(stored, leg); err != nil {
+				return err
+			}
+			if !leg.Settled() {
+				legs = append(legs, leg)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the legs: %w", err)
+	}
+	return legs, nil
+}
+
+// ByUniqueID answers the legs of one channel, in order of sequence.
+func (j *Journal) ByUniqueID(uniqueID string) ([]*Leg, error) {
+	var legs []*Leg
+	err := j.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketLegs).ForEach(func(_, stored []byte) error {
+			leg := &Leg{}
+			if err := decode(stored, leg); err != nil {
+				return err
+			}
+			if leg.Call.Leg.UniqueID == uniqueID {
+				legs = append(legs, leg)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the legs: %w", err)
+	}
+	return legs, nil
+}
+
+func updateLeg(tx *bbolt.Tx, id ledger.LegID, change func(*Leg)) error {
+	legs := tx.Bucket(bucketLegs)
+	stored := legs.Get(legKey(id))
+	if stored == nil {
+		return fmt.Errorf("the journal does not hold the leg")
+	}
+	leg := &Leg{}
+	if err := decode(stored, leg); err != nil {
+		return err
+	}
+	change(leg)
+	text, err := encode(leg)
+	if err != nil {
+		return err
+	}
+	return legs.Put(legKey(id), text) //nolint:wrapcheck // wrapped by the caller
+}
+
+func decode(stored []byte, v any) error {
+	if err := json.Unmarshal(stored, v); err != nil {
+		return fmt.Errorf("read a journal entry: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package journal
+
+import (
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"go.etcd.io/bbolt"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+// Signer signs segments with an adapter's certificate.
+type Signer struct {
+	MSP, PBX string
+	// Fingerprint is the SHA-256 of the certificate's DER, hexadecimal.
+	Fingerprint string
+	Key         *ecdsa.PrivateKey
+}
+
+// Entry is what to close into a segment: a leg or a recording, with its details.
+type Entry struct {
+	Call      *ledger.Call
+	Recording *ledger.Recording
+	Details   ledger.Details
+	// File names the recording's file in the journal: its path.
+	File string
+}
+
+// Segment is a closed segment on its way to the gateway.
+type Segment struct {
+	Header    ledger.Segment   `json:"header"`
+	Signature []byte           `json:"signature"`
+	Records   []jsontext.Value `json:"records"`
+	Details   []jsontext.Value `json:"details"`
+	// Refused is the gateway's last word where sending it again cannot help.
+	Refused string `json:"refused,omitzero"`
+}
+
+// File is a recording's file that was closed into a segment.
+type File struct {
+	RecordingID string `json:"recording_id"`
+	SHA256      string `json:"sha256"`
+	Seq         int64  `json:"seq"`
+}
+
+// CloseSegment numbers the entries, signs their segment and puts it into the
+// outbox, in one write: no number is ever given twice or skipped.
+func (j *Journal) CloseSegment(signer *Signer, entries []Entry) (*Segment, error) {
+	if len(entries) == 0 || len(entries) > ledger.MaxRecords {
+		return nil, fmt.Errorf("a segment takes 1 to %d records, not %d", ledger.MaxRecords, len(entries))
+	}
+	var closed *Segment
+	err := j.db.Update(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket(bucketMeta)
+		first := readNumber(meta.Get(keyNextSeq))
+		header := ledger.Segment{
+			ClosedAt: ledger.TimeOf(time.Now()), Count: int64(len(entries)), Epoch: j.epoch, FirstSeq: first,
+			MSP: signer.MSP, PBX: signer.PBX, PrevRoot: string(meta.Get(keyPrevRoot)), Signer: signer.Fingerprint, V: ledger.SchemaVersion,
+		}
+		segment, err := seal(header, signer, entries)
+		if err != nil {
+			return err
+		}
+		text, err := encode(segment)
+		if err != nil {
+			return err
+		}
+		if err := noteEntries(tx, entries, first); err != nil {
+			return err
+		}
+		closed = segment
+		return errors.Join(
+			tx.Bucket(bucketOutbox).Put(number(first), text),
+			meta.Put(keyNextSeq, number(first+int64(len(entries)))),
+			meta.Put(keyPrevRoot, []byte(segment.Header.Root)),
+		)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("close a segment: %w", err)
+	}
+	return closed, nil
+}
+
+// seal builds the records, their root and the signature.
+func seal(header ledger.Segment, signer *Signer, entries []Entry) (*Segment, error) {
+	segment := &Segment{}
+	leaves := make([][]byte, len(entries))
+	for i := range entries {
+		record := &ledger.Record{
+			Call: entries[i].Call, Recording: entries[i].Recording, Epoch: header.Epoch, MSP: header.MSP, PBX: header.PBX,
+			Segment: header.FirstSeq, Seq: header.FirstSeq + int64(i), V: ledger.SchemaVersion,
+		}
+		// What the ledger would refuse must not get a number: it would block the
+		// sequence for ever.
+		if err := record.Check(); err != nil {
+			return nil, fmt.Errorf("record %d: %w", i+1, err)
+		}
+		leaf, err := ledger.Canonical(record)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // says what failed
+		}
+		details, err := ledger.Canonical(&entries[i].Details)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // says what failed
+		}
+		leaves[i] = leaf
+		segment.Records = append(segment.Records, leaf)
+		segment.Details = append(segment.Details, details)
+	}
+	root, err := ledger.Root(leaves)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what failed
+	}
+	header.Root = root
+	segment.Header = header
+	segment.Signature, err = header.Sign(signer.Key)
+	return segment, err //nolint:wrapcheck // says what failed
+}
+
+// noteEntries marks the legs and files as closed.
+func noteEntries(tx *bbolt.Tx, entries []Entry, first int64) error {
+	for i := range entries {
+		seq := first + int64(i)
+		if call := entries[i].Call; call != nil {
+			// The call as closed: it may have gained ARI's times.
+			if err := updateLeg(tx, call.Leg, func(leg *Leg) { leg.Seq, leg.Call = seq, *call }); err != nil {
+				return err
+			}
+			continue
+		}
+		recording := entries[i].Recording
+		text, err := encode(&File{RecordingID: recording.ID, SHA256: recording.SHA256, Seq: seq})
+		if err != nil {
+			return err
+		}
+		if err := tx.Bucket(bucketRecordings).Put([]byte(entries[i].File), text); err != nil {
+			return err //nolint:wrapcheck // wrapped by the caller
+		}
+	}
+	return nil
+}
+
+// FileKnown answers whether a recording's file was closed into a segment.
+func (j *Journal) FileKnown(path string) (*File, bool, error) {
+	var file *File
+	err := j.db.View(func(tx *bbolt.Tx) error {
+		stored := tx.Bucket(bucketRecordings).Get([]byte(path))
+		if stored == nil {
+			return nil
+		}
+		file = &File{}
+		return decode(stored, file)
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("look up the recording: %w", err)
+	}
+	return file, file != nil, nil
+}
+
+// Outbox answers the segments that are not on the ledger yet, in order, but those
+// the gateway refused for good.
+func (j *Journal) Outbox() (waiting, refused []*Segment, err error) {
+	err = j.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketOutbox).ForEach(func(_, stored []byte) error {
+			segment := &Segment{}
+			if err := decode(stored, segment); err != nil {
+				return err
+			}
+			if segment.Refused != "" {
+				refused = append(refused, segment)
+			} else {
+				waiting = append(waiting, segment)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the outbox: %w", err)
+	}
+	return waiting, refused, nil
+}
+
+// Committed takes a segment out of the outbox: it is on the ledger.
+func (j *Journal) Committed(firstSeq int64) error {
+	err := j.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketOutbox).Delete(number(firstSeq)) })
+	if err != nil {
+		return fmt.Errorf("clear the outbox: %w", err)
+	}
+	return nil
+}
+
+// Refuse keeps a segment aside with the gateway's reason.
+func (j *Journal) Refuse(firstSeq int64, reason string) error {
+	err := j.db.Update(func(tx *bbolt.Tx) error {
+		outbox := tx.Bucket(bucketOutbox)
+		stored := outbox.Get(number(firstSeq))
+		if stored == nil {
+			return fmt.Errorf("the outbox does not hold segment %d", firstSeq)
+		}
+		segment := &Segment{}
+		if err := decode(stored, segment); err != nil {
+			return err
+		}
+		segment.Refused = reason
+		text, err := encode(segment)
+		if err != nil {
+			return err
+		}
+		return outbox.Put(number(firstSeq), text) //nolint:wrapcheck // wrapped below
+	})
+	if err != nil {
+		return fmt.Errorf("set a segment aside: %w", err)
+	}
+	return nil
+}
+
+func readNumber(stored []byte) int64 {
+	var n int64
+	for _, b := range stored {
+		n = n<<8 | int64(b)
+	}
+	return n
+}
