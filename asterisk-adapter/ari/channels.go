@@ -1,0 +1,165 @@
+package ari
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/CyCoreSystems/ari/v6"
+)
+
+// ChannelTimes is what was seen of one channel. Times are Asterisk's own
+// clock, UTC, to the millisecond; zero means not seen.
+type ChannelTimes struct {
+	UniqueID string
+	// Name is the channel's name, such as "PJSIP/1001-00000000".
+	Name string
+	// Technology is the part of the name before the slash.
+	Technology string
+	// ProtocolID is the SIP Call-ID of a PJSIP channel.
+	ProtocolID string
+	Created    time.Time
+	// Answered is when the channel came Up.
+	Answered time.Time
+	// HungUp is when the far end, or Asterisk, asked for the end.
+	HungUp time.Time
+	// Destroyed is when the channel was gone.
+	Destroyed time.Time
+	// Cause is the hang-up cause (ITU-T Q.850), 0 while it lives.
+	Cause int
+	// CauseText is Asterisk's word for it, such as "Normal Clearing".
+	CauseText string
+}
+
+// maxChannels bounds the memory: beyond it, channels that ended are forgotten
+// at once. It is some 300 bytes each.
+const maxChannels = 50_000
+
+type channels struct {
+	forget time.Duration
+
+	mu    sync.Mutex
+	known map[string]*channel
+}
+
+type channel struct {
+	ChannelTimes
+	touched time.Time
+	ended   chan struct{}
+}
+
+func newChannels(forget time.Duration) *channels {
+	return &channels{forget: forget, known: make(map[string]*channel)}
+}
+
+func (c *channels) observe(id string, wait time.Duration) (ChannelTimes, bool) {
+	c.mu.Lock()
+	ch := c.get(id)
+	times, ended := ch.ChannelTimes, ch.ended
+	c.mu.Unlock()
+	if times.Destroyed.IsZero() && wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-ended:
+		case <-timer.C:
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return ch.ChannelTimes, !ch.Destroyed.IsZero()
+}
+
+// get returns the entry, making it if need be; the caller holds the lock.
+func (c *channels) get(id string) *channel {
+	ch, ok := c.known[id]
+	if !ok {
+		if len(c.known) >= maxChannels {
+			c.dropEnded(time.Now())
+		}
+		ch = &channel{ended: make(chan struct{})}
+		ch.UniqueID = id
+		c.known[id] = ch
+	}
+	ch.touched = time.Now()
+	return ch
+}
+
+func (c *channels) apply(event ari.Event) {
+	switch e := event.(type) {
+	case *ari.ChannelCreated:
+		c.update(e.Channel, func(ch *channel) { setOnce(&ch.Created, e.Timestamp) })
+	case *ari.ChannelStateChange:
+		c.update(e.Channel, func(ch *channel) {
+			if e.Channel.State == "Up" {
+				setOnce(&ch.Answered, e.Timestamp)
+			}
+		})
+	case *ari.ChannelHangupRequest:
+		c.update(e.Channel, func(ch *channel) { setOnce(&ch.HungUp, e.Timestamp) })
+	case *ari.ChannelDestroyed:
+		c.update(e.Channel, func(ch *channel) {
+			if !ch.Destroyed.IsZero() {
+				return
+			}
+			setOnce(&ch.Destroyed, e.Timestamp)
+			ch.Cause, ch.CauseText = e.Cause, e.CauseTxt
+			close(ch.ended)
+		})
+	}
+}
+
+func (c *channels) update(data ari.ChannelData, set func(*channel)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ch := c.get(data.ID)
+	ch.Name, ch.ProtocolID = data.Name, data.ProtocolId
+	ch.Technology, _, _ = strings.Cut(data.Name, "/")
+	set(ch)
+}
+
+func setOnce(to *time.Time, at ari.DateTime) {
+	if to.IsZero() {
+		*to = time.Time(at).UTC()
+	}
+}
+
+// sweep forgets channels that ended long ago, and those whose end was missed.
+func (c *channels) sweep(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropEnded(now.Add(-c.forget))
+	for id, ch := range c.known {
+		if ch.Name == "" && ch.touched.Before(now.Add(-c.forget)) || ch.touched.Before(now.Add(-48*time.Hour)) {
+			delete(c.known, id)
+		}
+	}
+}
+
+func (c *channels) dropEnded(before time.Time) {
+	for id, ch := range c.known {
+		if !ch.Destroyed.IsZero() && ch.touched.Before(before) {
+			delete(c.known, id)
+		}
+	}
+}
+
+// seedChannels takes in the channels that are up at a connection; their
+// creation went by unseen.
+func (o *Observer) seedChannels(ctx context.Context) {
+	var list []struct {
+		ID, Name     string
+		State        string
+		ProtocolID   string `json:"protocol_id"`
+		CreationTime ari.DateTime
+	}
+	if _, err := o.get(ctx, "/channels", &list); err != nil {
+		return // the connection is about to be reported lost
+	}
+	for _, l := range list {
+		o.channels.update(ari.ChannelData{ID: l.ID, Name: l.Name, ProtocolId: l.ProtocolID}, func(ch *channel) {
+			setOnce(&ch.Created, l.CreationTime)
+		})
+	}
+}

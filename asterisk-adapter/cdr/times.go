@@ -1,0 +1,147 @@
+package cdr
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// created returns the second in which the channel of a uniqueid was created.
+// A uniqueid is [systemname-]epoch.counter.
+func created(uniqueID string) (int64, bool) {
+	epoch, counter, ok := strings.Cut(uniqueID[strings.LastIndexByte(uniqueID, '-')+1:], ".")
+	if !ok || counter == "" || strings.Trim(counter, "0123456789") != "" {
+		return 0, false
+	}
+	seconds, err := strconv.ParseInt(epoch, 10, 64)
+	return seconds, err == nil && seconds > 0
+}
+
+// slack, in seconds, forgives that Asterisk truncates each time on its own.
+const slack = 2
+
+// resolveTimes turns wall-clock text into instants. In the hour that a clock
+// change repeats, wall time alone is ambiguous: then the durations, which
+// Asterisk counts on real time, and the channel's creation decide.
+func resolveTimes(r *Row, t *rawRow, zone *time.Location) error {
+	starts, err := instants("start", t.start, zone)
+	if err != nil {
+		return err
+	}
+	ends, err := instants("end", t.end, zone)
+	if err != nil {
+		return err
+	}
+	var answers wallTimes
+	if t.answer != "" {
+		if answers, err = instants("answer", t.answer, zone); err != nil {
+			return err
+		}
+	}
+	birth, known := created(r.UniqueID)
+	r.Start, r.End = starts.first(), ends.first()
+	if starts.n > 1 || ends.n > 1 {
+		pick := false
+		for _, s := range starts.list() {
+			for _, e := range ends.list() {
+				fits := near(e.Unix()-s.Unix(), r.Duration) && (!known || s.Unix() >= birth-slack)
+				if fits && !pick {
+					r.Start, r.End, pick = s, e, true
+				}
+			}
+		}
+		if !pick {
+			return fmt.Errorf("%w: start and end fall into a clock change of %s, and neither reading of them fits the duration of %d s", ErrTimes, zone, r.Duration)
+		}
+	}
+	if r.End.Before(r.Start) {
+		return fmt.Errorf("%w: the call ends before it starts; if the PBX's clock was set back during the call, amend the record by hand, else check the zone (%s)", ErrTimes, zone)
+	}
+	if known && r.Start.Unix() < birth-slack {
+		return fmt.Errorf("%w: the call starts %d s before its channel was made, so its times are not in %s: set the PBX's time zone in the adapter's configuration to what Asterisk uses, UTC for a CSV with usegmtime = yes", ErrTimes, birth-r.Start.Unix(), zone)
+	}
+	if t.answer != "" {
+		r.Answer = answers.first()
+		for _, a := range answers.list() {
+			if near(r.End.Unix()-a.Unix(), r.BillSec) {
+				r.Answer = a
+				break
+			}
+		}
+		if r.Answer.Before(r.Start) || r.Answer.After(r.End) {
+			return fmt.Errorf("%w: the answer is not between start and end", ErrTimes)
+		}
+	}
+	return nil
+}
+
+func near(a, b int64) bool { return a-b <= slack && b-a <= slack }
+
+// wallTimes are the instants that one wall-clock text can mean: one, or two
+// when the clock was set back.
+type wallTimes struct {
+	at [2]time.Time
+	n  int
+}
+
+func (w *wallTimes) first() time.Time  { return w.at[0] }
+func (w *wallTimes) list() []time.Time { return w.at[:w.n] }
+
+// instants reads "2006-01-02 15:04:05" in the zone.
+func instants(field, text string, zone *time.Location) (wallTimes, error) {
+	var w wallTimes
+	if len(text) != 19 || text[4] != '-' || text[7] != '-' || text[10] != ' ' || text[13] != ':' || text[16] != ':' {
+		return w, &FieldError{field, "is no time like 2006-01-02 15:04:05"}
+	}
+	year, ok1 := digits(text[0:4])
+	month, ok2 := digits(text[5:7])
+	day, ok3 := digits(text[8:10])
+	hour, ok4 := digits(text[11:13])
+	minute, ok5 := digits(text[14:16])
+	second, ok6 := digits(text[17:19])
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || year < 1970 || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 60 {
+		return w, &FieldError{field, "is no time like 2006-01-02 15:04:05"}
+	}
+	utc := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
+	if utc.Day() != day {
+		return w, &FieldError{field, "is a day that its month does not have"}
+	}
+	if zone == time.UTC {
+		w.at[0], w.n = utc, 1
+		return w, nil
+	}
+	// The zone's offsets shortly before and after are the only ones possible.
+	wall := utc.Unix()
+	_, before := utc.Add(-26 * time.Hour).In(zone).Zone()
+	_, after := utc.Add(26 * time.Hour).In(zone).Zone()
+	for n, offset := range [...]int{before, after} {
+		if n == 1 && before == after {
+			break
+		}
+		at := time.Unix(wall-int64(offset), 0).In(zone)
+		if _, real := at.Zone(); real == offset {
+			w.at[w.n] = at.UTC()
+			w.n++
+		}
+	}
+	if w.n == 0 {
+		return w, fmt.Errorf("%w: %s is a wall time that %s skips when its clocks go forward: check the PBX's time zone in the adapter's configuration", ErrTimes, field, zone)
+	}
+	if w.n == 2 && w.at[1].Before(w.at[0]) {
+		w.at[0], w.at[1] = w.at[1], w.at[0]
+	}
+	return w, nil
+}
+
+func digits(s string) (int, bool) {
+	n := 0
+	for i := range len(s) {
+		d := s[i] - '0'
+		if d > 9 {
+			return 0, false
+		}
+		n = n*10 + int(d)
+	}
+	return n, true
+}

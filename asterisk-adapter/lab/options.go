@@ -1,0 +1,80 @@
+package lab
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Options says how an Asterisk is started. The zero value is a good one.
+type Options struct {
+	// Dir is the run directory: configuration, spool, logs. It is made when
+	// missing and kept by Stop; started there again, Asterisk finds its old
+	// CSV. Empty means a temporary one that Stop removes.
+	Dir string
+	// Loopback is Asterisk's address, 127.x.y.1; its phones use the rest of
+	// that /24. Empty means a free one, so that labs can run side by side.
+	Loopback string
+	// Timezone is an IANA name for Asterisk's TZ; empty means UTC.
+	Timezone string
+	// LocalTimes writes the CSV in Timezone instead of UTC.
+	LocalTimes bool
+	// NoCSV, NoAMI and NoARI leave that source out.
+	NoCSV, NoAMI, NoARI bool
+	// Modules are loaded beside those that a recorded call needs.
+	Modules []string
+	// Files replaces or adds files of Asterisk's configuration folder.
+	Files map[string]string
+	// CalleeHz is the tone the answering phone talks in; 0 means 880.
+	CalleeHz int
+	// Verbose sets Asterisk's own verbosity for its log (0 to 10).
+	Verbose int
+}
+
+// Default tones, in hertz: far apart, and 880 is a harmonic no µ-law
+// distortion of 440 can fake at that level.
+const (
+	CallerHz = 440
+	CalleeHz = 880
+)
+
+// freeLoopback returns an address 127.x.y.1 on which nobody has SIP, AMI or
+// HTTP open.
+func freeLoopback() (string, error) {
+	for range 50 {
+		var b [2]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return "", err
+		}
+		ip := fmt.Sprintf("127.%d.%d.1", 20+int(b[0])%200, b[1])
+		if free(ip) {
+			return ip, nil
+		}
+	}
+	return "", fmt.Errorf("no free loopback address after 50 tries: is another program listening on all of them?")
+}
+
+func free(ip string) bool {
+	udp, err := net.ListenPacket("udp4", net.JoinHostPort(ip, sipPort))
+	if err != nil {
+		return false
+	}
+	defer udp.Close()
+	for _, port := range []string{amiPort, ariPort} {
+		tcp, err := net.Listen("tcp4", net.JoinHostPort(ip, port))
+		if err != nil {
+			return false
+		}
+		defer tcp.Close()
+	}
+	return true
+}
+
+const (
+	sipPort = "5060"
+	amiPort = "5038"
+	ariPort = "8088"
+	// bootLimit is many times what a boot takes on a busy machine.
+	bootLimit = 60 * time.Second
+)
