@@ -171,15 +171,22 @@ func (i *issuance) nodes() error {
 }
 
 // chaincodeClient issues the certificate the peer shows its chaincode service.
-// It is one of its own, so that the service can let in this holder alone and
-// not everyone the TLS authority knows.
+// Its authority is one of its own whose key is not kept, so the service lets in
+// this one holder and not everyone the TLS authority knows.
 func (i *issuance) chaincodeClient() error {
-	pair, err := i.tls.Issue(msp.Request{CommonName: "peer-to-chaincode." + i.member.ID()})
+	authority, err := msp.NewIssuer(i.member.ID()+" peer-to-chaincode CA", i.member.Name)
+	if err != nil {
+		return err
+	}
+	pair, err := authority.Issue(msp.Request{CommonName: "peer-to-chaincode." + i.member.ID()})
 	if err != nil {
 		return err
 	}
 	folder := i.org.chaincodeClient()
 	if err := writePair(pair, filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")); err != nil {
+		return err
+	}
+	if err := writeFile(i.org.chaincodeClientCA(), authority.Pair().CertPEM, 0o600); err != nil {
 		return err
 	}
 	return writeFile(filepath.Join(folder, "ca.pem"), i.tls.Pair().CertPEM, 0o600)

@@ -105,8 +105,12 @@ func (o Organisation) GatewayState() string { return filepath.Join(o.root, "gate
 
 func (o Organisation) node(kind string) string { return filepath.Join(o.root, kind) }
 
-// chaincodeClient is the one certificate the member's chaincode service lets in.
+// chaincodeClient is the folder with the peer's certificate towards its
+// chaincode service, and chaincodeClientCA the authority that service trusts.
 func (o Organisation) chaincodeClient() string { return filepath.Join(o.root, "peer", "chaincode-tls") }
+func (o Organisation) chaincodeClientCA() string {
+	return filepath.Join(o.root, "chaincode", "client-ca.pem")
+}
 
 // Identity says where the files of one identity are.
 type Identity struct{ root string }

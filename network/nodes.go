@@ -2,8 +2,9 @@ package network
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
+
+	"github.com/callseal/callseal/network/ccbuilder"
 )
 
 // The kinds of node, as they appear in node names and in status.
@@ -85,9 +86,12 @@ func (n *Network) node(name string) (node, error) {
 }
 
 // nodeLogging keeps nodes to warnings: at that level Fabric writes no
-// transaction's content. What our own readiness probes and stopping neighbours
-// cause on idle connections is kept out.
-const nodeLogging = "FABRIC_LOGGING_SPEC=WARN:core.comm=error:comm.grpc.server=error"
+// transaction's content. What readiness probes and stopping neighbours cause on
+// idle connections is kept out. The format is plain, for files.
+var nodeLogging = []string{
+	"FABRIC_LOGGING_SPEC=WARN:core.comm=error:comm.grpc.server=error",
+	"FABRIC_LOGGING_FORMAT=%{time:2006-01-02T15:04:05.000Z07:00} %{level} [%{module}] %{message}",
+}
 
 // commandOf says how a node is run; binaries and packageIDs are only looked at
 // for the kinds that need them.
@@ -99,13 +103,16 @@ func (n *Network) commandOf(one node, binaries fabricBinaries) (command, error) 
 		return command{
 			program:   binaries.peer,
 			arguments: []string{"node", "start"},
-			environment: []string{
-				"FABRIC_CFG_PATH=" + org.node(kindPeer), nodeLogging,
-				"CALLSEAL_CHAINCODE_TLS=" + org.chaincodeClient(),
-			},
+			environment: append([]string{
+				"FABRIC_CFG_PATH=" + org.node(kindPeer),
+				ccbuilder.TLSVariable + "=" + org.chaincodeClient(),
+			}, nodeLogging...),
 		}, nil
 	case kindOrderer:
-		return command{program: binaries.orderer, environment: []string{"FABRIC_CFG_PATH=" + org.node(kindOrderer), nodeLogging}}, nil
+		return command{
+			program:     binaries.orderer,
+			environment: append([]string{"FABRIC_CFG_PATH=" + org.node(kindOrderer)}, nodeLogging...),
+		}, nil
 	case kindChaincode:
 		chaincode, err := n.chaincodePackage(one.member)
 		if err != nil {
@@ -120,8 +127,7 @@ func (n *Network) commandOf(one node, binaries fabricBinaries) (command, error) 
 				"CORE_PEER_LOCALMSPID=" + one.member.MSP,
 				"CALLSEAL_TLS_CERT=" + server.CertFile(),
 				"CALLSEAL_TLS_KEY=" + server.KeyFile(),
-				// The certificate itself, not its authority: this holder alone.
-				"CALLSEAL_TLS_CLIENT_CA=" + filepath.Join(org.chaincodeClient(), "cert.pem"),
+				"CALLSEAL_TLS_CLIENT_CA=" + org.chaincodeClientCA(),
 			},
 		}, err
 	default:

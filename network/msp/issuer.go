@@ -67,7 +67,8 @@ type Issuer struct {
 type Request struct {
 	// CommonName is the subject's common name.
 	CommonName string
-	// Unit is the NodeOU, one of the Unit constants; empty in TLS certificates.
+	// Unit is the NodeOU, one of the Unit constants. Empty makes a certificate
+	// for TLS only, which no peer takes for an identity.
 	Unit string
 	// Attributes become Fabric's attribute extension when there are any.
 	Attributes map[string]string
@@ -132,8 +133,9 @@ func ParseIssuer(pair Pair) (*Issuer, error) {
 // Pair returns the authority's own certificate and key.
 func (i *Issuer) Pair() Pair { return i.pair }
 
-// Issue makes a key and a certificate for it. The certificate can sign
-// transactions and authenticate a TLS client; with Hosts also a TLS server.
+// Issue makes a key and a certificate for it. With a Unit it is an identity that
+// signs transactions and may authenticate a TLS client; without, a TLS client's
+// certificate and, with Hosts, a TLS server's as well.
 func (i *Issuer) Issue(request Request) (Pair, error) {
 	key, keyPEM, err := newKey()
 	if err != nil {
@@ -150,7 +152,6 @@ func (i *Issuer) Issue(request Request) (Pair, error) {
 		NotAfter:              request.NotAfter,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	if template.NotBefore.IsZero() {
 		template.NotBefore = time.Now().Add(-backdated)
@@ -159,10 +160,14 @@ func (i *Issuer) Issue(request Request) (Pair, error) {
 		template.NotAfter = time.Now().Add(leafValidity)
 	}
 	if request.Unit != "" {
+		// No extended key usage: Fabric refuses identities that are restricted to
+		// one, and without any they authenticate TLS clients as well.
 		template.Subject.OrganizationalUnit = []string{request.Unit}
-	}
-	if len(request.Hosts) > 0 {
-		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	} else {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		if len(request.Hosts) > 0 {
+			template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+		}
 	}
 	for _, host := range request.Hosts {
 		if ip := net.ParseIP(host); ip != nil {
