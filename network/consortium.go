@@ -251,6 +251,15 @@ func (c *Consortium) places() []place {
 	return all
 }
 
+// Addresses lists every address of the definition on which something listens.
+func (c *Consortium) Addresses() []string {
+	var all []string
+	for _, place := range c.places() {
+		all = append(all, *place.address)
+	}
+	return all
+}
+
 var (
 	memberName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,30}$`)
 	mspName     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,60}$`)

@@ -1,0 +1,248 @@
+// Package networktest starts real networks for tests: Fabric's own peers and
+// orderers with Callseal's chaincode, in a temporary folder, on ports of their
+// own. A part that is missing fails the test; nothing is skipped.
+package networktest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/callseal/callseal/network"
+)
+
+// Network is a running network of a test.
+type Network struct {
+	*network.Network
+	t testing.TB
+}
+
+// Option changes what [Start] starts.
+type Option func(*network.Options)
+
+// WithRaft orders by Raft instead of SmartBFT.
+func WithRaft() Option { return func(o *network.Options) { o.Consensus = network.Raft } }
+
+// WithGateways starts the operators' gateways too.
+func WithGateways() Option { return func(o *network.Options) { o.WithoutGateways = false } }
+
+// WithBin takes callseal, callseal-chaincode and callseal-gateway from a folder
+// instead of building them.
+func WithBin(folder string) Option { return func(o *network.Options) { o.Bin = folder } }
+
+// WithConsortium makes the network from another definition.
+func WithConsortium(c *network.Consortium) Option {
+	return func(o *network.Options) { o.Consortium = c }
+}
+
+// Start makes and starts a network, without gateways unless asked for them, and
+// stops it when the test ends. A failed test prints the ends of the nodes' logs.
+func Start(t testing.TB, options ...Option) *Network {
+	t.Helper()
+	n := Prepare(t, options...)
+	n.Up()
+	return n
+}
+
+// Prepare is [Start] without starting: the network is neither made nor up. It
+// is still stopped when the test ends.
+func Prepare(t testing.TB, options ...Option) *Network {
+	t.Helper()
+	chosen := Options(t, options...)
+	opened, err := network.Open(chosen)
+	if err != nil {
+		t.Fatalf("prepare a network: %v", err)
+	}
+	n := &Network{Network: opened, t: t}
+	t.Cleanup(func() {
+		if t.Failed() {
+			n.printLogs()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := n.Network.Down(ctx); err != nil {
+			t.Errorf("stop the network: %v", err)
+		}
+	})
+	return n
+}
+
+// Options returns options for a network of its own: a temporary state folder,
+// free ports, and programs built from this source tree.
+func Options(t testing.TB, options ...Option) network.Options {
+	t.Helper()
+	chosen := network.Options{
+		State:           filepath.Join(t.TempDir(), "network"),
+		PortOffset:      Ports(t),
+		WithoutGateways: true,
+	}
+	for _, option := range options {
+		option(&chosen)
+	}
+	if chosen.Bin == "" {
+		programs := []string{"callseal-chaincode"}
+		if len(chosen.Builder) == 0 {
+			programs = append(programs, "callseal")
+		}
+		if !chosen.WithoutGateways {
+			programs = append(programs, "callseal-gateway")
+		}
+		chosen.Bin = Build(t, programs...)
+	}
+	return chosen
+}
+
+// Up starts what is not running of the network and fails the test if that fails.
+func (n *Network) Up() {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	if err := n.Network.Up(ctx, func(line string) { n.t.Log(line) }); err != nil {
+		n.t.Fatalf("start the network: %v", err)
+	}
+}
+
+// Kill ends a node as a crash would, and fails the test if it cannot.
+func (n *Network) Kill(node string) {
+	n.t.Helper()
+	if err := n.Network.Kill(context.Background(), node); err != nil {
+		n.t.Fatalf("kill %s: %v", node, err)
+	}
+}
+
+// Stop ends a node gracefully.
+func (n *Network) Stop(node string) {
+	n.t.Helper()
+	if err := n.Network.Stop(context.Background(), node); err != nil {
+		n.t.Fatalf("stop %s: %v", node, err)
+	}
+}
+
+// StartNode runs a stopped node again and waits until it answers.
+func (n *Network) StartNode(node string) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if err := n.Start(ctx, node); err != nil {
+		n.t.Fatalf("start %s: %v", node, err)
+	}
+}
+
+func (n *Network) printLogs() {
+	logs, _ := filepath.Glob(n.Layout().LogFile("*"))
+	for _, file := range logs {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+		if len(lines) > 15 {
+			lines = lines[len(lines)-15:]
+		}
+		n.t.Logf("%s:\n%s", filepath.Base(file), strings.Join(lines, "\n"))
+	}
+}
+
+// Ports reserves an offset at which every port of the development consortium is
+// free, for this test and against test programs running at the same time.
+func Ports(t testing.TB) int {
+	t.Helper()
+	const slots, width = 19, 500 // Ends below the range systems lend ports from.
+	folder := filepath.Join(os.TempDir(), fmt.Sprintf("callseal-test-ports-%d", os.Getuid()))
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatalf("reserve ports: %v", err)
+	}
+	deadline := time.Now().Add(5 * time.Minute)
+	for first := rand.IntN(slots); time.Now().Before(deadline); first++ {
+		slot := first%slots + 1
+		lock := flock.New(filepath.Join(folder, fmt.Sprintf("%d.lock", slot)))
+		if held, err := lock.TryLock(); err != nil || !held {
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		if !free(slot * width) {
+			_ = lock.Unlock()
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		t.Cleanup(func() { _ = lock.Unlock() })
+		return slot * width
+	}
+	t.Fatal("no free ports for a network: other tests hold them all")
+	return 0
+}
+
+func free(offset int) bool {
+	moved, err := network.Development().WithPortOffset(offset)
+	if err != nil {
+		return false
+	}
+	for _, address := range moved.Addresses() {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return false
+		}
+		_ = listener.Close()
+	}
+	return true
+}
+
+var building sync.Mutex
+
+// Build compiles the product's own programs from this source tree and returns
+// the folder they are in. They are shared by all tests of a test program; Go's
+// build cache makes it cheap across test programs.
+func Build(t testing.TB, programs ...string) string {
+	t.Helper()
+	building.Lock()
+	defer building.Unlock()
+	root, err := sourceTree()
+	if err != nil {
+		t.Fatalf("build the programs: %v", err)
+	}
+	folder := filepath.Join(os.TempDir(), fmt.Sprintf("callseal-test-bin-%d-%d", os.Getuid(), os.Getpid()))
+	for _, program := range programs {
+		if _, err := os.Stat(filepath.Join(folder, program)); err == nil {
+			continue
+		}
+		build := exec.Command("go", "build", "-o", filepath.Join(folder, program), "./cmd/"+program)
+		build.Dir = root
+		if output, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", program, err, output)
+		}
+	}
+	return folder
+}
+
+// Finish removes what the tests of a program shared. Call it from TestMain:
+//
+//	func TestMain(m *testing.M) { os.Exit(networktest.Finish(m.Run())) }
+func Finish(code int) int {
+	_ = os.RemoveAll(filepath.Join(os.TempDir(), fmt.Sprintf("callseal-test-bin-%d-%d", os.Getuid(), os.Getpid())))
+	return code
+}
+
+// sourceTree finds the module's root from where this file was compiled.
+func sourceTree() (string, error) {
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		return "", errors.New("this program does not know its source")
+	}
+	root := filepath.Dir(filepath.Dir(filepath.Dir(file)))
+	if _, err := os.Stat(filepath.Join(root, "go.mod")); err != nil {
+		return "", fmt.Errorf("find the source tree: %w", err)
+	}
+	return root, nil
+}
