@@ -26,6 +26,7 @@ var (
 	bucketLegs        = []byte("legs")
 	bucketRecordings  = []byte("recordings")
 	bucketOutbox      = []byte("outbox")
+	bucketUnsettled   = []byte("unsettled") // keys of legs received and not closed
 	bucketCheckpoints = []byte("checkpoints")
 
 	keyEpoch    = []byte("epoch")
@@ -63,7 +64,7 @@ func Open(path, msp, pbx string) (*Journal, error) {
 
 func (j *Journal) prepare(path, owner string) error {
 	return j.db.Update(func(tx *bbolt.Tx) error { //nolint:wrapcheck // wrapped inside
-		for _, name := range [][]byte{bucketMeta, bucketLegs, bucketRecordings, bucketOutbox, bucketCheckpoints} {
+		for _, name := range [][]byte{bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("prepare the journal: %w", err)
 			}
@@ -108,6 +109,7 @@ func encode(v any) ([]byte, error) {
 	return text, nil
 }
 
+// legKey begins with the uniqueid, by which recordings look for their leg.
 func legKey(leg ledger.LegID) []byte {
-	return []byte(fmt.Sprintf("%s\x00%s\x00%d", leg.LinkedID, leg.UniqueID, leg.Sequence))
+	return fmt.Appendf(nil, "%s\x00%016d\x00%s", leg.UniqueID, leg.Sequence, leg.LinkedID)
 }

@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/go-json-experiment/json"
@@ -44,7 +46,7 @@ func (j *Journal) Receive(leg *Leg, checkpoint *Checkpoint) (kept *Leg, known bo
 		if err != nil {
 			return err
 		}
-		return legs.Put(key, text) //nolint:wrapcheck // wrapped below
+		return errors.Join(legs.Put(key, text), tx.Bucket(bucketUnsettled).Put(key, nil))
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("keep the leg: %w", err)
@@ -68,14 +70,12 @@ func (j *Journal) MarkElsewhere(id ledger.LegID) error {
 func (j *Journal) Unsettled() ([]*Leg, error) {
 	var legs []*Leg
 	err := j.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketLegs).ForEach(func(_, stored []byte) error {
+		return tx.Bucket(bucketUnsettled).ForEach(func(key, _ []byte) error {
 			leg := &Leg{}
-			if err := decode(stored, leg); err != nil {
+			if err := decode(tx.Bucket(bucketLegs).Get(key), leg); err != nil {
 				return err
 			}
-			if !leg.Settled() {
-				legs = append(legs, leg)
-			}
+			legs = append(legs, leg)
 			return nil
 		})
 	})
@@ -89,16 +89,16 @@ func (j *Journal) Unsettled() ([]*Leg, error) {
 func (j *Journal) ByUniqueID(uniqueID string) ([]*Leg, error) {
 	var legs []*Leg
 	err := j.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketLegs).ForEach(func(_, stored []byte) error {
+		cursor := tx.Bucket(bucketLegs).Cursor()
+		prefix := append([]byte(uniqueID), 0)
+		for key, stored := cursor.Seek(prefix); bytes.HasPrefix(key, prefix); key, stored = cursor.Next() {
 			leg := &Leg{}
 			if err := decode(stored, leg); err != nil {
 				return err
 			}
-			if leg.Call.Leg.UniqueID == uniqueID {
-				legs = append(legs, leg)
-			}
-			return nil
-		})
+			legs = append(legs, leg)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list the legs: %w", err)
@@ -117,6 +117,11 @@ func updateLeg(tx *bbolt.Tx, id ledger.LegID, change func(*Leg)) error {
 		return err
 	}
 	change(leg)
+	if leg.Settled() {
+		if err := tx.Bucket(bucketUnsettled).Delete(legKey(id)); err != nil {
+			return err //nolint:wrapcheck // wrapped by the caller
+		}
+	}
 	text, err := encode(leg)
 	if err != nil {
 		return err

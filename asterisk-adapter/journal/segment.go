@@ -25,8 +25,8 @@ type Entry struct {
 	Call      *ledger.Call
 	Recording *ledger.Recording
 	Details   ledger.Details
-	// File names the recording's file in the journal: its path.
-	File string
+	// File is the recording's file as it was digested.
+	File File
 }
 
 // Segment is a closed segment on its way to the gateway.
@@ -41,9 +41,13 @@ type Segment struct {
 
 // File is a recording's file that was closed into a segment.
 type File struct {
+	Path string `json:"path"`
+	// Size and Modified (ns since 1970) tell one content from the next.
+	Size     int64 `json:"size"`
+	Modified int64 `json:"modified"`
+	// RecordingID and Revision are what the file was anchored as last.
 	RecordingID string `json:"recording_id"`
-	SHA256      string `json:"sha256"`
-	Seq         int64  `json:"seq"`
+	Revision    int64  `json:"revision"`
 }
 
 // CloseSegment numbers the entries, signs their segment and puts it into the
@@ -131,33 +135,11 @@ func noteEntries(tx *bbolt.Tx, entries []Entry, first int64) error {
 			}
 			continue
 		}
-		recording := entries[i].Recording
-		text, err := encode(&File{RecordingID: recording.ID, SHA256: recording.SHA256, Seq: seq})
-		if err != nil {
+		if err := putFile(tx, &entries[i].File); err != nil {
 			return err
-		}
-		if err := tx.Bucket(bucketRecordings).Put([]byte(entries[i].File), text); err != nil {
-			return err //nolint:wrapcheck // wrapped by the caller
 		}
 	}
 	return nil
-}
-
-// FileKnown answers whether a recording's file was closed into a segment.
-func (j *Journal) FileKnown(path string) (*File, bool, error) {
-	var file *File
-	err := j.db.View(func(tx *bbolt.Tx) error {
-		stored := tx.Bucket(bucketRecordings).Get([]byte(path))
-		if stored == nil {
-			return nil
-		}
-		file = &File{}
-		return decode(stored, file)
-	})
-	if err != nil {
-		return nil, false, fmt.Errorf("look up the recording: %w", err)
-	}
-	return file, file != nil, nil
 }
 
 // Outbox answers the segments that are not on the ledger yet, in order, but those

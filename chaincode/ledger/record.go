@@ -296,3 +296,11 @@ func (r *Record) Moment() Time {
 	}
 	return r.Call.End
 }
+
+// Leg is the CDR leg the record is about.
+func (r *Record) Leg() LegID {
+	if r.Recording != nil {
+		return r.Recording.Leg
+	}
+	return r.Call.Leg
+}

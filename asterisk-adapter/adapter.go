@@ -1,0 +1,156 @@
+// Package adapter turns what one Asterisk 22 does into signed records: every CDR
+// leg once, whichever sources tell of it, and every recording once it is closed,
+// paired and sent to the operator's gateway. A call is followed through one file
+// a step:
+//
+//	sources.go     AMI Cdr events, the CDR file, ARI, closed recordings
+//	leg.go         a CDR row becomes what the ledger holds
+//	pairing.go     a leg and its recording come together
+//	closer.go      what is ready becomes a signed segment in the journal
+//	uplink.go      the segment travels until it is on the ledger
+package adapter
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/api/connect"
+	"github.com/callseal/callseal/asterisk-adapter/ari"
+	"github.com/callseal/callseal/asterisk-adapter/journal"
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+// Adapter is one PBX's adapter.
+type Adapter struct {
+	config     *Config
+	zone       *time.Location
+	journal    *journal.Journal
+	pseudonyms *pseudonyms
+	connection *grpc.ClientConn
+	calls      pb.CallServiceClient
+	recordings pb.RecordingServiceClient
+	observer   *ari.Observer // nil without ARI
+	software   software
+	pairing    *pairing
+	closer     *closer
+	log        *slog.Logger
+}
+
+// Run runs an adapter until the context ends, or until it finds that it cannot
+// do its work: then the error says what to change.
+func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
+	adapter, err := open(config, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, adapter.close()) }()
+	err = adapter.run(ctx)
+	if ctx.Err() != nil {
+		log.Info("adapter stopped")
+		return nil
+	}
+	return err
+}
+
+func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
+	signer, err := loadSigner(config)
+	if err != nil {
+		return nil, err
+	}
+	a := &Adapter{config: config, log: log}
+	if a.zone, err = config.location(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(config.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("create the state folder: %w", err)
+	}
+	if a.pseudonyms, err = openPseudonyms(config.PartyKeyFile, config.StateDir, config.PBX); err != nil {
+		return nil, err
+	}
+	a.connection, err = connect.Dial(connect.Config{
+		Address: config.Gateway.Address, ServerName: config.Gateway.ServerName, CAFile: config.Gateway.CAFile,
+		CertFile: config.Identity.CertFile, KeyFile: config.Identity.KeyFile,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reach the gateway: %w", err)
+	}
+	a.journal, err = journal.Open(filepath.Join(config.StateDir, "journal.db"), config.MSP, config.PBX)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the journal: %w", err), a.connection.Close())
+	}
+	if config.ARI != nil {
+		password, err := secret(config.ARI.PasswordFile, config.ARI.Password)
+		if err != nil {
+			return nil, errors.Join(err, a.close())
+		}
+		a.observer = ari.New(ari.Options{URL: config.ARI.URL, User: config.ARI.User, Password: password, App: config.ARI.Application})
+	}
+	a.calls = pb.NewCallServiceClient(a.connection)
+	a.recordings = pb.NewRecordingServiceClient(a.connection)
+	uplink := &uplink{anchor: pb.NewAnchorServiceClient(a.connection), journal: a.journal, log: log}
+	a.closer = newCloser(a.journal, signer, uplink, log)
+	a.pairing = newPairing(a.journal, a.closer, config.Recordings.pairWait, log)
+	return a, nil
+}
+
+func (a *Adapter) close() error {
+	return errors.Join(a.journal.Close(), a.connection.Close())
+}
+
+// run starts every part; the first that fails ends all.
+func (a *Adapter) run(ctx context.Context) error {
+	parts, ctx := errgroup.WithContext(ctx)
+	sources, err := a.sources()
+	if err != nil {
+		return err
+	}
+	unsettled, err := a.journal.Unsettled()
+	if err != nil {
+		return err //nolint:wrapcheck // says what failed
+	}
+	parts.Go(func() error { return a.closer.run(ctx) })
+	for _, source := range sources {
+		parts.Go(func() error { return source(ctx) })
+	}
+	for _, leg := range unsettled {
+		a.pairing.leg(ctx, leg)
+	}
+	a.log.Info("adapter ready", "msp", a.config.MSP, "pbx", a.config.PBX, "epoch", a.journal.Epoch(),
+		"csv", a.config.CDR.CSV != "", "ami", a.config.AMI != nil, "ari", a.config.ARI != nil, "recordings", a.config.Recordings.Folder != "", "left_over", len(unsettled))
+	// Without systemd this does nothing.
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	return parts.Wait() //nolint:wrapcheck // each part words its own
+}
+
+// loadSigner reads the adapter's certificate and refuses one that the ledger
+// would refuse: better at start than at the first call.
+func loadSigner(config *Config) (*journal.Signer, error) {
+	pair, err := tls.LoadX509KeyPair(config.Identity.CertFile, config.Identity.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("load the adapter's identity: %w", err)
+	}
+	pbx, err := ledger.AdapterPBX(pair.Leaf, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("the certificate in %s: %s", config.Identity.CertFile, ledger.AsError(err).Message)
+	}
+	if pbx != config.PBX {
+		return nil, fmt.Errorf("the certificate in %s is for PBX %q, the configuration says %q: they must be the same", config.Identity.CertFile, pbx, config.PBX)
+	}
+	key, isECDSA := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !isECDSA {
+		return nil, fmt.Errorf("the key in %s is not ECDSA: issue the adapter a P-256 key", config.Identity.KeyFile)
+	}
+	return &journal.Signer{MSP: config.MSP, PBX: pbx, Fingerprint: ledger.Fingerprint(pair.Leaf.Raw), Key: key}, nil
+}

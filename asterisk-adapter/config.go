@@ -1,0 +1,221 @@
+package adapter
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+// Config is one adapter's configuration, read from YAML. Paths may be relative to
+// the file's folder. Unknown members are errors.
+type Config struct {
+	// MSP and PBX are whom the adapter speaks for; its certificate says the same.
+	MSP string `yaml:"msp"`
+	PBX string `yaml:"pbx"`
+	// StateDir holds the journal and, unless configured, the party key.
+	StateDir string `yaml:"state_dir"`
+	// Gateway is the operator's gateway.
+	Gateway GatewayConfig `yaml:"gateway"`
+	// Identity is the adapter's certificate and key (role "adapter"), PEM.
+	Identity IdentityConfig `yaml:"identity"`
+	// Timezone is the PBX's, an IANA name: AMI and, without usegmtime, the CSV
+	// write local times. UTC when empty.
+	Timezone string `yaml:"timezone"`
+	// CDR says where the CDR file is.
+	CDR CDRConfig `yaml:"cdr"`
+	// AMI and ARI say how to reach Asterisk's interfaces; absent means not used.
+	AMI *AMIConfig `yaml:"ami"`
+	ARI *ARIConfig `yaml:"ari"`
+	// Recordings says where recordings come to lie.
+	Recordings RecordingsConfig `yaml:"recordings"`
+	// Contexts maps dialplan contexts to "inbound", "outbound" or "internal".
+	Contexts map[string]string `yaml:"contexts"`
+	// PartyKeyFile holds the operator's 256-bit key for party pseudonyms in
+	// hexadecimal: the same for all its adapters.
+	PartyKeyFile string `yaml:"party_key_file"`
+	// LogLevel is debug, info, warn or error; info when empty.
+	LogLevel string `yaml:"log_level"`
+}
+
+// GatewayConfig says where the gateway is.
+type GatewayConfig struct {
+	// Address is host:port.
+	Address string `yaml:"address"`
+	// ServerName is the name in its certificate, where it is not the host.
+	ServerName string `yaml:"server_name"`
+	// CAFile is the TLS CA of the operator, PEM.
+	CAFile string `yaml:"ca_file"`
+}
+
+// IdentityConfig is a certificate and its key.
+type IdentityConfig struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// CDRConfig is about the file of cdr_csv.
+type CDRConfig struct {
+	// CSV is the path of Master.csv; empty means that it is not used.
+	CSV string `yaml:"csv"`
+	// LocalTimes says that the file's times are in Timezone: set it where
+	// cdr.conf lacks usegmtime = yes.
+	LocalTimes bool `yaml:"local_times"`
+}
+
+// AMIConfig is about the manager interface.
+type AMIConfig struct {
+	// Address is host:port.
+	Address string `yaml:"address"`
+	User    string `yaml:"user"`
+	// SecretFile holds the secret; Secret is for tests.
+	SecretFile string `yaml:"secret_file"`
+	Secret     string `yaml:"secret"`
+}
+
+// ARIConfig is about the REST interface.
+type ARIConfig struct {
+	// URL is such as http://127.0.0.1:8088/ari.
+	URL          string `yaml:"url"`
+	User         string `yaml:"user"`
+	PasswordFile string `yaml:"password_file"`
+	Password     string `yaml:"password"`
+	// Application is the Stasis application's name; "callseal" when empty.
+	Application string `yaml:"application"`
+	// Recordings is the folder of ARI recordings (astspooldir/recording).
+	Recordings string `yaml:"recordings"`
+}
+
+// RecordingsConfig is about MixMonitor's files.
+type RecordingsConfig struct {
+	// Folder is watched with its subfolders; empty means no recordings.
+	Folder string `yaml:"folder"`
+	// Closed is the folder for markers of the post-process command.
+	Closed string `yaml:"closed"`
+	// Due says which legs must be recorded: "answered" or "none" (the default).
+	Due string `yaml:"due"`
+	// PairWait is how long a leg whose recording is due waits for it, so that
+	// both share a transaction; 2s when empty. Then it goes alone.
+	PairWait string `yaml:"pair_wait"`
+
+	pairWait time.Duration
+}
+
+// The values of RecordingsConfig.Due.
+const (
+	dueAnswered = "answered"
+	dueNone     = "none"
+)
+
+const defaultPairWait = 2 * time.Second
+
+// LoadConfig reads and checks a configuration file.
+func LoadConfig(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the adapter's configuration: %w", err)
+	}
+	config := &Config{}
+	if err := yaml.UnmarshalWithOptions(text, config, yaml.Strict()); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	config.resolve(filepath.Dir(path))
+	if err := config.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return config, nil
+}
+
+// resolve makes paths absolute.
+func (c *Config) resolve(folder string) {
+	paths := []*string{
+		&c.StateDir, &c.Gateway.CAFile, &c.Identity.CertFile, &c.Identity.KeyFile, &c.CDR.CSV,
+		&c.Recordings.Folder, &c.Recordings.Closed, &c.PartyKeyFile,
+	}
+	if c.AMI != nil {
+		paths = append(paths, &c.AMI.SecretFile)
+	}
+	if c.ARI != nil {
+		paths = append(paths, &c.ARI.PasswordFile, &c.ARI.Recordings)
+	}
+	for _, path := range paths {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+}
+
+// check names everything that is wrong, at once.
+func (c *Config) check() error {
+	var wrong []error
+	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
+	for _, required := range []struct{ name, value string }{
+		{"msp", c.MSP}, {"pbx", c.PBX}, {"state_dir", c.StateDir}, {"gateway.address", c.Gateway.Address}, {"gateway.ca_file", c.Gateway.CAFile},
+		{"identity.cert_file", c.Identity.CertFile}, {"identity.key_file", c.Identity.KeyFile},
+	} {
+		if required.value == "" {
+			complain("%s is missing", required.name)
+		}
+	}
+	if c.CDR.CSV == "" && c.AMI == nil {
+		complain("there is no source of CDRs: set cdr.csv to Asterisk's Master.csv, or ami, or both")
+	}
+	if _, err := c.location(); err != nil {
+		complain("timezone %q is not an IANA name such as Europe/Lisbon", c.Timezone)
+	}
+	for context, direction := range c.Contexts {
+		if direction != "inbound" && direction != "outbound" && direction != "internal" {
+			complain("contexts: %q is mapped to %q, use inbound, outbound or internal", context, direction)
+		}
+	}
+	switch c.Recordings.Due {
+	case "":
+		c.Recordings.Due = dueNone
+	case dueAnswered, dueNone:
+	default:
+		complain("recordings.due is %q, use answered or none", c.Recordings.Due)
+	}
+	c.Recordings.pairWait = defaultPairWait
+	if c.Recordings.PairWait != "" {
+		wait, err := time.ParseDuration(c.Recordings.PairWait)
+		if err != nil || wait < 0 {
+			complain("recordings.pair_wait is %q, use a duration such as 2s", c.Recordings.PairWait)
+		}
+		c.Recordings.pairWait = wait
+	}
+	if c.Recordings.Folder == "" && c.Recordings.Due == dueAnswered {
+		complain("recordings are due and recordings.folder is not set: where does MixMonitor put them?")
+	}
+	return errors.Join(wrong...)
+}
+
+// location is the PBX's time zone.
+func (c *Config) location() (*time.Location, error) {
+	if c.Timezone == "" {
+		return time.UTC, nil
+	}
+	return time.LoadLocation(c.Timezone) //nolint:wrapcheck // worded by the caller
+}
+
+// secret reads a secret from its file, or takes it as it stands.
+func secret(file, inline string) (string, error) {
+	if file == "" {
+		return inline, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read the secret: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// recordingDue applies the operator's rule to a leg.
+func (c *Config) recordingDue(call *ledger.Call) bool {
+	return c.Recordings.Due == dueAnswered && call.Disposition == ledger.Answered
+}

@@ -1,0 +1,169 @@
+package adapter
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/asterisk-adapter/journal"
+	"github.com/callseal/callseal/asterisk-adapter/recording"
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+const (
+	// maxDigesting bounds the files that are read at once.
+	maxDigesting = 2
+	// growingTries and growingWait bound how long a file that is still written
+	// is waited for, after some sign said that it was closed.
+	growingTries = 20
+	growingWait  = 250 * time.Millisecond
+)
+
+// watchRecordings makes the watcher; files the journal knows are left out.
+func (a *Adapter) watchRecordings() (*recording.Watcher, error) {
+	folders := []string{a.config.Recordings.Folder}
+	return recording.NewWatcher(recording.Options{ //nolint:wrapcheck // words its own
+		Folders: folders, ClosedFolder: a.config.Recordings.Closed,
+		Done: func(path string, size int64, modified time.Time) bool {
+			file, known, err := a.journal.FileKnown(path)
+			return err == nil && known && file.Size == size && file.Modified == modified.UnixNano()
+		},
+	})
+}
+
+// takeRecordings digests what is closed and hands it to the pairing.
+func (a *Adapter) takeRecordings(ctx context.Context, watcher *recording.Watcher) error {
+	digesting, digestCtx := errgroup.WithContext(ctx)
+	digesting.SetLimit(maxDigesting)
+	err := watcher.Run(digestCtx, func(closed recording.Closed) error {
+		digesting.Go(func() error { return a.takeRecording(digestCtx, watcher, closed) })
+		return nil
+	})
+	return errors.Join(err, digesting.Wait())
+}
+
+func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher, closed recording.Closed) error {
+	log := a.log.With("uniqueid", closed.UniqueID, "sign", string(closed.Source))
+	if closed.UniqueID == "" {
+		log.Warn("a recording's name does not tell its channel: name it by ${UNIQUEID}, as pbx/ shows")
+		return nil
+	}
+	digests, err := a.digest(ctx, closed.Path)
+	switch {
+	case errors.Is(err, recording.ErrNoAudio), errors.Is(err, recording.ErrEmpty):
+		// An unanswered call leaves such a file: there is nothing to prove.
+		log.Info("a recording holds no audio and is not anchored", "error", err)
+		watcher.Acknowledge(closed)
+		return nil
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		log.Error("a recording cannot be anchored; it is tried again at the next start", "error", err)
+		return nil
+	}
+	finished, err := a.finished(&closed, &digests)
+	if err != nil {
+		return err
+	}
+	finished.done = func() { watcher.Acknowledge(closed) }
+	if known, err := a.recordingElsewhere(ctx, finished); err != nil || known {
+		return err
+	}
+	return a.pairing.recording(finished)
+}
+
+// digest reads the file, waiting while someone still writes it.
+func (a *Adapter) digest(ctx context.Context, path string) (recording.Digests, error) {
+	for try := 1; ; try++ {
+		digests, err := recording.Digest(ctx, path)
+		unfinished := errors.Is(err, recording.ErrGrowing) || errors.Is(err, recording.ErrUnfinished)
+		if !unfinished || try == growingTries {
+			return digests, err //nolint:wrapcheck // a sentence already
+		}
+		select {
+		case <-ctx.Done():
+			return recording.Digests{}, ctx.Err() //nolint:wrapcheck // ends the run
+		case <-time.After(growingWait):
+		}
+	}
+}
+
+// finished makes the record of a digested file; a file known with other content
+// is its next revision.
+func (a *Adapter) finished(closed *recording.Closed, digests *recording.Digests) (*finished, error) {
+	id, revision := randomHex(16), int64(1)
+	before, known, err := a.journal.FileKnown(closed.Path)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what failed
+	}
+	if known {
+		id, revision = before.RecordingID, before.Revision+1
+	}
+	details := newDetails()
+	details.Recording = &ledger.RecordingDetails{File: a.relative(closed.Path)}
+	detailsDigest, err := details.Digest()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what failed
+	}
+	method := "mixmonitor"
+	if closed.Source == recording.Finished {
+		method = "ari-bridge"
+	}
+	return &finished{
+		uniqueID: closed.UniqueID,
+		recording: ledger.Recording{
+			Bytes: digests.Bytes, ClosedAt: ledger.TimeOf(closed.Noticed), DetailsDigest: detailsDigest, ID: id,
+			MediaType: digests.MediaType, Method: method, Revision: revision,
+			SHA256: hex.EncodeToString(digests.SHA256[:]), SHA512: hex.EncodeToString(digests.SHA512[:]),
+		},
+		details: *details,
+		file:    journal.File{Path: closed.Path, Size: digests.Bytes, Modified: digests.Modified.UnixNano(), RecordingID: id, Revision: revision},
+	}, nil
+}
+
+// relative is the file's path within the recording folder.
+func (a *Adapter) relative(path string) string {
+	if within, err := filepath.Rel(a.config.Recordings.Folder, path); err == nil && !strings.HasPrefix(within, "..") {
+		return within
+	}
+	return filepath.Base(path)
+}
+
+// recordingElsewhere asks, for a file from before this journal's epoch, whether
+// the ledger has it by a journal that was lost.
+func (a *Adapter) recordingElsewhere(ctx context.Context, finished *finished) (bool, error) {
+	if finished.file.Modified/int64(time.Millisecond) >= a.journal.Epoch() {
+		return false, nil
+	}
+	for ctx.Err() == nil {
+		asking, cancel := context.WithTimeout(ctx, askTimeout)
+		response, err := a.recordings.FindRecordings(asking, &pb.FindRecordingsRequest{Sha256: finished.recording.SHA256})
+		cancel()
+		if err != nil {
+			a.log.Warn("the gateway cannot say whether the ledger has an old recording; asking again", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		for _, found := range response.GetRecordings() {
+			if found.GetPlace().GetMsp() == a.config.MSP && found.GetPlace().GetPbx() == a.config.PBX && found.GetLeg().GetUniqueid() == finished.uniqueID {
+				finished.file.RecordingID, finished.file.Revision = found.GetId(), found.GetRevision()
+				if err := a.journal.SetFile(&finished.file); err != nil {
+					return false, err //nolint:wrapcheck // says what failed
+				}
+				finished.done()
+				return true, nil
+			}
+		}
+		return false, nil
+	}
+	return true, nil
+}
