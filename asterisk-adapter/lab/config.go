@@ -22,7 +22,7 @@ var modules = strings.Fields(`
 	bridge_simple bridge_softmix bridge_native_rtp bridge_holding
 	codec_ulaw codec_alaw format_wav format_pcm
 	pbx_config app_dial app_mixmonitor app_stack app_verbose app_exec app_cdr app_echo app_playtones app_originate
-	func_callerid func_channel func_cdr func_logic func_strings func_hangupcause func_global
+	func_callerid func_channel func_cdr func_logic func_strings func_hangupcause func_global func_env
 	cdr_csv cdr_manager res_security_log res_clioriginate
 	res_http_websocket res_websocket_client res_stasis res_stasis_answer res_stasis_playback
 	res_stasis_recording res_stasis_snoop res_stasis_device_state app_stasis
