@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -107,7 +106,7 @@ func Options(t testing.TB, options ...Option) network.Options {
 // Up starts what is not running of the network and fails the test if that fails.
 func (n *Network) Up() {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	if err := n.Network.Up(ctx, func(line string) { n.t.Log(line) }); err != nil {
 		n.t.Fatalf("start the network: %v", err)
@@ -234,15 +233,20 @@ func Finish(code int) int {
 	return code
 }
 
-// sourceTree finds the module's root from where this file was compiled.
+// sourceTree finds the module's root upwards from the folder of the test.
 func sourceTree() (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok {
-		return "", errors.New("this program does not know its source")
-	}
-	root := filepath.Dir(filepath.Dir(filepath.Dir(file)))
-	if _, err := os.Stat(filepath.Join(root, "go.mod")); err != nil {
+	folder, err := os.Getwd()
+	if err != nil {
 		return "", fmt.Errorf("find the source tree: %w", err)
 	}
-	return root, nil
+	for {
+		if _, err := os.Stat(filepath.Join(folder, "cmd", "callseal-chaincode")); err == nil {
+			return folder, nil
+		}
+		parent := filepath.Dir(folder)
+		if parent == folder {
+			return "", errors.New("find the source tree: the test does not run in Callseal's")
+		}
+		folder = parent
+	}
 }
