@@ -86,7 +86,11 @@ func (a *Asterisk) PlaceCalls(ctx context.Context, call Call, total, concurrent 
 	case call.To == Rings:
 		name, status = "caller-refused", "480"
 	}
-	scenario, err := a.scenario(name, "TONE", tone, "STATUS", status)
+	display, err := displayName(call.DisplayName)
+	if err != nil {
+		return nil, err
+	}
+	scenario, err := a.scenario(name, "TONE", tone, "STATUS", status, "DISPLAY", display)
 	if err != nil {
 		return nil, err
 	}

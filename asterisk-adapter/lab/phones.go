@@ -151,14 +151,18 @@ func (a *Asterisk) answersOptions(ctx context.Context, ip string) error {
 
 // users writes the caller's line of a SIPp injection file.
 func (a *Asterisk) users(path string, call Call) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return err
+	line := fmt.Sprintf("SEQUENTIAL\n%s;[authentication username=%s password=%s];%s\n", call.From, call.From, a.secret, call.To)
+	return os.WriteFile(path, []byte(line), 0o600)
+}
+
+// displayName quotes a name for a From header (RFC 3261 §25.1). Brackets mean
+// something to SIPp, and a line end to SIP.
+func displayName(name string) (string, error) {
+	if name == "" {
+		return "", nil
 	}
-	display := ""
-	if call.DisplayName != "" {
-		display = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(call.DisplayName) + `" `
+	if strings.ContainsAny(name, "[]\r\n") {
+		return "", fmt.Errorf("a display name with brackets or a line end cannot be sent by SIPp")
 	}
-	_, err = fmt.Fprintf(file, "SEQUENTIAL\n%s;[authentication username=%s password=%s];%s;%s\n", call.From, call.From, a.secret, display, call.To)
-	return errors.Join(err, file.Close())
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `" `, nil
 }
