@@ -83,7 +83,7 @@ func TestNetworkLife(t *testing.T) {
 		nodes     int
 		options   []networktest.Option
 	}{
-		{"bft", 11, []networktest.Option{own()}},
+		{"bft", 14, []networktest.Option{own(), networktest.WithGateways()}},
 		{"raft", 10, []networktest.Option{own(), networktest.WithRaft()}},
 	} {
 		t.Run(test.consensus, func(t *testing.T) {
@@ -98,6 +98,11 @@ func TestNetworkLife(t *testing.T) {
 			height := first["atlas-peer"].Height
 			require.Greater(t, height, uint64(4), "approvals, commit and enrolments are on the ledger")
 			require.Equal(t, height, first["meridian-peer"].Height, "the regulator sees the same")
+			for _, operator := range n.Consortium().Operators {
+				if _, running := first[operator.ID()+"-gateway"]; running {
+					requireRefused(t, operator.Gateway.Address, clientTLS(t, n.Layout().Operator(operator.Name), "", ""))
+				}
+			}
 
 			n.Up()
 			again := requireAll(t, n, network.StateRunning)
@@ -356,15 +361,15 @@ func TestTakenPort(t *testing.T) {
 }
 
 func TestHalfMadeState(t *testing.T) {
-	t.Run("interrupted", func(t *testing.T) {
-		n := networktest.Prepare(t, own())
-		ctx, cancel := context.WithCancel(t.Context())
-		// Interrupted where the marker of a whole folder is not written yet:
-		// configtxgen is killed with the context.
-		time.AfterFunc(0, cancel)
-		require.Error(t, n.Network.Up(ctx, nil))
-		require.NoError(t, os.MkdirAll(n.Layout().Root(), 0o700))
-		require.NoError(t, os.WriteFile(filepath.Join(n.Layout().Root(), "being-made"), nil, 0o600))
+	t.Run("making it failed", func(t *testing.T) {
+		// A Fabric that says the right version and then cannot make the channel.
+		broken := t.TempDir()
+		for _, program := range []string{"peer", "orderer", "configtxgen"} {
+			script := "#!/bin/sh\ncase $1 in version|-version) echo ' Version: v3.1.1';; *) echo no space left >&2; exit 1;; esac\n"
+			require.NoError(t, os.WriteFile(filepath.Join(broken, program), []byte(script), 0o700))
+		}
+		n := networktest.Prepare(t, own(), func(o *network.Options) { o.FabricBin = broken })
+		require.ErrorContains(t, n.Network.Up(t.Context(), nil), "no space left")
 		requireHalfMade(t, n, "an earlier start was interrupted while making it")
 	})
 	t.Run("file missing", func(t *testing.T) {
