@@ -128,7 +128,7 @@ func (a *Adapter) run(ctx context.Context) error {
 		a.pairing.leg(ctx, leg)
 	}
 	a.log.Info("adapter ready", "msp", a.config.MSP, "pbx", a.config.PBX, "epoch", a.journal.Epoch(),
-		"csv", a.config.CDR.CSV != "", "ami", a.config.AMI != nil, "ari", a.config.ARI != nil, "recordings", a.config.Recordings.Folder != "", "left_over", len(unsettled))
+		"csv", a.config.CDR.CSV != "", "ami", a.config.AMI != nil, "ari", a.config.ARI != nil, "recording_folder", a.config.Recordings.Folder != "", "left_over", len(unsettled))
 	// Without systemd this does nothing.
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	return parts.Wait() //nolint:wrapcheck // each part words its own

@@ -67,6 +67,19 @@ func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher,
 		log.Error("a recording cannot be anchored; it is tried again at the next start", "error", err)
 		return nil
 	}
+	known, changed, err := a.anchoredBefore(&closed, &digests)
+	if err != nil {
+		return err
+	}
+	if changed {
+		// Anchoring it anew would launder the change.
+		log.Error("a recording was changed after it was anchored: what was made and what is there now differ", "recording", known.RecordingID, "anchored_sha256", known.SHA256, "found_sha256", hex.EncodeToString(digests.SHA256[:]))
+		return nil
+	}
+	if known != nil {
+		watcher.Acknowledge(closed)
+		return nil
+	}
 	finished, err := a.finished(&closed, &digests)
 	if err != nil {
 		return err
@@ -94,17 +107,19 @@ func (a *Adapter) digest(ctx context.Context, path string) (recording.Digests, e
 	}
 }
 
-// finished makes the record of a digested file; a file known with other content
-// is its next revision.
+// anchoredBefore answers what the file was closed into a segment as, nil when it
+// was not, and whether its content has changed since.
+func (a *Adapter) anchoredBefore(closed *recording.Closed, digests *recording.Digests) (known *journal.File, changed bool, err error) {
+	known, found, err := a.journal.FileKnown(closed.Path)
+	if err != nil || !found {
+		return nil, false, err //nolint:wrapcheck // says what failed
+	}
+	return known, known.SHA256 != hex.EncodeToString(digests.SHA256[:]), nil
+}
+
+// finished makes the record of a digested file.
 func (a *Adapter) finished(closed *recording.Closed, digests *recording.Digests) (*finished, error) {
 	id, revision := randomHex(16), int64(1)
-	before, known, err := a.journal.FileKnown(closed.Path)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // says what failed
-	}
-	if known {
-		id, revision = before.RecordingID, before.Revision+1
-	}
 	details := newDetails()
 	details.Recording = &ledger.RecordingDetails{File: a.relative(closed.Path)}
 	detailsDigest, err := details.Digest()
@@ -123,7 +138,7 @@ func (a *Adapter) finished(closed *recording.Closed, digests *recording.Digests)
 			SHA256: hex.EncodeToString(digests.SHA256[:]), SHA512: hex.EncodeToString(digests.SHA512[:]),
 		},
 		details: *details,
-		file:    journal.File{Path: closed.Path, Size: digests.Bytes, Modified: digests.Modified.UnixNano(), RecordingID: id, Revision: revision},
+		file:    journal.File{Path: closed.Path, Size: digests.Bytes, Modified: digests.Modified.UnixNano(), RecordingID: id, Revision: revision, SHA256: hex.EncodeToString(digests.SHA256[:])},
 	}, nil
 }
 

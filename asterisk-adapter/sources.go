@@ -156,7 +156,9 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) error {
 	return a.observer.Run(ctx, ari.Handler{ //nolint:wrapcheck // words its own
 		Connected: func(attempt int) { a.log.Info("ARI connected", "attempt", attempt) },
-		Lost:      func(err error) { a.log.Warn("ARI lost: times have the CDR's one second until it is back", "error", err) },
+		Lost: func(err error) {
+			a.log.Warn("ARI lost: times have the CDR's one second until it is back", "error", err)
+		},
 		Recording: func(done ari.Recording) {
 			if watcher != nil && a.config.ARI.Recordings != "" {
 				watcher.Finished(ctx, filepath.Join(a.config.ARI.Recordings, filepath.FromSlash(done.File())))

@@ -48,6 +48,7 @@ type File struct {
 	// RecordingID and Revision are what the file was anchored as last.
 	RecordingID string `json:"recording_id"`
 	Revision    int64  `json:"revision"`
+	SHA256      string `json:"sha256"`
 }
 
 // CloseSegment numbers the entries, signs their segment and puts it into the

@@ -1,0 +1,82 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+// viaGateway reads through a gateway.
+type viaGateway struct {
+	name       string
+	calls      pb.CallServiceClient
+	recordings pb.RecordingServiceClient
+	ledger     pb.LedgerServiceClient
+}
+
+// ViaGateway reads through the gateway at the other end of the connection. The
+// name is for people.
+func ViaGateway(connection grpc.ClientConnInterface, name string) Ledger {
+	return &viaGateway{
+		name: name, calls: pb.NewCallServiceClient(connection),
+		recordings: pb.NewRecordingServiceClient(connection), ledger: pb.NewLedgerServiceClient(connection),
+	}
+}
+
+func (g *viaGateway) Source() string { return g.name }
+
+func (g *viaGateway) Legs(ctx context.Context, msp, pbx, linkedID string) ([]*ledger.Record, error) {
+	response, err := g.calls.ListLegs(ctx, &pb.ListLegsRequest{Msp: msp, Pbx: pbx, Linkedid: linkedID})
+	if err != nil {
+		return nil, fmt.Errorf("ask for the legs: %w", err)
+	}
+	var stored [][]byte
+	for _, call := range response.GetCalls() {
+		stored = append(stored, call.GetRecordJson())
+	}
+	return decodeAll(stored)
+}
+
+func (g *viaGateway) Recordings(ctx context.Context, msp, pbx, linkedID string) ([]*ledger.Record, error) {
+	response, err := g.recordings.ListRecordings(ctx, &pb.ListRecordingsRequest{Msp: msp, Pbx: pbx, Linkedid: linkedID})
+	if err != nil {
+		return nil, fmt.Errorf("ask for the recordings: %w", err)
+	}
+	return decodeRecordings(response.GetRecordings())
+}
+
+func (g *viaGateway) RecordingsBySHA256(ctx context.Context, sha256 string) ([]*ledger.Record, error) {
+	response, err := g.recordings.FindRecordings(ctx, &pb.FindRecordingsRequest{Sha256: sha256})
+	if err != nil {
+		return nil, fmt.Errorf("ask for the digest: %w", err)
+	}
+	return decodeRecordings(response.GetRecordings())
+}
+
+func (g *viaGateway) Endorsement(ctx context.Context, record *ledger.Record) (*Endorsement, error) {
+	response, err := g.ledger.GetSegment(ctx, &pb.GetSegmentRequest{Msp: record.MSP, Pbx: record.PBX, Epoch: record.Epoch, FirstSeq: record.Segment})
+	if err != nil {
+		return nil, fmt.Errorf("ask for the segment: %w", err)
+	}
+	var segment ledger.AnchoredSegment
+	if err := ledger.DecodeStrict(response.GetSegmentJson(), &segment); err != nil {
+		return nil, err //nolint:wrapcheck // a sentence already
+	}
+	commit := response.GetCommit()
+	return &Endorsement{
+		TransactionID: commit.GetTransactionId(), Block: commit.GetBlock(), Endorsers: commit.GetEndorsers(),
+		Validation: commit.GetValidationCode(), AnchoredAt: segment.AnchoredAt, Signer: segment.Segment.Signer,
+	}, nil
+}
+
+func decodeRecordings(recordings []*pb.Recording) ([]*ledger.Record, error) {
+	var stored [][]byte
+	for _, recording := range recordings {
+		stored = append(stored, recording.GetRecordJson())
+	}
+	return decodeAll(stored)
+}
