@@ -75,6 +75,10 @@ type Tail struct {
 	skipping bool   // inside a line that is too long
 }
 
+// maxLines bounds a record with newlines inside quotes; Asterisk itself writes
+// none. It keeps an open quote from making every line behind it wait.
+const maxLines = 32
+
 // chunk is what is read at a time, beside the longest unfinished line.
 const chunk = 256 << 10
 
@@ -386,7 +390,8 @@ func (t *Tail) records(deliver func(Entry) error) error {
 // first line is no part of a record: such is left by a crash.
 func (t *Tail) multiline(first int) (int, error) {
 	quotes := bytes.Count(t.buf[:first], []byte{'"'})
-	for start := first + 1; ; {
+	start := first + 1
+	for range maxLines {
 		n := bytes.IndexByte(t.buf[start:], '\n')
 		if n < 0 {
 			if len(t.buf) > MaxLine {
@@ -409,6 +414,7 @@ func (t *Tail) multiline(first int) (int, error) {
 		}
 		start += n + 1
 	}
+	return 0, fmt.Errorf("%w: a quote is not closed within %d lines", ErrBadRecord, maxLines)
 }
 
 func trimmed(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\r'}) }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +17,10 @@ import (
 // very thing to know here: hence inotify(7) itself.
 type inotify struct {
 	file *os.File
-	dirs map[int32]string // by watch descriptor
 	buf  [64 << 10]byte
+
+	mu   sync.Mutex       // watch adds while read waits
+	dirs map[int32]string // by watch descriptor
 }
 
 // change is something that happened to a name in a watched folder.
@@ -42,6 +45,8 @@ func (i *inotify) watch(dir string, mask uint32) error {
 		return fmt.Errorf("watch %s: %w", dir, err)
 	}
 	var wd int
+	i.mu.Lock() // no event of it is looked up before it is entered
+	defer i.mu.Unlock()
 	if controlErr := conn.Control(func(fd uintptr) {
 		wd, err = unix.InotifyAddWatch(int(fd), dir, mask|unix.IN_ONLYDIR)
 	}); controlErr != nil {
@@ -60,6 +65,8 @@ func (i *inotify) read() (changes []change, overflow bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	for at := 0; at+unix.SizeofInotifyEvent <= n; {
 		event := i.buf[at:]
 		wd := int32(binary.NativeEndian.Uint32(event))

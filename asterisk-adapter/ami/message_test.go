@@ -1,0 +1,83 @@
+package ami
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMessages(t *testing.T) {
+	in := newReader(strings.NewReader("Asterisk Call Manager/11.0.0\r\n" +
+		"\r\nEvent: Cdr\r\nCallerID: \"a: b\"  <1> \r\nUserField: \r\nVariable: x=1\r\nVariable: y=2\r\n\r\n" +
+		"Response: Success\r\nActionID: 7\r\n\r\n" +
+		"Event: ChallengeResponseFailed\r\nResponse: abc\r\n\r\n" +
+		"Event: cut"))
+	require.NoError(t, in.banner())
+	h, err := in.message()
+	require.NoError(t, err)
+	event, response := classify(h)
+	require.Equal(t, []string{"Cdr", ""}, []string{event, response})
+	value, ok := h.Get("callerid")
+	require.True(t, ok)
+	require.Equal(t, `"a: b"  <1> `, value, "spaces at the end belong to the value")
+	value, ok = h.Get("UserField")
+	require.True(t, ok)
+	require.Empty(t, value)
+	_, ok = h.Get("LinkedID")
+	require.False(t, ok)
+	require.Equal(t, []string{"x=1", "y=2"}, h.Values("Variable"))
+
+	h, err = in.message()
+	require.NoError(t, err)
+	event, response = classify(h)
+	require.Equal(t, []string{"", "Success"}, []string{event, response})
+
+	h, err = in.message()
+	require.NoError(t, err)
+	event, response = classify(h)
+	require.Equal(t, []string{"ChallengeResponseFailed", ""}, []string{event, response})
+
+	_, err = in.message()
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+}
+
+func TestLimits(t *testing.T) {
+	_, err := newReader(strings.NewReader("X: " + strings.Repeat("y", MaxLine+1) + "\r\n\r\n")).message()
+	require.ErrorIs(t, err, ErrProtocol)
+	_, err = newReader(strings.NewReader(strings.Repeat("X: y\r\n", MaxHeaders+1))).message()
+	require.ErrorIs(t, err, ErrProtocol)
+	require.ErrorIs(t, newReader(strings.NewReader("SSH-2.0-OpenSSH\r\n")).banner(), ErrProtocol)
+}
+
+func FuzzMessage(f *testing.F) {
+	f.Add([]byte("Event: Cdr\r\nA: b\r\n\r\nResponse: Success\r\n\r\n"))
+	f.Add([]byte("no colon\n\n\n:\n\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in := newReader(bytes.NewReader(data))
+		for {
+			h, err := in.message()
+			if err != nil {
+				return
+			}
+			require.NotEmpty(t, h)
+			require.LessOrEqual(t, len(h), MaxHeaders)
+			for _, header := range h {
+				require.LessOrEqual(t, len(header.Name)+len(header.Value), MaxLine)
+				require.NotContains(t, header.Value, "\n")
+			}
+			classify(h)
+		}
+	})
+}
+
+func BenchmarkMessage(b *testing.B) {
+	message := []byte("Event: Cdr\r\nPrivilege: cdr,all\r\n" + strings.Repeat("Header: some value of it\r\n", 20) + "\r\n")
+	for b.Loop() {
+		if _, err := newReader(bytes.NewReader(message)).message(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
