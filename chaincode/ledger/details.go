@@ -74,7 +74,7 @@ func (d *Details) Check() error {
 	if (d.Call == nil) == (d.Recording == nil) {
 		return Errorf(CodeInvalid, "details are those of either a call or a recording")
 	}
-	return checkHex("salt", d.Salt, saltBytes)
+	return CheckHex("salt", d.Salt, saltBytes)
 }
 
 // PartyRef is the pseudonym under which an operator finds its own calls by

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -89,11 +91,21 @@ func AdapterPBX(certificate *x509.Certificate, at time.Time) (string, error) {
 	return pbx, nil
 }
 
+// SigningKey is the key an adapter's certificate signs segments with, or
+// CodeUnauthentic where it is of a kind that segments are not signed with.
+func SigningKey(certificate *x509.Certificate) (*ecdsa.PublicKey, error) {
+	public, ok := certificate.PublicKey.(*ecdsa.PublicKey)
+	if !ok || public.Curve != elliptic.P256() && public.Curve != elliptic.P384() {
+		return nil, Errorf(CodeUnauthentic, "the adapter's certificate holds no ECDSA key on P-256 or P-384: issue one that does")
+	}
+	return public, nil
+}
+
 // Verify answers unless the enrolled adapter may have signed the segment at the
 // given time: the same PBX, not revoked, certificate valid, signature right.
 func (e *Enrolment) Verify(segment *Segment, signature []byte, at Time) error {
 	if !e.RevokedAt.IsZero() {
-		return Errorf(CodeDenied, "the adapter's certificate %s… was revoked: enrol the new one", e.Fingerprint[:12])
+		return Errorf(CodeDenied, "the adapter's certificate %.12s… was revoked: enrol the new one", e.Fingerprint)
 	}
 	certificate, err := x509.ParseCertificate(e.Certificate)
 	if err != nil {

@@ -40,10 +40,11 @@ func CompositeKey(objectType string, parts ...string) string {
 	return key.String()
 }
 
-// SplitKey takes a composite key apart into its object type and parts.
+// SplitKey takes a composite key apart into its object type and parts, or
+// answers CodeInvalid, quoting nothing.
 func SplitKey(key string) (objectType string, parts []string, err error) {
 	if len(key) < 3 || key[0] != 0 || key[len(key)-1] != 0 {
-		return "", nil, fmt.Errorf("%q is not a composite key", key)
+		return "", nil, Errorf(CodeInvalid, "this is not a composite key")
 	}
 	all := strings.Split(key[1:len(key)-1], "\x00")
 	return all[0], all[1:], nil
@@ -68,8 +69,8 @@ func CheckName(field, s string) error {
 	return nil
 }
 
-// checkNumber answers CodeInvalid unless n is within 0..MaxInteger.
-func checkNumber(field string, n int64) error {
+// CheckNumber answers CodeInvalid unless n is within 0..MaxInteger.
+func CheckNumber(field string, n int64) error {
 	if n < 0 || n > MaxInteger {
 		return Errorf(CodeInvalid, "%s is %d, it must lie between 0 and 2^53-1", field, n)
 	}
@@ -78,11 +79,11 @@ func checkNumber(field string, n int64) error {
 
 func keyNumber(n int64) string { return fmt.Sprintf("%0*d", numberWidth, n) }
 
-// ParseKeyNumber reads a number as keys hold it.
+// ParseKeyNumber reads a number as keys hold it, or answers CodeInvalid.
 func ParseKeyNumber(s string) (int64, error) {
 	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || keyNumber(n) != s {
-		return 0, fmt.Errorf("%q is not a number of a key", s)
+	if err != nil || n < 0 || n > MaxInteger || keyNumber(n) != s {
+		return 0, Errorf(CodeInvalid, "a number of a key has %d digits", numberWidth)
 	}
 	return n, nil
 }
@@ -103,7 +104,7 @@ func (l LegID) Check() error {
 	if err := CheckName("uniqueid", l.UniqueID); err != nil {
 		return err
 	}
-	return checkNumber("sequence", l.Sequence)
+	return CheckNumber("sequence", l.Sequence)
 }
 
 // CallKey is the key of one CDR leg: cdr ⟨msp, pbx, linkedid, uniqueid, sequence⟩.

@@ -164,7 +164,7 @@ func (r *Record) Check() error {
 		field string
 		value int64
 	}{{"epoch", r.Epoch}, {"seq", r.Seq}, {"segment", r.Segment}} {
-		if err := checkNumber(n.field, n.value); err != nil {
+		if err := CheckNumber(n.field, n.value); err != nil {
 			return err
 		}
 		if n.value == 0 {
@@ -211,19 +211,25 @@ func (c *Call) check() error {
 	if c.HangupCause < 0 || c.HangupCause > 127 {
 		return Errorf(CodeInvalid, "hangup_cause is %d, Q.850 causes lie between 1 and 127", c.HangupCause)
 	}
-	if err := checkHex("details_digest", c.DetailsDigest, 32); err != nil {
+	if err := CheckHex("details_digest", c.DetailsDigest, 32); err != nil {
 		return err
 	}
 	for _, ref := range []struct{ field, value string }{{"caller_ref", c.CallerRef}, {"callee_ref", c.CalleeRef}} {
 		if ref.value == "" {
 			continue
 		}
-		if err := checkHex(ref.field, ref.value, partyRefBytes); err != nil {
+		if err := CheckHex(ref.field, ref.value, partyRefBytes); err != nil {
 			return err
 		}
 	}
+	if c.Observed != nil && *c.Observed == (Observed{}) {
+		return Errorf(CodeInvalid, "observed holds no time: leave it out")
+	}
 	if err := checkLabel("software", c.Software); err != nil {
 		return err
+	}
+	if strings.Contains(c.Technology, "/") {
+		return Errorf(CodeInvalid, "technology is the part of the channel's name before the slash: the rest is personal")
 	}
 	return checkLabel("technology", c.Technology)
 }
@@ -232,16 +238,16 @@ func (r *Recording) check() error {
 	if err := r.Leg.Check(); err != nil {
 		return err
 	}
-	if err := checkHex("id", r.ID, 16); err != nil {
+	if err := CheckHex("id", r.ID, 16); err != nil {
 		return err
 	}
-	if err := checkNumber("revision", r.Revision); err != nil {
+	if err := CheckNumber("revision", r.Revision); err != nil {
 		return err
 	}
 	if r.Revision == 0 {
 		return Errorf(CodeInvalid, "revision is 0, it starts at 1")
 	}
-	if err := checkNumber("bytes", r.Bytes); err != nil {
+	if err := CheckNumber("bytes", r.Bytes); err != nil {
 		return err
 	}
 	if r.Bytes == 0 {
@@ -250,26 +256,26 @@ func (r *Recording) check() error {
 	if r.ClosedAt.IsZero() {
 		return Errorf(CodeInvalid, "closed_at must be set")
 	}
-	if err := checkHex("sha256", r.SHA256, 32); err != nil {
+	if err := CheckHex("sha256", r.SHA256, 32); err != nil {
 		return err
 	}
-	if err := checkHex("sha512", r.SHA512, 64); err != nil {
+	if err := CheckHex("sha512", r.SHA512, 64); err != nil {
 		return err
 	}
-	if err := checkHex("details_digest", r.DetailsDigest, 32); err != nil {
+	if err := CheckHex("details_digest", r.DetailsDigest, 32); err != nil {
 		return err
 	}
 	if !methods[r.Method] {
 		return Errorf(CodeInvalid, "the method must be mixmonitor or ari-bridge, or left out")
 	}
-	if major, minor, ok := strings.Cut(r.MediaType, "/"); !ok || major == "" || minor == "" {
+	if major, minor, ok := strings.Cut(r.MediaType, "/"); !ok || major == "" || minor == "" || strings.Contains(minor, "/") {
 		return Errorf(CodeInvalid, "media_type must be an IANA media type such as audio/wav")
 	}
 	return CheckName("media_type", r.MediaType)
 }
 
 // checkHex answers CodeInvalid unless s is n bytes in lower-case hexadecimal.
-func checkHex(field, s string, n int) error {
+func CheckHex(field, s string, n int) error {
 	raw, err := hex.DecodeString(s)
 	if err != nil || len(raw) != n || strings.ToLower(s) != s {
 		return Errorf(CodeInvalid, "%s must be %d bytes in lower-case hexadecimal", field, n)

@@ -99,9 +99,9 @@ func (s *Segment) Sign(key *ecdsa.PrivateKey) ([]byte, error) {
 // VerifySignature answers CodeUnauthentic unless the holder of the certificate
 // signed the segment. It does not judge the certificate; see Enrolment.
 func (s *Segment) VerifySignature(certificate *x509.Certificate, signature []byte) error {
-	public, ok := certificate.PublicKey.(*ecdsa.PublicKey)
-	if !ok {
-		return Errorf(CodeUnauthentic, "the adapter's certificate holds no ECDSA key: issue one on P-256")
+	public, err := SigningKey(certificate)
+	if err != nil {
+		return err
 	}
 	message, err := s.SignedBytes()
 	if err != nil {
@@ -199,8 +199,11 @@ func (s *Segment) check() error {
 	if s.Epoch <= 0 || s.Epoch > MaxInteger || s.FirstSeq <= 0 || s.FirstSeq > MaxInteger-MaxRecords {
 		return Errorf(CodeInvalid, "epoch and first_seq must lie between 1 and 2^53-1")
 	}
-	if s.Count < 1 || s.Count > MaxRecords {
-		return Errorf(CodeTooLarge, "the segment announces %d records, 1 to %d are allowed", s.Count, MaxRecords)
+	if s.Count < 1 {
+		return Errorf(CodeInvalid, "segment %d announces %d records: a segment has at least one", s.FirstSeq, s.Count)
+	}
+	if s.Count > MaxRecords {
+		return Errorf(CodeTooLarge, "segment %d announces %d records, at most %d are allowed: close segments sooner", s.FirstSeq, s.Count, MaxRecords)
 	}
 	if s.ClosedAt.IsZero() {
 		return Errorf(CodeInvalid, "closed_at must be set")
@@ -212,12 +215,12 @@ func (s *Segment) check() error {
 		if s.FirstSeq == 1 {
 			return Errorf(CodeInvalid, "the first segment of an epoch has no prev_root")
 		}
-		if err := checkHex("prev_root", s.PrevRoot, 32); err != nil {
+		if err := CheckHex("prev_root", s.PrevRoot, 32); err != nil {
 			return err
 		}
 	}
-	if err := checkHex("root", s.Root, 32); err != nil {
+	if err := CheckHex("root", s.Root, 32); err != nil {
 		return err
 	}
-	return checkHex("signer", s.Signer, 32)
+	return CheckHex("signer", s.Signer, 32)
 }
