@@ -178,6 +178,9 @@ func TestSourcesComeBack(t *testing.T) {
 	require.NoError(t, err)
 	f.until("the first call is there", func() bool { return len(f.byAMI) == 1 && len(f.byCSV) == 1 && len(f.closed) == 1 })
 
+	f.mu.Lock()
+	whole := f.closed[0].Path
+	f.mu.Unlock()
 	ctx, cancel := context.WithCancel(t.Context())
 	cut := make(chan error, 1)
 	go func() {
@@ -188,7 +191,7 @@ func TestSourcesComeBack(t *testing.T) {
 	require.Eventually(t, func() bool {
 		files, err := filepath.Glob(filepath.Join(ast.RecordingDir(), "*.wav"))
 		for _, file := range files {
-			if info, statErr := os.Stat(file); statErr == nil && info.Size() > 8000 && len(files) == 2 && file != f.closed[0].Path {
+			if info, statErr := os.Stat(file); statErr == nil && info.Size() > 8000 && len(files) == 2 && file != whole {
 				broken = file
 			}
 		}
