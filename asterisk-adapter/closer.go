@@ -133,6 +133,7 @@ func (c *closer) closeReady() (*journal.Segment, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what failed
 	}
+	c.log.Debug("segment closed", "first_seq", segment.Header.FirstSeq, "records", n)
 	for i := range taken {
 		if taken[i].done != nil {
 			taken[i].done()

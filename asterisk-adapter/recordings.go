@@ -54,6 +54,7 @@ func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher,
 		log.Warn("a recording's name does not tell its channel: name it by ${UNIQUEID}, as pbx/ shows")
 		return nil
 	}
+	log.Debug("recording closed", "noticed", closed.Noticed)
 	digests, err := a.digest(ctx, closed.Path)
 	switch {
 	case errors.Is(err, recording.ErrNoAudio), errors.Is(err, recording.ErrEmpty):
@@ -88,6 +89,7 @@ func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher,
 	if known, err := a.recordingElsewhere(ctx, finished); err != nil || known {
 		return err
 	}
+	log.Debug("recording digested", "bytes", digests.Bytes)
 	return a.pairing.recording(finished)
 }
 

@@ -182,6 +182,7 @@ func (a *Adapter) receive(ctx context.Context, row *cdr.Row, source string, chec
 		a.compare(row, leg, source)
 		return nil
 	}
+	a.log.Debug("leg received", "uniqueid", row.UniqueID, "sequence", row.Sequence, "source", source)
 	go func() {
 		if a.elsewhere(ctx, leg) {
 			return

@@ -64,6 +64,9 @@ func (u *uplink) deliver(ctx context.Context, segment *journal.Segment) {
 		return
 	}
 	committed := time.Now()
+	if receipt.GetCommittedAt() != nil {
+		committed = receipt.GetCommittedAt().AsTime()
+	}
 	u.report(segment, receipt, committed)
 	if err := u.journal.Committed(segment.Header.FirstSeq); err != nil {
 		// It stays in the outbox; sending it again is answered "already".

@@ -55,7 +55,7 @@ func (s *show) startAdapter(ctx context.Context, sources map[string]any) (*adapt
 	org := s.network.Layout().Operator(s.owner.Name)
 	identity := org.Identity(s.owner.PBXs[0])
 	config := map[string]any{
-		"msp": s.owner.MSP, "pbx": s.owner.PBXs[0], "state_dir": filepath.Join(folder, "state"),
+		"msp": s.owner.MSP, "pbx": s.owner.PBXs[0], "state_dir": filepath.Join(folder, "state"), "log_level": "debug",
 		"gateway":  map[string]any{"address": s.owner.Gateway.Address, "ca_file": org.TLSCAFile()},
 		"identity": map[string]any{"cert_file": identity.CertFile(), "key_file": identity.KeyFile()},
 	}

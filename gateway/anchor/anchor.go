@@ -6,11 +6,11 @@ package anchor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/go-json-experiment/json"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
@@ -38,6 +38,9 @@ type Receipt struct {
 	ledger.SegmentOutcome
 	// Commit is the transaction that anchored it, also when that was earlier.
 	Commit fabric.Commit
+	// CommittedAt is when the peer said VALID, by the gateway's clock; zero when
+	// that was earlier.
+	CommittedAt time.Time
 }
 
 // Anchor answers once the segment's records are on the ledger and their details
@@ -60,79 +63,72 @@ func (a *Anchorer) Anchor(ctx context.Context, submission *Submission) (*Receipt
 	return receipt, nil
 }
 
-// try runs both transactions once.
+// try runs both transactions once: first the public one, because the call is on
+// the ledger when that is committed, then the owner's private one. Both at once
+// would share the machine, and often not the block, and the call would wait.
 func (a *Anchorer) try(ctx context.Context, submission *Submission) (*Receipt, error) {
-	sealed, err := a.keyring.Seal(submission.items())
+	public, err := a.channel.Endorse(ctx, fabric.Proposal{
+		Function: "calls:Anchor", Args: []string{""},
+		Transient: map[string][]byte{"segments": submission.wire},
+	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what failed already
-	}
-	var public, private *fabric.Endorsed
-	endorsing, endorseCtx := errgroup.WithContext(ctx)
-	endorsing.Go(func() (err error) {
-		public, err = a.channel.Endorse(endorseCtx, fabric.Proposal{
-			Function: "calls:Anchor", Args: []string{""},
-			Transient: map[string][]byte{"segments": submission.wire},
-		})
-		return err
-	})
-	endorsing.Go(func() (err error) {
-		private, err = a.endorseDetails(endorseCtx, sealed)
-		return err
-	})
-	if err := endorsing.Wait(); err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // a fault already
 	}
 	outcome, err := segmentOutcome(public.Result())
 	if err != nil {
 		return nil, err
 	}
-	// The details of a record that was refused are not those of the record that
-	// stands there.
-	if accepted := acceptedOf(outcome, sealed); len(accepted) < len(sealed) {
-		if private, err = a.endorseDetails(ctx, accepted); err != nil {
+	receipt := &Receipt{SegmentOutcome: *outcome}
+	if changes(outcome) {
+		if err := a.commit(ctx, public, receipt); err != nil {
 			return nil, err
 		}
 	}
-	return a.commit(ctx, submission, outcome, public, private)
-}
-
-// commit orders both transactions, the public one first so that it makes the
-// earlier block, and waits for both.
-func (a *Anchorer) commit(ctx context.Context, submission *Submission, outcome *ledger.SegmentOutcome, public, private *fabric.Endorsed) (*Receipt, error) {
-	receipt := &Receipt{SegmentOutcome: *outcome}
-	waiting, waitCtx := errgroup.WithContext(ctx)
-	if changes(outcome) {
-		submitted, err := public.Submit(ctx)
-		if err != nil {
-			return nil, err //nolint:wrapcheck // a fault already
-		}
-		waiting.Go(func() (err error) {
-			receipt.Commit, err = submitted.Wait(waitCtx)
-			return err
-		})
-	}
-	if private != nil {
-		submitted, err := private.Submit(ctx)
-		if err != nil {
-			return nil, err //nolint:wrapcheck // a fault already
-		}
-		waiting.Go(func() error {
-			_, err := submitted.Wait(waitCtx)
-			return err
-		})
-	}
-	if err := waiting.Wait(); err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+	if err := a.storeDetails(ctx, submission, outcome); err != nil {
+		return nil, err
 	}
 	if outcome.Outcome == ledger.OutcomeAlready {
 		return a.earlier(ctx, submission, receipt)
 	}
-	endorsers, err := public.Endorsers()
-	if err != nil {
-		return nil, err //nolint:wrapcheck // says what failed already
-	}
-	receipt.Commit.Endorsers = endorsers
 	return receipt, nil
+}
+
+// commit orders the public transaction and waits for it.
+func (a *Anchorer) commit(ctx context.Context, public *fabric.Endorsed, receipt *Receipt) error {
+	submitted, err := public.Submit(ctx)
+	if err != nil {
+		return err //nolint:wrapcheck // a fault already
+	}
+	if receipt.Commit, err = submitted.Wait(ctx); err != nil {
+		return err //nolint:wrapcheck // a fault already
+	}
+	receipt.CommittedAt = time.Now()
+	receipt.Commit.Endorsers, err = public.Endorsers()
+	return err //nolint:wrapcheck // says what failed already
+}
+
+// storeDetails seals the details of what was accepted and has the own peer, and no
+// other, endorse them. The details of a refused record are not those of the
+// record that stands there.
+func (a *Anchorer) storeDetails(ctx context.Context, submission *Submission, outcome *ledger.SegmentOutcome) error {
+	items := acceptedOf(outcome, submission.items())
+	if len(items) == 0 {
+		return nil
+	}
+	sealed, err := a.keyring.Seal(items)
+	if err != nil {
+		return err //nolint:wrapcheck // says what failed already
+	}
+	private, err := a.endorseDetails(ctx, sealed)
+	if err != nil || private == nil {
+		return err
+	}
+	submitted, err := private.Submit(ctx)
+	if err != nil {
+		return err //nolint:wrapcheck // a fault already
+	}
+	_, err = submitted.Wait(ctx)
+	return err //nolint:wrapcheck // a fault already
 }
 
 // earlier fills in the commit of a segment that was anchored before.
@@ -150,12 +146,8 @@ func (a *Anchorer) earlier(ctx context.Context, submission *Submission, receipt 
 	return receipt, err
 }
 
-// endorseDetails has the own peer, and no other, endorse the sealed details. It
-// answers nil when there is nothing to store.
+// endorseDetails answers nil when the collection has all the details already.
 func (a *Anchorer) endorseDetails(ctx context.Context, sealed []ledger.SealedRecord) (*fabric.Endorsed, error) {
-	if len(sealed) == 0 {
-		return nil, nil //nolint:nilnil // nothing to store is not an error
-	}
 	wire, err := ledger.Canonical(sealed)
 	if err != nil {
 		return nil, fmt.Errorf("encode the sealed details: %w", err)
@@ -206,21 +198,12 @@ func changes(outcome *ledger.SegmentOutcome) bool {
 }
 
 // acceptedOf leaves out the details of refused records.
-func acceptedOf(outcome *ledger.SegmentOutcome, sealed []ledger.SealedRecord) []ledger.SealedRecord {
+func acceptedOf(outcome *ledger.SegmentOutcome, items []seal.Item) []seal.Item {
 	refused := map[string]bool{}
 	for _, record := range outcome.Records {
 		if record.Outcome == ledger.OutcomeConflict {
 			refused[record.Key] = true
 		}
 	}
-	if len(refused) == 0 {
-		return sealed
-	}
-	var accepted []ledger.SealedRecord
-	for _, record := range sealed {
-		if !refused[record.Key] {
-			accepted = append(accepted, record)
-		}
-	}
-	return accepted
+	return slices.DeleteFunc(items, func(item seal.Item) bool { return refused[item.Key] })
 }

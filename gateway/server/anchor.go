@@ -1,12 +1,12 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"io"
 
-	"context"
-
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/gateway/anchor"
@@ -82,6 +82,9 @@ func (s *anchorService) anchor(ctx context.Context, segment *pb.SignedSegment) (
 	}
 	message := &pb.SegmentReceipt{
 		Epoch: receipt.Epoch, FirstSeq: receipt.FirstSeq, Outcome: outcomes[receipt.Outcome], Commit: commitMessage(receipt.Commit),
+	}
+	if !receipt.CommittedAt.IsZero() {
+		message.CommittedAt = timestamppb.New(receipt.CommittedAt)
 	}
 	for _, record := range receipt.Records {
 		message.Records = append(message.Records, &pb.RecordReceipt{Seq: record.Seq, Outcome: outcomes[record.Outcome]})

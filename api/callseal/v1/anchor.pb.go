@@ -9,6 +9,7 @@ package callsealv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -349,7 +350,9 @@ type SegmentReceipt struct {
 	// What became of each record, in order.
 	Records []*RecordReceipt `protobuf:"bytes,4,rep,name=records,proto3" json:"records,omitempty"`
 	// The transaction that anchored it; the first one's for a repetition.
-	Commit        *Commit `protobuf:"bytes,5,opt,name=commit,proto3" json:"commit,omitempty"`
+	Commit *Commit `protobuf:"bytes,5,opt,name=commit,proto3" json:"commit,omitempty"`
+	// When the peer said VALID, by the gateway's clock; absent for a repetition.
+	CommittedAt   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -419,6 +422,13 @@ func (x *SegmentReceipt) GetCommit() *Commit {
 	return nil
 }
 
+func (x *SegmentReceipt) GetCommittedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CommittedAt
+	}
+	return nil
+}
+
 // RecordReceipt says what became of a record.
 type RecordReceipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -478,7 +488,7 @@ var File_callseal_v1_anchor_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_anchor_proto_rawDesc = "" +
 	"\n" +
-	"\x18callseal/v1/anchor.proto\x12\vcallseal.v1\x1a\x18callseal/v1/record.proto\"\x96\x01\n" +
+	"\x18callseal/v1/anchor.proto\x12\vcallseal.v1\x1a\x18callseal/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x01\n" +
 	"\rSignedSegment\x12!\n" +
 	"\fsegment_json\x18\x01 \x01(\fR\vsegmentJson\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12!\n" +
@@ -491,13 +501,14 @@ const file_callseal_v1_anchor_proto_rawDesc = "" +
 	"\x15AnchorSegmentsRequest\x124\n" +
 	"\asegment\x18\x01 \x01(\v2\x1a.callseal.v1.SignedSegmentR\asegment\"Q\n" +
 	"\x16AnchorSegmentsResponse\x127\n" +
-	"\breceipts\x18\x01 \x03(\v2\x1b.callseal.v1.SegmentReceiptR\breceipts\"\xd6\x01\n" +
+	"\breceipts\x18\x01 \x03(\v2\x1b.callseal.v1.SegmentReceiptR\breceipts\"\x95\x02\n" +
 	"\x0eSegmentReceipt\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x1b\n" +
 	"\tfirst_seq\x18\x02 \x01(\x03R\bfirstSeq\x12.\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x14.callseal.v1.OutcomeR\aoutcome\x124\n" +
 	"\arecords\x18\x04 \x03(\v2\x1a.callseal.v1.RecordReceiptR\arecords\x12+\n" +
-	"\x06commit\x18\x05 \x01(\v2\x13.callseal.v1.CommitR\x06commit\"Q\n" +
+	"\x06commit\x18\x05 \x01(\v2\x13.callseal.v1.CommitR\x06commit\x12=\n" +
+	"\fcommitted_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\"Q\n" +
 	"\rRecordReceipt\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12.\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x14.callseal.v1.OutcomeR\aoutcome*l\n" +
@@ -534,6 +545,7 @@ var file_callseal_v1_anchor_proto_goTypes = []any{
 	(*SegmentReceipt)(nil),         // 6: callseal.v1.SegmentReceipt
 	(*RecordReceipt)(nil),          // 7: callseal.v1.RecordReceipt
 	(*Commit)(nil),                 // 8: callseal.v1.Commit
+	(*timestamppb.Timestamp)(nil),  // 9: google.protobuf.Timestamp
 }
 var file_callseal_v1_anchor_proto_depIdxs = []int32{
 	1,  // 0: callseal.v1.AnchorSegmentRequest.segment:type_name -> callseal.v1.SignedSegment
@@ -543,16 +555,17 @@ var file_callseal_v1_anchor_proto_depIdxs = []int32{
 	0,  // 4: callseal.v1.SegmentReceipt.outcome:type_name -> callseal.v1.Outcome
 	7,  // 5: callseal.v1.SegmentReceipt.records:type_name -> callseal.v1.RecordReceipt
 	8,  // 6: callseal.v1.SegmentReceipt.commit:type_name -> callseal.v1.Commit
-	0,  // 7: callseal.v1.RecordReceipt.outcome:type_name -> callseal.v1.Outcome
-	2,  // 8: callseal.v1.AnchorService.AnchorSegment:input_type -> callseal.v1.AnchorSegmentRequest
-	4,  // 9: callseal.v1.AnchorService.AnchorSegments:input_type -> callseal.v1.AnchorSegmentsRequest
-	3,  // 10: callseal.v1.AnchorService.AnchorSegment:output_type -> callseal.v1.AnchorSegmentResponse
-	5,  // 11: callseal.v1.AnchorService.AnchorSegments:output_type -> callseal.v1.AnchorSegmentsResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	9,  // 7: callseal.v1.SegmentReceipt.committed_at:type_name -> google.protobuf.Timestamp
+	0,  // 8: callseal.v1.RecordReceipt.outcome:type_name -> callseal.v1.Outcome
+	2,  // 9: callseal.v1.AnchorService.AnchorSegment:input_type -> callseal.v1.AnchorSegmentRequest
+	4,  // 10: callseal.v1.AnchorService.AnchorSegments:input_type -> callseal.v1.AnchorSegmentsRequest
+	3,  // 11: callseal.v1.AnchorService.AnchorSegment:output_type -> callseal.v1.AnchorSegmentResponse
+	5,  // 12: callseal.v1.AnchorService.AnchorSegments:output_type -> callseal.v1.AnchorSegmentsResponse
+	11, // [11:13] is the sub-list for method output_type
+	9,  // [9:11] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_callseal_v1_anchor_proto_init() }
