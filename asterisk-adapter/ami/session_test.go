@@ -21,7 +21,7 @@ type manager struct {
 }
 
 // action reads one action.
-func (m *manager) action(t *testing.T) map[string]string {
+func (m *manager) action() map[string]string {
 	headers := make(map[string]string)
 	for {
 		line, err := m.in.ReadString('\n')
@@ -37,12 +37,12 @@ func (m *manager) action(t *testing.T) map[string]string {
 }
 
 // login greets and lets anyone with the secret in.
-func (m *manager) login(t *testing.T, secret string) {
+func (m *manager) login(secret string) {
 	fmt.Fprint(m, "Asterisk Call Manager/11.0.0\r\n")
-	m.action(t)
+	m.action()
 	fmt.Fprint(m, "Response: Success\r\nChallenge: 42\r\nActionID: login\r\n\r\n")
 	sum := md5.Sum([]byte("42" + secret))
-	if m.action(t)["Key"] != hex.EncodeToString(sum[:]) {
+	if m.action()["Key"] != hex.EncodeToString(sum[:]) {
 		fmt.Fprint(m, "Response: Error\r\nMessage: Authentication failed\r\nActionID: login\r\n\r\n")
 		return
 	}
@@ -68,13 +68,13 @@ func listen(t *testing.T, serve func(n int, m *manager)) string {
 
 func TestSessionComesBackAndSaysSo(t *testing.T) {
 	address := listen(t, func(n int, m *manager) {
-		m.login(t, "secret")
+		m.login("secret")
 		fmt.Fprintf(m, "Event: Number\r\nN: %d\r\n\r\n", n)
 		if n == 2 {
 			fmt.Fprint(m, strings.Repeat("x", MaxLine*2)) // no protocol: drop it
 		}
 		if n == 3 {
-			for m.action(t) != nil { // answer pings never: silence is loss
+			for m.action() != nil { // answer pings never: silence is loss
 			}
 		}
 	})
@@ -87,7 +87,7 @@ func TestSessionComesBackAndSaysSo(t *testing.T) {
 				cancel()
 			}
 		},
-		Lost: func(err error) { told = append(told, "lost") },
+		Lost: func(error) { told = append(told, "lost") },
 		Event: func(e Event) {
 			n, _ := e.Get("N")
 			told = append(told, strings.TrimSpace(e.Name+" "+n))
@@ -100,8 +100,8 @@ func TestSessionComesBackAndSaysSo(t *testing.T) {
 func TestActionEndsWithItsConnection(t *testing.T) {
 	closing := make(chan struct{})
 	address := listen(t, func(_ int, m *manager) {
-		m.login(t, "s")
-		if m.action(t)["Action"] == "Hang" {
+		m.login("s")
+		if m.action()["Action"] == "Hang" {
 			<-closing
 		}
 	})
@@ -109,7 +109,7 @@ func TestActionEndsWithItsConnection(t *testing.T) {
 	up := make(chan struct{}, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go session.Run(ctx, Handler{Connected: func(int) { up <- struct{}{} }}) //nolint:errcheck // ended by the context
+	go session.Run(ctx, Handler{Connected: func(int) { up <- struct{}{} }})
 	<-up
 	late, stop := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer stop()

@@ -57,7 +57,7 @@ func (o *Observer) get(ctx context.Context, path string, into any) (bool, error)
 	if err != nil {
 		return false, fmt.Errorf("Asterisk's REST interface: %w", err)
 	}
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // it was only read
 	body := io.LimitReader(response.Body, 64<<20)
 	switch response.StatusCode {
 	case http.StatusOK:

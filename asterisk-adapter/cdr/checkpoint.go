@@ -3,6 +3,7 @@ package cdr
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,7 +49,7 @@ func (c Checkpoint) verify(file io.ReaderAt) (bool, error) {
 	}
 	last := make([]byte, c.LastBytes)
 	if _, err := file.ReadAt(last, c.Offset-int64(c.LastBytes)); err != nil {
-		if err == io.EOF { //nolint:errorlint // ReaderAt returns it bare
+		if errors.Is(err, io.EOF) {
 			return false, nil
 		}
 		return false, fmt.Errorf("check where the CDR file was left: %w", err)

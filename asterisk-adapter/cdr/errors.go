@@ -6,14 +6,14 @@ import (
 )
 
 var (
-	// ErrMissingColumn: the source lacks a column without which a record
+	// ErrMissingColumn says that the source lacks a column without which a record
 	// cannot be told from others. The error's text names the setting.
 	ErrMissingColumn = errors.New("column missing")
-	// ErrBadField: a value that Asterisk does not write.
+	// ErrBadField is about a value that Asterisk does not write.
 	ErrBadField = errors.New("bad field")
-	// ErrBadRecord: the line as a whole is not a record of cdr_csv.
+	// ErrBadRecord says that the line as a whole is not a record of cdr_csv.
 	ErrBadRecord = errors.New("bad record")
-	// ErrTimes: times that cannot be, such as an end before the start.
+	// ErrTimes is about times that cannot be, such as an end before the start.
 	ErrTimes = errors.New("impossible times")
 )
 

@@ -117,15 +117,21 @@ func formatTime(t time.Time) string {
 // carry differs.
 func (r *Row) Equal(other *Row) bool {
 	absent := r.absent | other.absent
-	return r.AccountCode == other.AccountCode && r.Src == other.Src && r.Dst == other.Dst &&
-		r.DContext == other.DContext && r.CLID == other.CLID && r.Channel == other.Channel &&
-		r.DstChannel == other.DstChannel && r.LastApp == other.LastApp && r.LastData == other.LastData &&
-		r.Start.Equal(other.Start) && r.Answer.Equal(other.Answer) && r.End.Equal(other.End) &&
-		r.Duration == other.Duration && r.BillSec == other.BillSec && r.Disposition == other.Disposition &&
-		r.AMAFlags == other.AMAFlags && r.UniqueID == other.UniqueID &&
-		r.LinkedID == other.LinkedID && r.Sequence == other.Sequence &&
-		(absent&noUserField != 0 || r.UserField == other.UserField) &&
-		(absent&noPeerAccount != 0 || r.PeerAccount == other.PeerAccount)
+	return r.without(absent) == other.without(absent)
+}
+
+// without returns the row with some fields emptied and its times comparable.
+func (r *Row) without(absent fieldSet) Row {
+	c := *r
+	c.absent = 0
+	if absent&noUserField != 0 {
+		c.UserField = ""
+	}
+	if absent&noPeerAccount != 0 {
+		c.PeerAccount = ""
+	}
+	c.Start, c.Answer, c.End = c.Start.UTC(), c.Answer.UTC(), c.End.UTC()
+	return c
 }
 
 // Diff names the fields that differ, in column order; nil when Equal.

@@ -17,14 +17,14 @@ import (
 
 // What a follower reports beside rows. None stops it.
 var (
-	// ErrTruncated: the file became shorter than what was read of it.
+	// ErrTruncated says that the file became shorter than what was read of it.
 	ErrTruncated = errors.New("the CDR file was cut")
-	// ErrRewritten: what was read is no longer what stands there.
+	// ErrRewritten says that what was read is no longer what stands there.
 	ErrRewritten = errors.New("the CDR file was rewritten")
-	// ErrLost: the file that was followed is gone, and what it held after the
+	// ErrLost says that the file that was followed is gone, and what it held after the
 	// checkpoint with it.
 	ErrLost = errors.New("the CDR file that was followed is gone")
-	// ErrIncomplete: a line never got its end.
+	// ErrIncomplete says that a line never got its end.
 	ErrIncomplete = errors.New("the line has no end")
 )
 
@@ -97,7 +97,7 @@ func (t *Tail) Run(ctx context.Context, deliver func(Entry) error, caughtUp func
 	if err != nil {
 		return fmt.Errorf("watch the CDR file: %w", err)
 	}
-	defer watcher.Close()
+	defer watcher.Close() //nolint:errcheck // it only watched
 	// The folder, not the file: a rotation replaces the file.
 	if err := watcher.Add(filepath.Dir(t.Path)); err != nil {
 		return fmt.Errorf("the CDR file's folder cannot be watched: make sure %s exists and that cdr_csv is loaded: %w", filepath.Dir(t.Path), err)
@@ -135,7 +135,7 @@ func (t *Tail) Run(ctx context.Context, deliver func(Entry) error, caughtUp func
 
 func (t *Tail) closeFile() {
 	if t.file != nil {
-		t.file.Close()
+		_ = t.file.Close() // it was only read
 		t.file = nil
 	}
 }

@@ -79,7 +79,7 @@ func (f *followed) quiet() {
 	}
 }
 
-func numbered(n int) string { return strings.TrimSuffix(real, "0") + fmt.Sprint(n) + "\n" }
+func numbered(n int) string { return strings.TrimSuffix(written, "0") + fmt.Sprint(n) + "\n" }
 
 func add(t *testing.T, path, text string) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)

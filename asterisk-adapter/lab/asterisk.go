@@ -44,7 +44,7 @@ type Asterisk struct {
 // Start starts an Asterisk and returns when it has fully booted.
 func (i *Installation) Start(ctx context.Context, opts Options) (*Asterisk, error) {
 	a := &Asterisk{inst: i, opts: opts, secret: rand.Text()}
-	if err := a.prepare(); err != nil {
+	if err := a.prepare(ctx); err != nil {
 		a.cleanUp()
 		return nil, fmt.Errorf("prepare Asterisk: %w", err)
 	}
@@ -55,7 +55,7 @@ func (i *Installation) Start(ctx context.Context, opts Options) (*Asterisk, erro
 	return a, nil
 }
 
-func (a *Asterisk) prepare() error {
+func (a *Asterisk) prepare(ctx context.Context) error {
 	var err error
 	if a.opts.Dir == "" {
 		if a.dir, err = os.MkdirTemp("", "callseal-asterisk-"); err != nil {
@@ -78,7 +78,7 @@ func (a *Asterisk) prepare() error {
 		}
 	}
 	if a.ip = a.opts.Loopback; a.ip == "" {
-		if a.ip, err = freeLoopback(); err != nil {
+		if a.ip, err = freeLoopback(ctx); err != nil {
 			return err
 		}
 	}

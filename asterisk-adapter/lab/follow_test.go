@@ -41,6 +41,7 @@ type followed struct {
 // follow connects every source to ast, whose own zone and CSV zone are given,
 // and returns when all are up.
 func follow(t *testing.T, ast *lab.Asterisk, zone, csvZone *time.Location) *followed {
+	t.Helper()
 	f := &followed{t: t, byAMI: make(map[cdr.Key]cdr.Row), byCSV: make(map[cdr.Key]cdr.Row)}
 	f.changed = sync.NewCond(&f.mu)
 	var workers sync.WaitGroup
@@ -126,6 +127,7 @@ func (f *followed) until(what string, so func() bool) {
 
 // start starts an Asterisk with registered phones, which the test's end stops.
 func start(t *testing.T, opts lab.Options) *lab.Asterisk {
+	t.Helper()
 	inst := lab.Require(t)
 	ast, err := inst.Start(t.Context(), opts)
 	require.NoError(t, err)

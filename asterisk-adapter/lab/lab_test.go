@@ -55,7 +55,7 @@ func TestEverySourceTellsTheSame(t *testing.T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	require.Empty(t, f.lines)
-	require.Equal(t, len(f.byAMI), len(f.byCSV))
+	require.Len(t, f.byCSV, len(f.byAMI))
 	found := make(map[string]bool)
 	for key, live := range f.byAMI {
 		written, ok := f.byCSV[key]
@@ -120,6 +120,7 @@ func rowOf(rows map[cdr.Key]cdr.Row, uniqueID string) cdr.Row {
 
 // requireTones looks for both phones' tones in a recording, and for no third.
 func requireTones(t *testing.T, path string) {
+	t.Helper()
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
 	header, err := recording.ReadWAVHeader(content, int64(len(content)))

@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -41,32 +43,33 @@ const (
 
 // freeLoopback returns an address 127.x.y.1 on which nobody has SIP, AMI or
 // HTTP open.
-func freeLoopback() (string, error) {
+func freeLoopback(ctx context.Context) (string, error) {
 	for range 50 {
 		var b [2]byte
 		if _, err := rand.Read(b[:]); err != nil {
 			return "", err
 		}
 		ip := fmt.Sprintf("127.%d.%d.1", 20+int(b[0])%200, b[1])
-		if free(ip) {
+		if free(ctx, ip) {
 			return ip, nil
 		}
 	}
-	return "", fmt.Errorf("no free loopback address after 50 tries: is another program listening on all of them?")
+	return "", errors.New("no free loopback address after 50 tries: is another program listening on all of them?")
 }
 
-func free(ip string) bool {
-	udp, err := net.ListenPacket("udp4", net.JoinHostPort(ip, sipPort))
+func free(ctx context.Context, ip string) bool {
+	var config net.ListenConfig
+	udp, err := config.ListenPacket(ctx, "udp4", net.JoinHostPort(ip, sipPort))
 	if err != nil {
 		return false
 	}
-	defer udp.Close()
+	defer udp.Close() //nolint:errcheck // nothing was sent
 	for _, port := range []string{amiPort, ariPort} {
-		tcp, err := net.Listen("tcp4", net.JoinHostPort(ip, port))
+		tcp, err := config.Listen(ctx, "tcp4", net.JoinHostPort(ip, port))
 		if err != nil {
 			return false
 		}
-		defer tcp.Close()
+		defer tcp.Close() //nolint:errcheck // nobody connected
 	}
 	return true
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -81,7 +82,7 @@ func (a *Asterisk) RegisterPhones(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	argv := append(a.sippArgs(callerHost, scenario), "-inf", inf, "-m", fmt.Sprint(len(phones)), "-timeout", "20s", "-timeout_error", "-r", "100", a.ip+":"+sipPort)
+	argv := append(a.sippArgs(callerHost, scenario), "-inf", inf, "-m", strconv.Itoa(len(phones)), "-timeout", "20s", "-timeout_error", "-r", "100", a.ip+":"+sipPort)
 	proc, err := startProcess(argv, sippEnv, a.path("sipp"), a.path("sipp", "register.log"))
 	if err != nil {
 		return err
@@ -130,7 +131,7 @@ func (a *Asterisk) answersOptions(ctx context.Context, ip string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // the phone does not mind
 	local := conn.LocalAddr().String()
 	buf := make([]byte, 2048)
 	for n := 1; ctx.Err() == nil; n++ {
@@ -162,7 +163,7 @@ func displayName(name string) (string, error) {
 		return "", nil
 	}
 	if strings.ContainsAny(name, "[]\r\n") {
-		return "", fmt.Errorf("a display name with brackets or a line end cannot be sent by SIPp")
+		return "", errors.New("a display name with brackets or a line end cannot be sent by SIPp")
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `" `, nil
 }

@@ -24,7 +24,7 @@ func startProcess(argv, env []string, dir, output string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives the call that starts it
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = out, out
@@ -37,7 +37,7 @@ func startProcess(argv, env []string, dir, output string) (*process, error) {
 		// thread has to live as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		defer out.Close()
+		defer out.Close() //nolint:errcheck // the child wrote to its own copy
 		err := cmd.Start()
 		started <- err
 		if err == nil {

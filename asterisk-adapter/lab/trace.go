@@ -31,30 +31,8 @@ func readTrace(path string) ([]CallReport, error) {
 			calls[id] = call
 			order = append(order, id)
 		}
-		_, method, _ := strings.Cut(headers["cseq"], " ")
-		switch {
-		case sent && strings.HasPrefix(start, "INVITE ") && headers["authorization"] != "":
-			call.Invited = at
-		case sent && (strings.HasPrefix(start, "BYE ") || strings.HasPrefix(start, "CANCEL ")):
-			if call.HungUp.IsZero() { // a retransmission is not a second hang-up
-				call.HungUp = at
-			}
-		case !sent && strings.HasPrefix(start, "SIP/2.0 "):
-			status, err := strconv.Atoi(strings.Fields(start)[1])
-			if err != nil {
-				return nil, fmt.Errorf("SIPp's trace: status line %q", start)
-			}
-			switch {
-			case method == "INVITE" && status >= 200 && status != 401:
-				call.Status = status
-				if status < 300 {
-					call.Answered = at
-				} else if call.HungUp.IsZero() {
-					call.HungUp = at
-				}
-			case (method == "BYE" || method == "CANCEL") && status < 300:
-				call.Confirmed = at
-			}
+		if err := call.see(at, sent, start, headers); err != nil {
+			return nil, err
 		}
 	}
 	reports := make([]CallReport, 0, len(order))
@@ -64,10 +42,45 @@ func readTrace(path string) ([]CallReport, error) {
 	return reports, nil
 }
 
+// see takes one of the call's messages in.
+func (r *CallReport) see(at time.Time, sent bool, start string, headers map[string]string) error {
+	_, method, _ := strings.Cut(headers["cseq"], " ")
+	hangUp := method == "BYE" || method == "CANCEL"
+	if sent {
+		switch {
+		case strings.HasPrefix(start, "INVITE ") && headers["authorization"] != "":
+			r.Invited = at
+		case hangUp && strings.HasPrefix(start, method) && r.HungUp.IsZero():
+			r.HungUp = at // the first: a retransmission is not a second hang-up
+		}
+		return nil
+	}
+	fields := strings.Fields(start)
+	if len(fields) < 2 || fields[0] != "SIP/2.0" {
+		return nil
+	}
+	status, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return fmt.Errorf("SIPp's trace: status line %q", start)
+	}
+	switch {
+	case method == "INVITE" && status >= 200 && status != 401:
+		r.Status = status
+		if status < 300 {
+			r.Answered = at
+		} else if r.HungUp.IsZero() {
+			r.HungUp = at
+		}
+	case hangUp && status < 300:
+		r.Confirmed = at
+	}
+	return nil
+}
+
 func traceMessage(part []byte) (at time.Time, sent bool, start string, headers map[string]string, ok bool) {
 	lines := bufio.NewScanner(bytes.NewReader(part))
 	if !lines.Scan() {
-		return
+		return at, false, "", nil, false
 	}
 	stamp := strings.TrimLeft(lines.Text(), "- \t")
 	for _, layout := range []string{"2006-01-02T15:04:05.000000", "2006-01-02\t15:04:05.000000", "2006-01-02 15:04:05.000000"} {

@@ -24,9 +24,10 @@ func wav(audio int) []byte {
 	return append(b, bytes.Repeat([]byte{1, 2}, audio/2)...)
 }
 
-func write(t testing.TB, name string, content []byte) string {
-	path := filepath.Join(t.TempDir(), name)
-	require.NoError(t, os.WriteFile(path, content, 0o644))
+func write(tb testing.TB, name string, content []byte) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), name)
+	require.NoError(tb, os.WriteFile(path, content, 0o644))
 	return path
 }
 

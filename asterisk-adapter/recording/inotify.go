@@ -19,8 +19,8 @@ type inotify struct {
 	file *os.File
 	buf  [64 << 10]byte
 
-	mu   sync.Mutex       // watch adds while read waits
-	dirs map[int32]string // by watch descriptor
+	mu   sync.Mutex     // watch adds while read waits
+	dirs map[int]string // by watch descriptor
 }
 
 // change is something that happened to a name in a watched folder.
@@ -35,7 +35,7 @@ func newInotify() (*inotify, error) {
 		return nil, fmt.Errorf("inotify: %w (raise fs.inotify.max_user_instances if there are too many)", err)
 	}
 	// Non-blocking, so that Close ends a Read that waits.
-	return &inotify{file: os.NewFile(uintptr(fd), "inotify"), dirs: make(map[int32]string)}, nil
+	return &inotify{file: os.NewFile(uintptr(fd), "inotify"), dirs: make(map[int]string)}, nil
 }
 
 func (i *inotify) watch(dir string, mask uint32) error {
@@ -55,7 +55,7 @@ func (i *inotify) watch(dir string, mask uint32) error {
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", dir, err)
 	}
-	i.dirs[int32(wd)] = dir
+	i.dirs[wd] = dir
 	return nil
 }
 
@@ -69,7 +69,7 @@ func (i *inotify) read() (changes []change, overflow bool, err error) {
 	defer i.mu.Unlock()
 	for at := 0; at+unix.SizeofInotifyEvent <= n; {
 		event := i.buf[at:]
-		wd := int32(binary.NativeEndian.Uint32(event))
+		wd := int(binary.NativeEndian.Uint32(event)) // never negative but for an overflow
 		mask := binary.NativeEndian.Uint32(event[4:])
 		length := int(binary.NativeEndian.Uint32(event[unsafe.Offsetof(unix.InotifyEvent{}.Len):]))
 		at += unix.SizeofInotifyEvent + length

@@ -144,7 +144,7 @@ func (w *Watcher) watchTree(folder string) error {
 // Run delivers recordings, one at a time, until the context ends or deliver
 // fails: first what is there already, then what gets closed.
 func (w *Watcher) Run(ctx context.Context, deliver func(Closed) error) error {
-	defer context.AfterFunc(ctx, func() { w.in.close() })()
+	defer context.AfterFunc(ctx, func() { _ = w.in.close() })()
 	defer w.in.close() //nolint:errcheck // it only watched
 
 	type batch struct {
@@ -400,7 +400,7 @@ func beingWritten(path string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	if err := refuseWriters(file, info.Name()); err != nil {
 		return true, nil
 	}
