@@ -118,7 +118,7 @@ func (a *Adapter) run(ctx context.Context) error {
 	}
 	unsettled, err := a.journal.Unsettled()
 	if err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	parts.Go(func() error { return a.closer.run(ctx) })
 	for _, source := range sources {
@@ -131,7 +131,7 @@ func (a *Adapter) run(ctx context.Context) error {
 		"csv", a.config.CDR.CSV != "", "ami", a.config.AMI != nil, "ari", a.config.ARI != nil, "recording_folder", a.config.Recordings.Folder != "", "left_over", len(unsettled))
 	// Without systemd this does nothing.
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-	return parts.Wait() //nolint:wrapcheck // each part words its own
+	return parts.Wait()
 }
 
 // loadSigner reads the adapter's certificate and refuses one that the ledger

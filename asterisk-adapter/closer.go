@@ -64,7 +64,7 @@ func (c *closer) run(ctx context.Context) error {
 	defer sending.Wait()
 	waiting, refused, err := c.journal.Outbox()
 	if err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	if len(refused) > 0 {
 		c.log.Error("segments that the gateway refused are set aside in the journal", "count", len(refused), "first_seq", refused[0].Header.FirstSeq, "reason", refused[0].Refused)
@@ -73,7 +73,7 @@ func (c *closer) run(ctx context.Context) error {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
-			return ctx.Err() //nolint:wrapcheck // ends the run
+			return ctx.Err()
 		}
 		sending.Go(func() {
 			defer func() { <-slots }()
@@ -89,7 +89,7 @@ func (c *closer) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err() //nolint:wrapcheck // ends the run
+			return ctx.Err()
 		case <-c.wake:
 		}
 		for {
@@ -97,7 +97,7 @@ func (c *closer) run(ctx context.Context) error {
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
-				return ctx.Err() //nolint:wrapcheck // ends the run
+				return ctx.Err()
 			}
 			segment, err := c.closeReady()
 			if err != nil {
@@ -131,7 +131,7 @@ func (c *closer) closeReady() (*journal.Segment, error) {
 	}
 	segment, err := c.journal.CloseSegment(c.signer, entries)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what failed
+		return nil, err
 	}
 	c.log.Debug("segment closed", "first_seq", segment.Header.FirstSeq, "records", n)
 	for i := range taken {

@@ -200,7 +200,7 @@ func (c *Config) location() (*time.Location, error) {
 	if c.Timezone == "" {
 		return time.UTC, nil
 	}
-	return time.LoadLocation(c.Timezone) //nolint:wrapcheck // worded by the caller
+	return time.LoadLocation(c.Timezone)
 }
 
 // secret reads a secret from its file, or takes it as it stands.

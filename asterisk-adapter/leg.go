@@ -20,7 +20,7 @@ func (a *Adapter) newCall(row *cdr.Row) (*ledger.Call, *ledger.Details, error) {
 	details.Call = callDetails(row)
 	digest, err := details.Digest()
 	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // says what failed
+		return nil, nil, err
 	}
 	call := &ledger.Call{
 		Leg:   ledger.LegID{LinkedID: row.LinkedID, UniqueID: row.UniqueID, Sequence: row.Sequence},

@@ -91,7 +91,7 @@ func (p *pairing) recording(recording *finished) error {
 	}
 	known, err := p.journal.ByUniqueID(recording.uniqueID)
 	if err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	if leg := recordedLeg(known); leg != nil && leg.Settled() {
 		p.emitRecording(leg.Call.Leg, recording)

@@ -28,7 +28,7 @@ const (
 // watchRecordings makes the watcher; files the journal knows are left out.
 func (a *Adapter) watchRecordings() (*recording.Watcher, error) {
 	folders := []string{a.config.Recordings.Folder}
-	return recording.NewWatcher(recording.Options{ //nolint:wrapcheck // words its own
+	return recording.NewWatcher(recording.Options{
 		Folders: folders, ClosedFolder: a.config.Recordings.Closed,
 		Done: func(path string, size int64, modified time.Time) bool {
 			file, known, err := a.journal.FileKnown(path)
@@ -99,11 +99,11 @@ func (a *Adapter) digest(ctx context.Context, path string) (recording.Digests, e
 		digests, err := recording.Digest(ctx, path)
 		unfinished := errors.Is(err, recording.ErrGrowing) || errors.Is(err, recording.ErrUnfinished)
 		if !unfinished || try == growingTries {
-			return digests, err //nolint:wrapcheck // a sentence already
+			return digests, err
 		}
 		select {
 		case <-ctx.Done():
-			return recording.Digests{}, ctx.Err() //nolint:wrapcheck // ends the run
+			return recording.Digests{}, ctx.Err()
 		case <-time.After(growingWait):
 		}
 	}
@@ -114,7 +114,7 @@ func (a *Adapter) digest(ctx context.Context, path string) (recording.Digests, e
 func (a *Adapter) anchoredBefore(closed *recording.Closed, digests *recording.Digests) (known *journal.File, changed bool, err error) {
 	known, found, err := a.journal.FileKnown(closed.Path)
 	if err != nil || !found {
-		return nil, false, err //nolint:wrapcheck // says what failed
+		return nil, false, err
 	}
 	return known, known.SHA256 != hex.EncodeToString(digests.SHA256[:]), nil
 }
@@ -126,7 +126,7 @@ func (a *Adapter) finished(closed *recording.Closed, digests *recording.Digests)
 	details.Recording = &ledger.RecordingDetails{File: a.relative(closed.Path)}
 	detailsDigest, err := details.Digest()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what failed
+		return nil, err
 	}
 	method := "mixmonitor"
 	if closed.Source == recording.Finished {
@@ -174,7 +174,7 @@ func (a *Adapter) recordingElsewhere(ctx context.Context, finished *finished) (b
 			if found.GetPlace().GetMsp() == a.config.MSP && found.GetPlace().GetPbx() == a.config.PBX && found.GetLeg().GetUniqueid() == finished.uniqueID {
 				finished.file.RecordingID, finished.file.Revision = found.GetId(), found.GetRevision()
 				if err := a.journal.SetFile(&finished.file); err != nil {
-					return false, err //nolint:wrapcheck // says what failed
+					return false, err
 				}
 				finished.done()
 				return true, nil

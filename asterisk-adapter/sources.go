@@ -86,7 +86,7 @@ func (a *Adapter) sources() ([]func(context.Context) error, error) {
 func (a *Adapter) followCSV() (func(context.Context) error, error) {
 	stored, err := a.journal.Checkpoint(sourceCSV)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what failed
+		return nil, err
 	}
 	tail := &cdr.Tail{Path: a.config.CDR.CSV, Zone: time.UTC}
 	if a.config.CDR.LocalTimes {
@@ -98,7 +98,7 @@ func (a *Adapter) followCSV() (func(context.Context) error, error) {
 		}
 	}
 	return func(ctx context.Context) error {
-		return tail.Run(ctx, func(entry cdr.Entry) error { //nolint:wrapcheck // words its own
+		return tail.Run(ctx, func(entry cdr.Entry) error {
 			state, err := json.Marshal(entry.Checkpoint)
 			if err != nil {
 				return fmt.Errorf("encode the CDR file's checkpoint: %w", err)
@@ -109,7 +109,7 @@ func (a *Adapter) followCSV() (func(context.Context) error, error) {
 					return entry.Err
 				}
 				a.log.Error("a line of the CDR file cannot be taken", "error", entry.Err)
-				return a.journal.SetCheckpoint(checkpoint) //nolint:wrapcheck // says what failed
+				return a.journal.SetCheckpoint(checkpoint)
 			}
 			return a.receive(ctx, &entry.Row, sourceCSV, checkpoint)
 		}, nil)
@@ -146,15 +146,15 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 			},
 		})
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-			return cause //nolint:wrapcheck // a sentence already
+			return cause
 		}
-		return err //nolint:wrapcheck // a sentence already
+		return err
 	}, nil
 }
 
 // observeARI learns precise times, and recordings that ARI made.
 func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) error {
-	return a.observer.Run(ctx, ari.Handler{ //nolint:wrapcheck // words its own
+	return a.observer.Run(ctx, ari.Handler{
 		Connected: func(attempt int) { a.log.Info("ARI connected", "attempt", attempt) },
 		Lost: func(err error) {
 			a.log.Warn("ARI lost: times have the CDR's one second until it is back", "error", err)
@@ -176,7 +176,7 @@ func (a *Adapter) receive(ctx context.Context, row *cdr.Row, source string, chec
 	}
 	leg, known, err := a.journal.Receive(&journal.Leg{Call: *call, Details: *details, Source: source}, checkpoint)
 	if err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	if known {
 		a.compare(row, leg, source)

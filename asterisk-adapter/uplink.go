@@ -88,7 +88,7 @@ func (u *uplink) send(ctx context.Context, segment *journal.Segment) (*pb.Segmen
 	defer cancel()
 	response, err := u.anchor.AnchorSegment(ctx, &pb.AnchorSegmentRequest{Segment: message})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a status the caller judges
+		return nil, err
 	}
 	if len(response.GetReceipt().GetRecords()) != len(segment.Records) {
 		return nil, errors.New("the gateway's receipt does not match the segment")

@@ -148,7 +148,7 @@ func digestFile(path string) (verify.Digests, error) {
 		return verify.Digests{}, fmt.Errorf("open the recording: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	return verify.Digest(file) //nolint:wrapcheck // says what failed
+	return verify.Digest(file)
 }
 
 // rows judges the rows of a CDR file that belong to the call.
@@ -269,7 +269,7 @@ func readCDR(ctx context.Context, question *Question) ([]cdr.Entry, error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return nil, fmt.Errorf("read the CDR file: %w", err)
 	}
-	return entries, ctx.Err() //nolint:wrapcheck // the caller's own
+	return entries, ctx.Err()
 }
 
 // columns are a row as canonical text, by name.

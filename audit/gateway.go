@@ -64,7 +64,7 @@ func (g *viaGateway) Endorsement(ctx context.Context, record *ledger.Record) (*E
 	}
 	var segment ledger.AnchoredSegment
 	if err := ledger.DecodeStrict(response.GetSegmentJson(), &segment); err != nil {
-		return nil, err //nolint:wrapcheck // a sentence already
+		return nil, err
 	}
 	commit := response.GetCommit()
 	return &Endorsement{

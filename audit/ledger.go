@@ -42,7 +42,7 @@ func decodeAll[T ~[]byte](stored []T) ([]*ledger.Record, error) {
 	for _, canonical := range stored {
 		record := &ledger.Record{}
 		if err := ledger.DecodeStrict(canonical, record); err != nil {
-			return nil, err //nolint:wrapcheck // a sentence already
+			return nil, err
 		}
 		records = append(records, record)
 	}

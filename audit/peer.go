@@ -43,7 +43,7 @@ func (p *viaPeer) Endorsement(ctx context.Context, record *ledger.Record) (*Endo
 	}
 	var segment ledger.AnchoredSegment
 	if err := ledger.DecodeStrict(stored, &segment); err != nil {
-		return nil, err //nolint:wrapcheck // a sentence already
+		return nil, err
 	}
 	commit, err := p.channel.Commit(ctx, segment.TxID)
 	if err != nil {

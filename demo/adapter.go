@@ -78,7 +78,7 @@ func (s *show) startAdapter(ctx context.Context, sources map[string]any) (*adapt
 		lines: make(chan anchored, 16), ready: make(chan struct{}), ended: make(chan struct{}),
 		log: filepath.Join(folder, "adapter.log"),
 	}
-	process.command = exec.Command(program, "--config", file) //nolint:gosec,noctx // our own program, stopped below
+	process.command = exec.Command(program, "--config", file) //nolint:noctx // our own program, stopped below
 	output, err := process.command.StderrPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the adapter: %w", err)
@@ -94,7 +94,7 @@ func (s *show) startAdapter(ctx context.Context, sources map[string]any) (*adapt
 	case <-process.ended:
 		return nil, process.failed()
 	case <-ctx.Done():
-		return nil, ctx.Err() //nolint:wrapcheck // interrupted
+		return nil, ctx.Err()
 	case <-time.After(adapterGrace):
 		return nil, fmt.Errorf("the adapter is not ready after %s; its last words: %s", adapterGrace, process.lastWords())
 	}
@@ -136,7 +136,7 @@ func (p *adapterProcess) next(ctx context.Context) (anchored, error) {
 	case <-p.ended:
 		return anchored{}, p.failed()
 	case <-ctx.Done():
-		return anchored{}, ctx.Err() //nolint:wrapcheck // interrupted
+		return anchored{}, ctx.Err()
 	case <-time.After(anchorTimeout):
 		return anchored{}, fmt.Errorf("no call was anchored within %s; the adapter's last words: %s", anchorTimeout, p.lastWords())
 	}

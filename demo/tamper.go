@@ -101,9 +101,9 @@ func remember(paths ...string) (func() error, error) {
 func flipByte(path string) (string, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return "", err //nolint:wrapcheck // wrapped by the caller
+		return "", err
 	}
-	at, bit := rand.IntN(len(content)), rand.IntN(8) //nolint:gosec // no secret
+	at, bit := rand.IntN(len(content)), rand.IntN(8)
 	before := content[at]
 	content[at] ^= 1 << bit
 	return fmt.Sprintf("byte %d of %d: 0x%02x becomes 0x%02x", at, len(content), before, content[at]), os.WriteFile(path, content, 0o600)
@@ -120,7 +120,7 @@ var cdrColumns = []string{
 func editRow(path, uniqueID string) (string, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return "", err //nolint:wrapcheck // wrapped by the caller
+		return "", err
 	}
 	lines := bytes.SplitAfter(content, []byte("\n"))
 	for i, line := range lines {
@@ -131,7 +131,7 @@ func editRow(path, uniqueID string) (string, error) {
 		if len(columns) != len(cdrColumns) {
 			return "", fmt.Errorf("the row has %d columns, expected %d", len(columns), len(cdrColumns))
 		}
-		chosen := rand.IntN(len(columns)) //nolint:gosec // no secret
+		chosen := rand.IntN(len(columns))
 		before := columns[chosen]
 		columns[chosen] = edited(before)
 		lines[i] = []byte(strings.Join(columns, ",") + "\n")
@@ -162,12 +162,12 @@ func edited(value string) string {
 		return strconv.Itoa(n + 1)
 	}
 	inner := strings.Trim(value, `"`)
-	switch {
-	case inner == "ANSWERED":
+	switch inner {
+	case "ANSWERED":
 		return `"NO ANSWER"`
-	case inner == "DOCUMENTATION":
+	case "DOCUMENTATION":
 		return `"BILLING"`
-	case inner == "":
+	case "":
 		return `"edited"`
 	}
 	// Another last digit, or another last letter.
@@ -186,14 +186,14 @@ func edited(value string) string {
 func swap(where *scene, call, other anchored) (string, error) {
 	recording, err := os.ReadFile(where.wav(other))
 	if err != nil {
-		return "", err //nolint:wrapcheck // wrapped by the caller
+		return "", err
 	}
 	if err := os.WriteFile(where.wav(call), recording, 0o600); err != nil {
-		return "", err //nolint:wrapcheck // wrapped by the caller
+		return "", err
 	}
 	content, err := os.ReadFile(where.csv)
 	if err != nil {
-		return "", err //nolint:wrapcheck // wrapped by the caller
+		return "", err
 	}
 	lines := bytes.SplitAfter(content, []byte("\n"))
 	row := func(uniqueID string) int {

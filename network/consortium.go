@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -258,6 +259,22 @@ func (c *Consortium) Addresses() []string {
 		all = append(all, *place.address)
 	}
 	return all
+}
+
+// PortsFree says whether every address can be listened on now.
+func (c *Consortium) PortsFree() bool {
+	for _, address := range c.Addresses() {
+		listener, err := listen(address)
+		if err != nil {
+			return false
+		}
+		_ = listener.Close()
+	}
+	return true
+}
+
+func listen(address string) (net.Listener, error) {
+	return (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
 }
 
 var (

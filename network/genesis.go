@@ -3,6 +3,7 @@ package network
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -37,7 +38,7 @@ func lastLine(output string) string {
 // channelPolicies lists the application policies of a configuration block.
 func channelPolicies(block *common.Block) (map[string]*common.ConfigPolicy, error) {
 	if len(block.GetData().GetData()) == 0 {
-		return nil, fmt.Errorf("the configuration block is empty")
+		return nil, errors.New("the configuration block is empty")
 	}
 	envelope, payload, config := &common.Envelope{}, &common.Payload{}, &common.ConfigEnvelope{}
 	if err := proto.Unmarshal(block.GetData().GetData()[0], envelope); err != nil {

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -323,11 +325,11 @@ func (n *Network) writeBuilder() error {
 		builder = []string{program, "network", "builder"}
 	}
 	for _, step := range []string{"detect", "build", "release"} {
-		script := "#!/bin/sh\nexec"
-		for _, word := range append(append([]string(nil), builder...), step) {
-			script += " " + shellQuote(word)
+		words := make([]string, 0, len(builder)+1)
+		for _, word := range append(slices.Clone(builder), step) {
+			words = append(words, shellQuote(word))
 		}
-		script += " \"$@\"\n"
+		script := "#!/bin/sh\nexec " + strings.Join(words, " ") + " \"$@\"\n"
 		file := filepath.Join(n.layout.builder(), "bin", step)
 		if err := writeFile(file, nil, 0o700); err != nil {
 			return err

@@ -37,7 +37,8 @@ func startProcess(command command, logFile, pidFile string) (process, error) {
 		return process{}, fmt.Errorf("open the log: %w", err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(command.program, command.arguments...)
+	// It outlives this program, and so every context.
+	cmd := exec.Command(command.program, command.arguments...) //nolint:noctx // see above
 	cmd.Env = cleanEnvironment(command.environment...)
 	cmd.Dir = filepath.Dir(logFile)
 	cmd.Stdout, cmd.Stderr = log, log

@@ -242,7 +242,7 @@ func (n *Network) checkPorts() error {
 			continue
 		}
 		for _, place := range one.listens {
-			listener, err := net.Listen("tcp", *place.address)
+			listener, err := listen(*place.address)
 			if err != nil {
 				return &PortTakenError{Address: *place.address, Owner: place.owner, Err: err}
 			}

@@ -38,7 +38,7 @@ func command() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := adapter.LoadConfig(file)
 			if err != nil {
-				return err //nolint:wrapcheck // a sentence already
+				return err
 			}
 			var level slog.Level
 			if config.LogLevel != "" {
@@ -47,7 +47,7 @@ func command() *cobra.Command {
 				}
 			}
 			log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-			return adapter.Run(cmd.Context(), config, log) //nolint:wrapcheck // a sentence already
+			return adapter.Run(cmd.Context(), config, log)
 		},
 	}
 	command.Flags().StringVar(&file, "config", "", "configuration file (YAML)")

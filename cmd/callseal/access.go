@@ -70,7 +70,7 @@ func (a *access) member(name string) (*network.Network, network.Member, error) {
 	}
 	member, err := opened.Consortium().Member(strings.ToLower(name))
 	if err != nil {
-		return nil, network.Member{}, err //nolint:wrapcheck // a sentence already
+		return nil, network.Member{}, err
 	}
 	return opened, member, nil
 }
@@ -82,7 +82,7 @@ func (a *access) connection() (*grpc.ClientConn, string, error) {
 			return nil, "", errors.New("--gateway needs --ca, --cert and --key")
 		}
 		connection, err := connect.Dial(connect.Config{Address: a.gateway, CAFile: a.ca, CertFile: a.cert, KeyFile: a.key})
-		return connection, "the gateway at " + a.gateway, err //nolint:wrapcheck // a sentence already
+		return connection, "the gateway at " + a.gateway, err
 	}
 	opened, member, err := a.member(a.operator)
 	if err != nil {
@@ -96,7 +96,7 @@ func (a *access) connection() (*grpc.ClientConn, string, error) {
 	connection, err := connect.Dial(connect.Config{
 		Address: member.Gateway.Address, CAFile: org.TLSCAFile(), CertFile: identity.CertFile(), KeyFile: identity.KeyFile(),
 	})
-	return connection, "the gateway of " + member.Name, err //nolint:wrapcheck // a sentence already
+	return connection, "the gateway of " + member.Name, err
 }
 
 // ledger is where an audit reads: a gateway or, with --peer, a peer.
@@ -126,7 +126,7 @@ func (a *access) ledger() (audit.Ledger, func() error, error) {
 func openPeer(opened *network.Network, member network.Member, role string) (*fabric.Channel, error) {
 	org := opened.Layout().Operator(member.Name)
 	identity := org.Identity(role)
-	return fabric.Open(fabric.Config{ //nolint:wrapcheck // a sentence already
+	return fabric.Open(fabric.Config{
 		MSP: member.MSP, Channel: opened.Consortium().Channel, Chaincode: opened.Consortium().Chaincode,
 		PeerAddress: member.Peer.Address, PeerCAFile: org.TLSCAFile(),
 		TLSCertFile: identity.TLSCertFile(), TLSKeyFile: identity.TLSKeyFile(),

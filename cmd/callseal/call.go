@@ -133,7 +133,7 @@ func callListCommand() *cobra.Command {
 			if next := page.GetNextPageToken(); next != "" {
 				_, err = fmt.Fprintf(command.OutOrStdout(), "more: --page-token %q\n", next)
 			}
-			return err //nolint:wrapcheck // standard output
+			return err
 		},
 	}
 	which.flags(command, ledger.RoleAuditor)
@@ -153,7 +153,7 @@ func printJSON(out io.Writer, messages ...proto.Message) error {
 		return fmt.Errorf("print JSON: %w", err)
 	}
 	_, err = fmt.Fprintln(out, string(text))
-	return err //nolint:wrapcheck // standard output
+	return err
 }
 
 // shownTime is a time as tables show it.

@@ -20,9 +20,9 @@ end and nothing is left behind but caches.`,
 		RunE: func(command *cobra.Command, _ []string) error {
 			options.Out = command.OutOrStdout()
 			if command.Flags().Changed("measure") {
-				return demo.Measure(command.Context(), measure, options) //nolint:wrapcheck // a sentence already
+				return demo.Measure(command.Context(), measure, options)
 			}
-			return demo.Run(command.Context(), options) //nolint:wrapcheck // a sentence already
+			return demo.Run(command.Context(), options)
 		},
 	}
 	command.Flags().BoolVar(&options.Bundled, "bundled", false, "use the bundled call even where an Asterisk is to be had")

@@ -13,17 +13,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// exitCode carries a result that is not a failure of the tool: the altered file
-// of `callseal verify`.
-type exitCode int
+// exitCodeError carries a result that is not a failure of the tool: the altered
+// file of `callseal verify`.
+type exitCodeError int
 
-func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+func (e exitCodeError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
-	var code exitCode
+	var code exitCodeError
 	switch {
 	case err == nil:
 	case errors.As(err, &code):

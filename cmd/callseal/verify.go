@@ -82,7 +82,7 @@ func runVerify(command *cobra.Command, which *selection, question audit.Question
 	defer cancel()
 	verdict, err := audit.Ask(ctx, source, question)
 	if err != nil {
-		return err //nolint:wrapcheck // a sentence already
+		return err
 	}
 	if which.json {
 		err = printValue(command.OutOrStdout(), verdict)
@@ -93,7 +93,7 @@ func runVerify(command *cobra.Command, which *selection, question audit.Question
 		return err
 	}
 	if code := verdict.Outcome.ExitCode(); code != 0 {
-		return exitCode(code)
+		return exitCodeError(code)
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func printVerdict(out io.Writer, verdict *audit.Verdict) error {
 	}
 	fmt.Fprintf(&text, "asked %s: %s\n", verdict.Asked, verdict.Outcome)
 	_, err := io.WriteString(out, text.String())
-	return err //nolint:wrapcheck // standard output
+	return err
 }
 
 func shown(value string) string {

@@ -50,14 +50,20 @@ type Receipt struct {
 func (a *Anchorer) Anchor(ctx context.Context, submission *Submission) (*Receipt, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 20*time.Millisecond, time.Second
+	// When the context ends between two attempts, the last one's fault says more.
+	var last error
 	receipt, err := backoff.Retry(ctx, func() (*Receipt, error) {
 		receipt, err := a.try(ctx, submission)
+		last = err
 		if err != nil && !fault.Of(err).Retryable() {
 			return nil, backoff.Permanent(err)
 		}
 		return receipt, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxAttempts))
 	if err != nil {
+		if last != nil {
+			err = last
+		}
 		return nil, fmt.Errorf("anchor segment %d: %w", submission.Signed.Segment.FirstSeq, err)
 	}
 	return receipt, nil
@@ -72,7 +78,7 @@ func (a *Anchorer) try(ctx context.Context, submission *Submission) (*Receipt, e
 		Transient: map[string][]byte{"segments": submission.wire},
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	outcome, err := segmentOutcome(public.Result())
 	if err != nil {
@@ -97,14 +103,14 @@ func (a *Anchorer) try(ctx context.Context, submission *Submission) (*Receipt, e
 func (a *Anchorer) commit(ctx context.Context, public *fabric.Endorsed, receipt *Receipt) error {
 	submitted, err := public.Submit(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // a fault already
+		return err
 	}
 	if receipt.Commit, err = submitted.Wait(ctx); err != nil {
-		return err //nolint:wrapcheck // a fault already
+		return err
 	}
 	receipt.CommittedAt = time.Now()
 	receipt.Commit.Endorsers, err = public.Endorsers()
-	return err //nolint:wrapcheck // says what failed already
+	return err
 }
 
 // storeDetails seals the details of what was accepted and has the own peer, and no
@@ -117,7 +123,7 @@ func (a *Anchorer) storeDetails(ctx context.Context, submission *Submission, out
 	}
 	sealed, err := a.keyring.Seal(items)
 	if err != nil {
-		return err //nolint:wrapcheck // says what failed already
+		return err
 	}
 	private, err := a.endorseDetails(ctx, sealed)
 	if err != nil || private == nil {
@@ -125,10 +131,10 @@ func (a *Anchorer) storeDetails(ctx context.Context, submission *Submission, out
 	}
 	submitted, err := private.Submit(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // a fault already
+		return err
 	}
 	_, err = submitted.Wait(ctx)
-	return err //nolint:wrapcheck // a fault already
+	return err
 }
 
 // earlier fills in the commit of a segment that was anchored before.
@@ -136,11 +142,11 @@ func (a *Anchorer) earlier(ctx context.Context, submission *Submission, receipt 
 	segment := &submission.Signed.Segment
 	stored, err := a.channel.Evaluate(ctx, "calls:Segment", segment.MSP, segment.PBX, fmt.Sprint(segment.Epoch), fmt.Sprint(segment.FirstSeq))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	var anchored ledger.AnchoredSegment
 	if err := ledger.DecodeStrict(stored, &anchored); err != nil {
-		return nil, err //nolint:wrapcheck // coded already
+		return nil, err
 	}
 	receipt.Commit, err = a.channel.Commit(ctx, anchored.TxID)
 	return receipt, err
@@ -156,7 +162,7 @@ func (a *Anchorer) endorseDetails(ctx context.Context, sealed []ledger.SealedRec
 		Function: "details:Put", Transient: map[string][]byte{"details": wire}, EndorsedBy: []string{a.channel.MSP()},
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	var result struct {
 		Already int `json:"already"`
@@ -175,7 +181,7 @@ func (a *Anchorer) endorseDetails(ctx context.Context, sealed []ledger.SealedRec
 func segmentOutcome(result []byte) (*ledger.SegmentOutcome, error) {
 	var answer ledger.AnchorResult
 	if err := ledger.DecodeStrict(result, &answer); err != nil {
-		return nil, err //nolint:wrapcheck // coded already
+		return nil, err
 	}
 	if len(answer.Segments) != 1 {
 		return nil, fmt.Errorf("the contract answered for %d segments, one was sent", len(answer.Segments))

@@ -21,7 +21,7 @@ type Submission struct {
 // canonical JSON, and each record's details, which must hash to the digest in the
 // record.
 func NewSubmission(header, signature []byte, records, details [][]byte) (*Submission, error) {
-	s := &Submission{details: details}
+	s := &Submission{details: make([][]byte, len(details))}
 	s.Signed.Signature = signature
 	if len(records) > ledger.MaxRecords {
 		return nil, fault.New(fault.TooLarge, "the segment has %d records, at most %d are allowed: close segments sooner", len(records), ledger.MaxRecords)
@@ -45,7 +45,7 @@ func NewSubmission(header, signature []byte, records, details [][]byte) (*Submis
 		return nil, fault.Of(err)
 	}
 	for i := range details {
-		if err := s.checkDetails(i); err != nil {
+		if err := s.takeDetails(i, details[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -57,25 +57,28 @@ func NewSubmission(header, signature []byte, records, details [][]byte) (*Submis
 	return s, nil
 }
 
-func (s *Submission) checkDetails(i int) error {
+// takeDetails checks the details of a record and keeps their canonical form:
+// that is what the digest binds, and what a disclosure must hash to.
+func (s *Submission) takeDetails(i int, text []byte) error {
 	record := &s.Signed.Records[i]
-	if len(s.details[i]) > ledger.MaxDetailsBytes {
-		return fault.New(fault.TooLarge, "the details of record %d have %d bytes, at most %d are allowed", record.Seq, len(s.details[i]), ledger.MaxDetailsBytes)
+	if len(text) > ledger.MaxDetailsBytes {
+		return fault.New(fault.TooLarge, "the details of record %d have %d bytes, at most %d are allowed", record.Seq, len(text), ledger.MaxDetailsBytes)
 	}
 	var details ledger.Details
-	if err := ledger.DecodeStrict(s.details[i], &details); err != nil {
+	if err := ledger.DecodeStrict(text, &details); err != nil {
 		return fault.Of(err)
 	}
 	if err := details.Check(); err != nil {
 		return fault.Of(err)
 	}
-	digest, err := details.Digest()
+	canonical, err := ledger.Canonical(&details)
 	if err != nil {
 		return fault.Of(err)
 	}
-	if digest != record.DetailsDigest() {
+	if ledger.Digest(canonical) != record.DetailsDigest() {
 		return fault.New(fault.Invalid, "the details of record %d do not hash to its details_digest: they belong to another record or were altered", record.Seq)
 	}
+	s.details[i] = canonical
 	return nil
 }
 

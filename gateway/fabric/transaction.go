@@ -125,7 +125,7 @@ func (e *Endorsed) Submit(ctx context.Context) (*Submitted, error) {
 func (e *Endorsed) submitOnce(ctx context.Context) (*client.Commit, error) {
 	ctx, cancel := stage(ctx, e.channel.deadlines.Submit)
 	defer cancel()
-	return e.transaction.SubmitWithContext(ctx) //nolint:wrapcheck // classified by the caller
+	return e.transaction.SubmitWithContext(ctx)
 }
 
 // commitHandle asks for a transaction whose submission was not acknowledged.

@@ -108,7 +108,7 @@ func (k *Keyring) Seal(items []Item) ([]ledger.SealedRecord, error) {
 // or answers ErrNoKey.
 func (k *Keyring) Unseal(recordKey string, sealed *ledger.Sealed) ([]byte, error) {
 	if err := sealed.Check(); err != nil {
-		return nil, err //nolint:wrapcheck // coded already
+		return nil, err
 	}
 	name := sha256.Sum256([]byte(recordKey))
 	var key []byte

@@ -41,7 +41,7 @@ func (s *anchorService) AnchorSegments(stream grpc.ClientStreamingServer[pb.Anch
 			return stream.SendAndClose(response)
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // gRPC's own status
+			return err
 		}
 		if len(response.Receipts) == maxStreamed {
 			return fault.New(fault.TooLarge, "one stream takes %d segments: close it and open another", maxStreamed)
@@ -67,7 +67,7 @@ func (s *anchorService) anchor(ctx context.Context, segment *pb.SignedSegment) (
 	}
 	submission, err := anchor.NewSubmission(segment.GetSegmentJson(), segment.GetSignature(), segment.GetRecordsJson(), segment.GetDetailsJson())
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	header := &submission.Signed.Segment
 	if header.MSP != s.msp {
@@ -78,7 +78,7 @@ func (s *anchorService) anchor(ctx context.Context, segment *pb.SignedSegment) (
 	}
 	receipt, err := s.anchorer.Anchor(ctx, submission)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	message := &pb.SegmentReceipt{
 		Epoch: receipt.Epoch, FirstSeq: receipt.FirstSeq, Outcome: outcomes[receipt.Outcome], Commit: commitMessage(receipt.Commit),

@@ -35,7 +35,7 @@ func (r *reader) mspOr(msp string) string {
 func (r *reader) list(ctx context.Context, function string, args ...string) ([]jsontext.Value, error) {
 	result, err := r.channel.Evaluate(ctx, function, args...)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	var elements []jsontext.Value
 	if err := json.Unmarshal(result, &elements); err != nil {
@@ -55,7 +55,7 @@ func (r *reader) details(ctx context.Context, record *ledger.Record) ([]byte, er
 		stored, err = r.channel.Evaluate(ctx, "details:GetRecording", record.MSP, record.PBX, record.Recording.ID, fmt.Sprint(record.Recording.Revision))
 	}
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	var sealed ledger.Sealed
 	if err := ledger.DecodeStrict(stored, &sealed); err != nil {
@@ -98,11 +98,11 @@ func (s *callService) GetCall(ctx context.Context, request *pb.GetCallRequest) (
 	}
 	leg := legID(request.GetLeg())
 	if err := leg.Check(); err != nil {
-		return nil, err //nolint:wrapcheck // coded already
+		return nil, err
 	}
 	stored, err := s.channel.Evaluate(ctx, "calls:Get", msp, request.GetPbx(), leg.LinkedID, leg.UniqueID, fmt.Sprint(leg.Sequence))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	call, err := s.call(ctx, stored, request.GetIncludeDetails())
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *callService) ListCalls(ctx context.Context, request *pb.ListCallsReques
 	}
 	result, err := s.channel.Evaluate(ctx, "calls:List", msp, request.GetPbx(), fmt.Sprint(size), request.GetPageToken())
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	var page struct {
 		Bookmark string           `json:"bookmark"`
@@ -189,7 +189,7 @@ func (s *recordingService) GetRecording(ctx context.Context, request *pb.GetReco
 	}
 	stored, err := s.channel.Evaluate(ctx, "recordings:Get", msp, request.GetPbx(), request.GetId(), fmt.Sprint(max(1, request.GetRevision())))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	record, err := decodeRecord(stored)
 	if err != nil {
@@ -256,7 +256,7 @@ func (s *ledgerService) GetSegment(ctx context.Context, request *pb.GetSegmentRe
 	}
 	stored, err := s.channel.Evaluate(ctx, "calls:Segment", msp, request.GetPbx(), fmt.Sprint(request.GetEpoch()), fmt.Sprint(request.GetFirstSeq()))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	var anchored ledger.AnchoredSegment
 	if err := ledger.DecodeStrict(stored, &anchored); err != nil {
@@ -264,7 +264,7 @@ func (s *ledgerService) GetSegment(ctx context.Context, request *pb.GetSegmentRe
 	}
 	commit, err := s.channel.Commit(ctx, anchored.TxID)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault already
+		return nil, err
 	}
 	return &pb.GetSegmentResponse{SegmentJson: stored, Commit: commitMessage(commit), AnchoredAt: timestamp(anchored.AnchoredAt)}, nil
 }

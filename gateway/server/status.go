@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fault"
 )
 
@@ -41,7 +42,8 @@ func statusOf(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return status.Error(codes.Canceled, "the caller went away")
 	}
-	if given, isStatus := status.FromError(err); isStatus {
+	// A fault's cause may be a gRPC status too: the peer's, which is for the log.
+	if given, isStatus := status.FromError(err); isStatus && !ours(err) {
 		return given.Err()
 	}
 	what := fault.Of(err)
@@ -65,4 +67,11 @@ func statusOf(err error) error {
 		return status.Error(code, what.Message)
 	}
 	return detailed.Err()
+}
+
+// ours says whether the error is a fault or a contract's, whatever its cause.
+func ours(err error) bool {
+	var what *fault.Error
+	var coded *ledger.Error
+	return errors.As(err, &what) || errors.As(err, &coded)
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/hyperledger/fabric-admin-sdk/pkg/chaincode"
@@ -120,7 +119,7 @@ func TestReleaseNeedsThePeersCertificate(t *testing.T) {
 	write(t, broken, map[string]string{"key.pem": "not a key"})
 	err := ccbuilder.Release(built, t.TempDir(), broken)
 	require.ErrorContains(t, err, "key.pem is not PEM")
-	require.False(t, strings.Contains(err.Error(), "not a key"), "no key material in errors")
+	require.NotContains(t, err.Error(), "not a key", "no key material in errors")
 }
 
 func TestRunChecksItsArguments(t *testing.T) {

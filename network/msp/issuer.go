@@ -190,24 +190,6 @@ func (i *Issuer) Issue(request Request) (Pair, error) {
 	return Pair{CertPEM: certPEM, KeyPEM: keyPEM}, nil
 }
 
-// Attributes reads Callseal's attributes back from a certificate; nil when it
-// carries none. It fails when the extension is not the JSON Fabric expects.
-func Attributes(cert *x509.Certificate) (map[string]string, error) {
-	for _, extension := range cert.Extensions {
-		if !extension.Id.Equal(attributeExtension) {
-			continue
-		}
-		var content struct {
-			Attrs map[string]string `json:"attrs"`
-		}
-		if err := json.Unmarshal(extension.Value, &content); err != nil {
-			return nil, fmt.Errorf("certificate attributes: %w", err)
-		}
-		return content.Attrs, nil
-	}
-	return nil, nil
-}
-
 // ParseCertificate reads the first PEM certificate of a file's content.
 func ParseCertificate(certPEM []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(certPEM)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/network/msp"
 )
 
@@ -51,7 +52,7 @@ func TestIdentityCarriesRoleAndPBX(t *testing.T) {
 	cert, _ := issue(t, issuer, msp.Request{CommonName: "atlas-pbx-1.atlas", Unit: msp.UnitClient, Attributes: attributes})
 	require.Equal(t, []string{"client"}, cert.Subject.OrganizationalUnit)
 	require.Equal(t, []string{"Atlas"}, cert.Subject.Organization)
-	got, err := msp.Attributes(cert)
+	got, err := ledger.Attributes(cert)
 	require.NoError(t, err)
 	require.Equal(t, attributes, got)
 	require.Equal(t, elliptic.P256(), cert.PublicKey.(*ecdsa.PublicKey).Curve)
@@ -66,7 +67,7 @@ func TestIdentityCarriesRoleAndPBX(t *testing.T) {
 func TestCertificateWithoutAttributes(t *testing.T) {
 	issuer, _ := newIssuer(t)
 	cert, _ := issue(t, issuer, msp.Request{CommonName: "peer.atlas", Unit: msp.UnitPeer})
-	attributes, err := msp.Attributes(cert)
+	attributes, err := ledger.Attributes(cert)
 	require.NoError(t, err)
 	require.Nil(t, attributes)
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,31 +47,31 @@ func WithConsortium(c *network.Consortium) Option {
 
 // Start makes and starts a network, without gateways unless asked for them, and
 // stops it when the test ends. A failed test prints the ends of the nodes' logs.
-func Start(t testing.TB, options ...Option) *Network {
-	t.Helper()
-	n := Prepare(t, options...)
+func Start(tb testing.TB, options ...Option) *Network {
+	tb.Helper()
+	n := Prepare(tb, options...)
 	n.Up()
 	return n
 }
 
 // Prepare is [Start] without starting: the network is neither made nor up. It
 // is still stopped when the test ends.
-func Prepare(t testing.TB, options ...Option) *Network {
-	t.Helper()
-	chosen := Options(t, options...)
+func Prepare(tb testing.TB, options ...Option) *Network {
+	tb.Helper()
+	chosen := Options(tb, options...)
 	opened, err := network.Open(chosen)
 	if err != nil {
-		t.Fatalf("prepare a network: %v", err)
+		tb.Fatalf("prepare a network: %v", err)
 	}
-	n := &Network{Network: opened, t: t}
-	t.Cleanup(func() {
-		if t.Failed() {
+	n := &Network{Network: opened, t: tb}
+	tb.Cleanup(func() {
+		if tb.Failed() {
 			n.printLogs()
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := n.Network.Down(ctx); err != nil {
-			t.Errorf("stop the network: %v", err)
+			tb.Errorf("stop the network: %v", err)
 		}
 	})
 	return n
@@ -80,11 +79,11 @@ func Prepare(t testing.TB, options ...Option) *Network {
 
 // Options returns options for a network of its own: a temporary state folder,
 // free ports, and programs built from this source tree.
-func Options(t testing.TB, options ...Option) network.Options {
-	t.Helper()
+func Options(tb testing.TB, options ...Option) network.Options {
+	tb.Helper()
 	chosen := network.Options{
-		State:           filepath.Join(t.TempDir(), "network"),
-		PortOffset:      Ports(t),
+		State:           filepath.Join(tb.TempDir(), "network"),
+		PortOffset:      Ports(tb),
 		WithoutGateways: true,
 	}
 	for _, option := range options {
@@ -98,7 +97,7 @@ func Options(t testing.TB, options ...Option) network.Options {
 		if !chosen.WithoutGateways {
 			programs = append(programs, "callseal-gateway")
 		}
-		chosen.Bin = Build(t, programs...)
+		chosen.Bin = Build(tb, programs...)
 	}
 	return chosen
 }
@@ -156,12 +155,12 @@ func (n *Network) printLogs() {
 
 // Ports reserves an offset at which every port of the development consortium is
 // free, for this test and against test programs running at the same time.
-func Ports(t testing.TB) int {
-	t.Helper()
+func Ports(tb testing.TB) int {
+	tb.Helper()
 	const slots, width = 19, 500 // Ends below the range systems lend ports from.
 	folder := filepath.Join(os.TempDir(), fmt.Sprintf("callseal-test-ports-%d", os.Getuid()))
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		t.Fatalf("reserve ports: %v", err)
+		tb.Fatalf("reserve ports: %v", err)
 	}
 	deadline := time.Now().Add(5 * time.Minute)
 	for first := rand.IntN(slots); time.Now().Before(deadline); first++ {
@@ -176,26 +175,16 @@ func Ports(t testing.TB) int {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		t.Cleanup(func() { _ = lock.Unlock() })
+		tb.Cleanup(func() { _ = lock.Unlock() })
 		return slot * width
 	}
-	t.Fatal("no free ports for a network: other tests hold them all")
+	tb.Fatal("no free ports for a network: other tests hold them all")
 	return 0
 }
 
 func free(offset int) bool {
 	moved, err := network.Development().WithPortOffset(offset)
-	if err != nil {
-		return false
-	}
-	for _, address := range moved.Addresses() {
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			return false
-		}
-		_ = listener.Close()
-	}
-	return true
+	return err == nil && moved.PortsFree()
 }
 
 var building sync.Mutex
@@ -203,23 +192,23 @@ var building sync.Mutex
 // Build compiles the product's own programs from this source tree and returns
 // the folder they are in. They are shared by all tests of a test program; Go's
 // build cache makes it cheap across test programs.
-func Build(t testing.TB, programs ...string) string {
-	t.Helper()
+func Build(tb testing.TB, programs ...string) string {
+	tb.Helper()
 	building.Lock()
 	defer building.Unlock()
 	root, err := sourceTree()
 	if err != nil {
-		t.Fatalf("build the programs: %v", err)
+		tb.Fatalf("build the programs: %v", err)
 	}
 	folder := filepath.Join(os.TempDir(), fmt.Sprintf("callseal-test-bin-%d-%d", os.Getuid(), os.Getpid()))
 	for _, program := range programs {
 		if _, err := os.Stat(filepath.Join(folder, program)); err == nil {
 			continue
 		}
-		build := exec.Command("go", "build", "-o", filepath.Join(folder, program), "./cmd/"+program)
+		build := exec.CommandContext(tb.Context(), "go", "build", "-o", filepath.Join(folder, program), "./cmd/"+program)
 		build.Dir = root
 		if output, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", program, err, output)
+			tb.Fatalf("build %s: %v\n%s", program, err, output)
 		}
 	}
 	return folder

@@ -1,0 +1,64 @@
+# Thin on purpose: every target is one or two commands you could type yourself.
+
+GO      ?= go
+BIN     := $(CURDIR)/bin
+TOOLS   := $(BIN)/tools
+# Packages share two cores and real networks: more at a time is not faster.
+TESTFLAGS ?= -race -count=1 -timeout 40m -p 2
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the programs into bin/
+	$(GO) build -trimpath -o $(BIN)/ ./cmd/...
+
+.PHONY: demo
+demo: build ## Real calls on a real Asterisk, anchored, proven, tampered with, caught; then all stops
+	$(BIN)/callseal demo
+
+.PHONY: test
+test: ## Run all tests: real Fabric, real Asterisk, race detector
+	@rm -f $(BIN)/left-out && mkdir -p $(BIN)
+	CALLSEAL_LEFT_OUT=$(BIN)/left-out $(GO) test $(TESTFLAGS) ./...
+	@if [ -s $(BIN)/left-out ]; then sort -u $(BIN)/left-out; fi
+
+.PHONY: up
+up: build ## Raise the network and leave it running (`bin/callseal network down` stops it)
+	$(BIN)/callseal network up
+
+.PHONY: measure
+measure: build ## Place 100 real calls and print hang-up to commit, p50, p95, p99
+	$(BIN)/callseal demo --measure 100
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for 20 s
+	@for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	    echo "$$package $$target" && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime 20s $$package || exit 1; \
+	  done; \
+	done
+
+.PHONY: lint
+lint: tools ## golangci-lint, buf lint, generated code up to date
+	$(TOOLS)/golangci-lint run ./...
+	PATH=$(TOOLS):$$PATH buf lint
+	PATH=$(TOOLS):$$PATH buf generate && git diff --exit-code -- api/callseal
+
+.PHONY: generate
+generate: tools ## Generate api/callseal/v1 from api/proto
+	PATH=$(TOOLS):$$PATH buf generate
+
+.PHONY: tools
+tools: $(TOOLS)/golangci-lint $(TOOLS)/buf
+
+$(TOOLS)/golangci-lint: tools/lint/go.mod
+	cd tools/lint && $(GO) build -o $(TOOLS)/ tool && touch $@
+
+$(TOOLS)/buf: tools/proto/go.mod
+	cd tools/proto && $(GO) build -o $(TOOLS)/ tool && touch $@
+
+.PHONY: clean
+clean: ## Remove what was built here (caches of Fabric and Asterisk stay)
+	rm -rf $(BIN)
