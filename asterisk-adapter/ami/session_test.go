@@ -50,6 +50,7 @@ func (m *manager) login(secret string) {
 }
 
 func listen(t *testing.T, serve func(n int, m *manager)) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { listener.Close() })

@@ -194,7 +194,7 @@ func (o *Observer) subscribed(ctx context.Context, broken <-chan error, retry *b
 		}
 		if err == nil && found {
 			select { // what broke before this is mended by it
-			case <-broken:
+			case <-broken: //nolint:errcheck // it is over
 			default:
 			}
 			return nil

@@ -50,7 +50,7 @@ func ParseCSV(line []byte, zone *time.Location) (Row, error) {
 		return Row{}, err
 	}
 	var r Row
-	next := 0 // the first column after userfield
+	var next int // the first column after userfield
 	switch n {
 	case 21:
 		r.UniqueID, r.UserField = f[16], f[17]

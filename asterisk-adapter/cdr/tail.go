@@ -123,8 +123,8 @@ func (t *Tail) Run(ctx context.Context, deliver func(Entry) error, caughtUp func
 				relevant = true
 			case event, ok := <-watcher.Events:
 				relevant = !ok || event.Name == t.Path || filepath.Base(event.Name) == filepath.Base(t.Path)
-			case <-watcher.Errors:
-				relevant = true // lost events: look
+			case <-watcher.Errors: //nolint:errcheck // events were lost: look
+				relevant = true
 			}
 		}
 		if ctx.Err() != nil {

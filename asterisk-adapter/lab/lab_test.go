@@ -267,6 +267,7 @@ exten => _X.,1,Answer()
 
 // act posts to ARI as the lab's own user, who may.
 func act(t *testing.T, ast *lab.Asterisk, path string) {
+	t.Helper()
 	address, err := url.Parse(ast.ARI() + path)
 	require.NoError(t, err)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address.String(), nil)
@@ -324,6 +325,7 @@ func TestNothingIsLeft(t *testing.T) {
 }
 
 func processes(t *testing.T, dir string) []string {
+	t.Helper()
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	require.NoError(t, err)
 	var found []string

@@ -32,6 +32,6 @@ func muLaw(sample int16) byte {
 	for mask := 0x4000; s&mask == 0 && exponent > 0; mask >>= 1 {
 		exponent--
 	}
-	mantissa := byte(s >> (exponent + 3) & 0x0f)  //nolint:gosec // 0 to 15
+	mantissa := byte(s >> (exponent + 3) & 0x0f)
 	return ^(sign | byte(exponent)<<4 | mantissa) //nolint:gosec // 0 to 7
 }

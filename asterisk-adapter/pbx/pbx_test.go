@@ -9,6 +9,7 @@ import (
 )
 
 func read(t *testing.T, name string) string {
+	t.Helper()
 	content, err := fs.ReadFile(Files, name)
 	require.NoError(t, err)
 	return string(content)

@@ -20,6 +20,7 @@ type watched struct {
 }
 
 func watch(t *testing.T, root string, opts Options) *watched {
+	t.Helper()
 	x := &watched{t: t, folder: filepath.Join(root, "monitor"), marker: filepath.Join(root, "closed"), got: make(chan Closed, 100)}
 	for _, dir := range []string{x.folder, x.marker} {
 		require.NoError(t, os.MkdirAll(dir, 0o755))

@@ -43,6 +43,7 @@ func TestSample(t *testing.T) {
 }
 
 func record(t *testing.T) {
+	t.Helper()
 	ast, err := lab.Require(t).Start(t.Context(), lab.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	defer ast.Stop()
