@@ -23,6 +23,7 @@ type followed struct {
 }
 
 func startTail(t *testing.T, path string, from Checkpoint) *followed {
+	t.Helper()
 	f := &followed{t: t, entries: make(chan Entry, 1000)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -82,6 +83,7 @@ func (f *followed) quiet() {
 func numbered(n int) string { return strings.TrimSuffix(written, "0") + fmt.Sprint(n) + "\n" }
 
 func add(t *testing.T, path, text string) {
+	t.Helper()
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	require.NoError(t, err)
 	_, err = file.WriteString(text)
