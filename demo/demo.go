@@ -172,12 +172,12 @@ func (w *indented) Write(text []byte) (int, error) {
 	for _, b := range text {
 		if !w.open && b != '\n' && b != '\r' {
 			if _, err := io.WriteString(w.out, "   "); err != nil {
-				return 0, err //nolint:wrapcheck // an io.Writer
+				return 0, err
 			}
 		}
 		w.open = b != '\n' && b != '\r'
 		if _, err := w.out.Write([]byte{b}); err != nil {
-			return 0, err //nolint:wrapcheck // an io.Writer
+			return 0, err
 		}
 	}
 	return len(text), nil

@@ -74,7 +74,7 @@ func (s *show) askGateway(ctx context.Context, where *scene, call anchored) (*au
 		return nil, err
 	}
 	defer func() { _ = connection.Close() }()
-	return audit.Ask(ctx, audit.ViaGateway(connection, "the gateway of "+s.owner.Name), question) //nolint:wrapcheck // a sentence already
+	return audit.Ask(ctx, audit.ViaGateway(connection, "the gateway of "+s.owner.Name), question)
 }
 
 // askPeer audits through another operator's peer while the owner's gateway is
@@ -103,13 +103,13 @@ func (s *show) askPeer(ctx context.Context, where *scene, call anchored) (verdic
 		return nil, fmt.Errorf("reach the peer of %s: %w", s.other.Name, err)
 	}
 	defer func() { _ = channel.Close() }()
-	return audit.Ask(ctx, audit.ViaPeer(channel, "the peer of "+s.other.Name), question) //nolint:wrapcheck // a sentence already
+	return audit.Ask(ctx, audit.ViaPeer(channel, "the peer of "+s.other.Name), question)
 }
 
 func (s *show) gateway(role string) (*grpc.ClientConn, error) {
 	org := s.network.Layout().Operator(s.owner.Name)
 	identity := org.Identity(role)
-	return connect.Dial(connect.Config{ //nolint:wrapcheck // a sentence already
+	return connect.Dial(connect.Config{
 		Address: s.owner.Gateway.Address, CAFile: org.TLSCAFile(), CertFile: identity.CertFile(), KeyFile: identity.KeyFile(),
 	})
 }

@@ -17,6 +17,9 @@ import (
 // callLength is how long the demo's caller talks.
 const callLength = 3 * time.Second
 
+// otherHz is the tone of the second call's caller, in hertz.
+const otherHz = 660
+
 // scene is two calls that were recorded and anchored, and where their files lie.
 type scene struct {
 	csv        string
@@ -30,7 +33,7 @@ type scene struct {
 
 // startPBX starts an Asterisk with its phones, and the owner's adapter beside it.
 func (s *show) startPBX(ctx context.Context, installation *lab.Installation) (*lab.Asterisk, *scene, error) {
-	asterisk, err := installation.Start(ctx, lab.Options{})
+	asterisk, err := installation.Start(ctx, lab.Options{Dir: filepath.Join(s.folder, "pbx")})
 	if err != nil {
 		return nil, nil, fmt.Errorf("start Asterisk: %w", err)
 	}
@@ -66,8 +69,9 @@ func (s *show) liveScene(ctx context.Context, installation *lab.Installation) (*
 		return nil, err
 	}
 	s.title("Place two calls of %s from phone to phone, with two tones, recorded by MixMonitor", callLength)
-	for range 2 {
-		report, err := asterisk.PlaceCall(ctx, lab.Call{Duration: callLength})
+	// Two tones of the caller's, or the two recordings could be the same.
+	for _, tone := range []int{lab.CallerHz, otherHz} {
+		report, err := asterisk.PlaceCall(ctx, lab.Call{Duration: callLength, ToneHz: tone})
 		if err != nil {
 			return nil, fmt.Errorf("place a call: %w", err)
 		}
@@ -84,9 +88,11 @@ func (s *show) liveScene(ctx context.Context, installation *lab.Installation) (*
 
 // bundledScene anchors the two calls that the lab recorded once.
 func (s *show) bundledScene(ctx context.Context) (*scene, error) {
-	where := &scene{csv: filepath.Join(s.folder, "pbx", "Master.csv"), recordings: filepath.Join(s.folder, "pbx", "monitor")}
-	if err := os.MkdirAll(where.recordings, 0o700); err != nil {
-		return nil, fmt.Errorf("lay the bundled calls out: %w", err)
+	where := &scene{csv: filepath.Join(s.folder, "pbx", "log", "cdr-csv", "Master.csv"), recordings: filepath.Join(s.folder, "pbx", "spool", "monitor")}
+	for _, folder := range []string{where.recordings, filepath.Dir(where.csv)} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, fmt.Errorf("lay the bundled calls out: %w", err)
+		}
 	}
 	err := fs.WalkDir(sample.Files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -98,9 +104,9 @@ func (s *show) bundledScene(ctx context.Context) (*scene, error) {
 		}
 		content, err := fs.ReadFile(sample.Files, name)
 		if err != nil {
-			return err //nolint:wrapcheck // wrapped below
+			return err
 		}
-		return os.WriteFile(target, content, 0o600) //nolint:wrapcheck // wrapped below
+		return os.WriteFile(target, content, 0o600)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("lay the bundled calls out: %w", err)

@@ -40,5 +40,5 @@ func putCheckpoint(tx *bbolt.Tx, checkpoint *Checkpoint) error {
 	if checkpoint == nil {
 		return nil
 	}
-	return tx.Bucket(bucketCheckpoints).Put([]byte(checkpoint.Source), checkpoint.State) //nolint:wrapcheck // wrapped by the caller
+	return tx.Bucket(bucketCheckpoints).Put([]byte(checkpoint.Source), checkpoint.State)
 }

@@ -37,5 +37,5 @@ func putFile(tx *bbolt.Tx, file *File) error {
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(bucketRecordings).Put([]byte(file.Path), text) //nolint:wrapcheck // wrapped by the caller
+	return tx.Bucket(bucketRecordings).Put([]byte(file.Path), text)
 }

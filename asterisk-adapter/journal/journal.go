@@ -63,7 +63,7 @@ func Open(path, msp, pbx string) (*Journal, error) {
 }
 
 func (j *Journal) prepare(path, owner string) error {
-	return j.db.Update(func(tx *bbolt.Tx) error { //nolint:wrapcheck // wrapped inside
+	return j.db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("prepare the journal: %w", err)

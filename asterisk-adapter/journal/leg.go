@@ -119,14 +119,14 @@ func updateLeg(tx *bbolt.Tx, id ledger.LegID, change func(*Leg)) error {
 	change(leg)
 	if leg.Settled() {
 		if err := tx.Bucket(bucketUnsettled).Delete(legKey(id)); err != nil {
-			return err //nolint:wrapcheck // wrapped by the caller
+			return err
 		}
 	}
 	text, err := encode(leg)
 	if err != nil {
 		return err
 	}
-	return legs.Put(legKey(id), text) //nolint:wrapcheck // wrapped by the caller
+	return legs.Put(legKey(id), text)
 }
 
 func decode(stored []byte, v any) error {

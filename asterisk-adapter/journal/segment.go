@@ -105,11 +105,11 @@ func seal(header ledger.Segment, signer *Signer, entries []Entry) (*Segment, err
 		}
 		leaf, err := ledger.Canonical(record)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // says what failed
+			return nil, err
 		}
 		details, err := ledger.Canonical(&entries[i].Details)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // says what failed
+			return nil, err
 		}
 		leaves[i] = leaf
 		segment.Records = append(segment.Records, leaf)
@@ -117,12 +117,12 @@ func seal(header ledger.Segment, signer *Signer, entries []Entry) (*Segment, err
 	}
 	root, err := ledger.Root(leaves)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what failed
+		return nil, err
 	}
 	header.Root = root
 	segment.Header = header
 	segment.Signature, err = header.Sign(signer.Key)
-	return segment, err //nolint:wrapcheck // says what failed
+	return segment, err
 }
 
 // noteEntries marks the legs and files as closed.
@@ -192,7 +192,7 @@ func (j *Journal) Refuse(firstSeq int64, reason string) error {
 		if err != nil {
 			return err
 		}
-		return outbox.Put(number(firstSeq), text) //nolint:wrapcheck // wrapped below
+		return outbox.Put(number(firstSeq), text)
 	})
 	if err != nil {
 		return fmt.Errorf("set a segment aside: %w", err)
