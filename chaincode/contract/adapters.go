@@ -1,6 +1,8 @@
 package contract
 
 import (
+	"crypto/sha256"
+
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
 	"github.com/callseal/callseal/chaincode/ledger"
@@ -11,6 +13,9 @@ import (
 // puts each adapter's certificate here, and withdraws it here.
 type Adapters struct{ contractapi.Contract }
 
+// maxCertificateBytes bounds an adapter's certificate, in PEM.
+const maxCertificateBytes = 16 << 10
+
 // GetEvaluateTransactions names the functions that only read.
 func (*Adapters) GetEvaluateTransactions() []string { return []string{"Get", "List"} }
 
@@ -18,8 +23,9 @@ func (*Adapters) GetEvaluateTransactions() []string { return []string{"Get", "Li
 // of the operator; the certificate carries the attributes callseal.role=adapter
 // and callseal.pbx. Enrolling the same certificate again changes nothing.
 //
-// Errors: INVALID_ARGUMENT, PERMISSION_DENIED (caller, role or validity of the
-// certificate), ALREADY_EXISTS for a certificate that was revoked.
+// Errors: INVALID_ARGUMENT, TOO_LARGE, PERMISSION_DENIED (caller, role or
+// validity of the certificate), SIGNATURE_INVALID for a key that segments are not
+// signed with, ALREADY_EXISTS for a certificate that was revoked.
 func (*Adapters) Enrol(ctx contractapi.TransactionContextInterface, certificatePEM string) (string, error) {
 	who, err := callerOf(ctx)
 	if err != nil {
@@ -28,8 +34,14 @@ func (*Adapters) Enrol(ctx contractapi.TransactionContextInterface, certificateP
 	if err := who.mayActFor(who.msp, ledger.RoleAdmin); err != nil {
 		return "", err
 	}
+	if len(certificatePEM) > maxCertificateBytes {
+		return "", ledger.Errorf(ledger.CodeTooLarge, "the certificate has %d bytes, at most %d are allowed", len(certificatePEM), maxCertificateBytes)
+	}
 	certificate, err := ledger.ParseCertificate([]byte(certificatePEM))
 	if err != nil {
+		return "", err
+	}
+	if _, err := ledger.SigningKey(certificate); err != nil {
 		return "", err
 	}
 	at, err := now(ctx)
@@ -52,7 +64,7 @@ func (*Adapters) Enrol(ctx contractapi.TransactionContextInterface, certificateP
 	}
 	if stored != nil {
 		var before ledger.Enrolment
-		if err := ledger.DecodeStrict(stored, &before); err != nil {
+		if err := decodeStored(stored, &before); err != nil {
 			return "", err
 		}
 		if !before.RevokedAt.IsZero() {
@@ -74,7 +86,7 @@ func (*Adapters) Revoke(ctx contractapi.TransactionContextInterface, fingerprint
 	if err := who.mayActFor(who.msp, ledger.RoleAdmin); err != nil {
 		return "", err
 	}
-	if err := checkNames("fingerprint", fingerprint); err != nil {
+	if err := ledger.CheckHex("fingerprint", fingerprint, sha256.Size); err != nil {
 		return "", err
 	}
 	at, err := now(ctx)
@@ -87,7 +99,7 @@ func (*Adapters) Revoke(ctx contractapi.TransactionContextInterface, fingerprint
 		return "", err
 	}
 	var enrolment ledger.Enrolment
-	if err := ledger.DecodeStrict(stored, &enrolment); err != nil {
+	if err := decodeStored(stored, &enrolment); err != nil {
 		return "", err
 	}
 	if !enrolment.RevokedAt.IsZero() {
@@ -99,7 +111,10 @@ func (*Adapters) Revoke(ctx contractapi.TransactionContextInterface, fingerprint
 
 // Get answers one enrolment, a ledger.Enrolment, or NOT_FOUND.
 func (*Adapters) Get(ctx contractapi.TransactionContextInterface, msp, fingerprint string) (string, error) {
-	if err := checkNames("msp", msp, "fingerprint", fingerprint); err != nil {
+	if err := ledger.CheckName("msp", msp); err != nil {
+		return "", err
+	}
+	if err := ledger.CheckHex("fingerprint", fingerprint, sha256.Size); err != nil {
 		return "", err
 	}
 	value, err := get(ctx.GetStub(), ledger.AdapterKey(msp, fingerprint), "no such certificate is enrolled")
@@ -121,9 +136,9 @@ func (*Adapters) List(ctx contractapi.TransactionContextInterface, msp string) (
 
 // store writes one value and answers it.
 func store(ctx contractapi.TransactionContextInterface, key string, v any) (string, error) {
-	value, err := ledger.Canonical(v)
+	value, err := encode(v)
 	if err != nil {
-		return "", ledger.Errorf(ledger.CodeInternal, "%v", err)
+		return "", err
 	}
 	if err := put(ctx.GetStub(), []write{{key: key, value: value}}); err != nil {
 		return "", err

@@ -37,6 +37,9 @@ func (a *anchoring) decode(data []byte, who caller) error {
 		if total += len(signed.Records); total > ledger.MaxRecords {
 			return ledger.Errorf(ledger.CodeTooLarge, "the transaction carries more than %d records: send fewer segments at once", ledger.MaxRecords)
 		}
+		if err := ledger.CheckName("msp", signed.Segment.MSP); err != nil {
+			return err
+		}
 		if err := who.mayActFor(signed.Segment.MSP, ledger.RoleGateway); err != nil {
 			return err
 		}
@@ -71,6 +74,10 @@ func (a *anchoring) read() error {
 	if err != nil {
 		return ledger.Errorf(ledger.CodeInternal, "read state: %v", err)
 	}
+	// A peer whose database fails answers with fewer values and no error.
+	if len(values) != len(keys) {
+		return ledger.Errorf(ledger.CodeInternal, "read state: the peer answered %d of %d keys", len(values), len(keys))
+	}
 	for i, key := range keys {
 		a.state[key] = values[i]
 	}
@@ -100,7 +107,7 @@ func (a *anchoring) authenticate(signed *ledger.SignedSegment) error {
 		return ledger.Errorf(ledger.CodeDenied, "no adapter with certificate %s… is enrolled by %s: an admin enrols it with adapters:Enrol", signed.Segment.Signer[:12], signed.Segment.MSP)
 	}
 	var enrolment ledger.Enrolment
-	if err := ledger.DecodeStrict(stored, &enrolment); err != nil {
+	if err := decodeStored(stored, &enrolment); err != nil {
 		return err
 	}
 	return enrolment.Verify(&signed.Segment, signed.Signature, a.at)
@@ -111,7 +118,7 @@ func (a *anchoring) decideSegment(signed *ledger.SignedSegment, leaves [][]byte)
 	outcome := &ledger.SegmentOutcome{Epoch: segment.Epoch, FirstSeq: segment.FirstSeq, Outcome: ledger.OutcomeAnchored, Records: make([]ledger.RecordOutcome, 0, len(leaves))}
 	if stored := a.state[segment.Key()]; stored != nil {
 		var anchored ledger.AnchoredSegment
-		if err := ledger.DecodeStrict(stored, &anchored); err != nil {
+		if err := decodeStored(stored, &anchored); err != nil {
 			return nil, err
 		}
 		outcome.Outcome = ledger.OutcomeAlready
@@ -158,7 +165,7 @@ func (a *anchoring) decideRecord(record *ledger.Record, leaf []byte, signer stri
 		return ledger.OutcomeAnchored, nil
 	}
 	var before ledger.Record
-	if err := ledger.DecodeStrict(stored, &before); err != nil {
+	if err := decodeStored(stored, &before); err != nil {
 		return "", err
 	}
 	storedDigest, err := before.ContentDigest()
@@ -192,7 +199,7 @@ func (a *anchoring) putSegment(signed *ledger.SignedSegment) error {
 		AnchoredAt: a.at, LateMS: max(0, a.at.Sub(latest)), Segment: signed.Segment,
 		Signature: signed.Signature, TxID: a.txID, V: ledger.SchemaVersion,
 	}
-	value, err := ledger.Canonical(anchored)
+	value, err := encode(anchored)
 	if err != nil {
 		return err
 	}
@@ -214,7 +221,7 @@ func (a *anchoring) putIncident(incident *ledger.Incident) error {
 		return nil
 	}
 	incident.At, incident.TxID, incident.V = a.at, a.txID, ledger.SchemaVersion
-	value, err := ledger.Canonical(incident)
+	value, err := encode(incident)
 	if err != nil {
 		return err
 	}

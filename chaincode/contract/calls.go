@@ -1,6 +1,8 @@
 package contract
 
 import (
+	"strings"
+
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
 	"github.com/callseal/callseal/chaincode/ledger"
@@ -99,9 +101,13 @@ func (*Calls) List(ctx contractapi.TransactionContextInterface, msp, pbx string,
 	if pageSize < 1 || pageSize > maxListed {
 		return "", ledger.Errorf(ledger.CodeInvalid, "the page size is %d, it must lie between 1 and %d", pageSize, maxListed)
 	}
+	// The peer begins wherever the bookmark says, be it outside what was asked for.
+	if bookmark != "" && !strings.HasPrefix(bookmark, ledger.CompositeKey(ledger.TypeCall, msp, pbx)) {
+		return "", ledger.Errorf(ledger.CodeInvalid, "the bookmark is not one of an earlier page of this PBX")
+	}
 	iterator, metadata, err := ctx.GetStub().GetStateByPartialCompositeKeyWithPagination(ledger.TypeCall, []string{msp, pbx}, pageSize, bookmark)
 	if err != nil {
-		return "", ledger.Errorf(ledger.CodeInvalid, "the page cannot be read, is the bookmark one of an earlier page? %v", err)
+		return "", ledger.Errorf(ledger.CodeInternal, "scan state: %v", err)
 	}
 	defer func() { _ = iterator.Close() }()
 	page := Page{Bookmark: metadata.GetBookmark(), Records: []ledger.Record{}}
@@ -111,7 +117,7 @@ func (*Calls) List(ctx contractapi.TransactionContextInterface, msp, pbx string,
 			return "", ledger.Errorf(ledger.CodeInternal, "scan state: %v", err)
 		}
 		var record ledger.Record
-		if err := ledger.DecodeStrict(entry.GetValue(), &record); err != nil {
+		if err := decodeStored(entry.GetValue(), &record); err != nil {
 			return "", err
 		}
 		page.Records = append(page.Records, record)
@@ -122,6 +128,12 @@ func (*Calls) List(ctx contractapi.TransactionContextInterface, msp, pbx string,
 // Segment answers one anchored segment, a ledger.AnchoredSegment, or NOT_FOUND.
 func (*Calls) Segment(ctx contractapi.TransactionContextInterface, msp, pbx string, epoch, firstSeq int64) (string, error) {
 	if err := checkNames("msp", msp, "pbx", pbx); err != nil {
+		return "", err
+	}
+	if err := ledger.CheckNumber("epoch", epoch); err != nil {
+		return "", err
+	}
+	if err := ledger.CheckNumber("first_seq", firstSeq); err != nil {
 		return "", err
 	}
 	value, err := get(ctx.GetStub(), ledger.SegmentKey(msp, pbx, epoch, firstSeq), "no such segment is anchored")

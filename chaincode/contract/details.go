@@ -35,7 +35,7 @@ func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, erro
 	if err != nil {
 		return "", err
 	}
-	data, err := input(ctx, "details", "")
+	data, err := secret(ctx, "details")
 	if err != nil {
 		return "", err
 	}
@@ -43,12 +43,16 @@ func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, erro
 	if err := ledger.DecodeStrict(data, &records); err != nil {
 		return "", err
 	}
-	if len(records) == 0 || len(records) > ledger.MaxRecords {
-		return "", ledger.Errorf(ledger.CodeTooLarge, "there are %d details, 1 to %d are allowed", len(records), ledger.MaxRecords)
+	if len(records) == 0 {
+		return "", ledger.Errorf(ledger.CodeInvalid, "there are no details: send an array of one or more")
+	}
+	if len(records) > ledger.MaxRecords {
+		return "", ledger.Errorf(ledger.CodeTooLarge, "there are %d details, at most %d are allowed: send fewer at once", len(records), ledger.MaxRecords)
 	}
 	collection := collectionOf(who.msp)
 	result := PutResult{}
 	seen := map[string]bool{}
+	var writes []write
 	for i := range records {
 		record := &records[i]
 		if err := checkDetailsKey(record.Key, who.msp); err != nil {
@@ -66,14 +70,15 @@ func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, erro
 			continue
 		}
 		seen[record.Key] = true
-		value, err := ledger.Canonical(&record.Sealed)
+		value, err := encode(&record.Sealed)
 		if err != nil {
-			return "", ledger.Errorf(ledger.CodeInternal, "%v", err)
+			return "", err
 		}
-		if err := ctx.GetStub().PutPrivateData(collection, record.Key, value); err != nil {
-			return "", ledger.Errorf(ledger.CodeInternal, "write the collection: %v", err)
-		}
+		writes = append(writes, write{collection: collection, key: record.Key, value: value})
 		result.Stored++
+	}
+	if err := put(ctx.GetStub(), writes); err != nil {
+		return "", err
 	}
 	return text(result)
 }
@@ -94,6 +99,9 @@ func (d *Details) GetCall(ctx contractapi.TransactionContextInterface, msp, pbx,
 // GetRecording answers the sealed details of one recording, as GetCall.
 func (d *Details) GetRecording(ctx contractapi.TransactionContextInterface, msp, pbx, id string, revision int64) (string, error) {
 	if err := checkNames("msp", msp, "pbx", pbx, "id", id); err != nil {
+		return "", err
+	}
+	if err := ledger.CheckNumber("revision", revision); err != nil {
 		return "", err
 	}
 	return d.get(ctx, msp, ledger.RecordingKey(msp, pbx, id, revision))
@@ -133,17 +141,24 @@ func (d *Details) owner(ctx contractapi.TransactionContextInterface, roles ...le
 // collectionOf is Fabric's name of an operator's implicit collection.
 func collectionOf(msp string) string { return "_implicit_org_" + msp }
 
+// keyParts is the number of parts of a key that details are stored under, the
+// last of which is a number.
+var keyParts = map[string]int{ledger.TypeCall: 5, ledger.TypeRecording: 4}
+
 // checkDetailsKey answers CodeInvalid unless the key is that of a call or
-// recording of the MSP.
+// recording, and CodeDenied unless it is one of the MSP.
 func checkDetailsKey(key, msp string) error {
 	objectType, parts, err := ledger.SplitKey(key)
-	if err != nil || len(parts) < 2 || objectType != ledger.TypeCall && objectType != ledger.TypeRecording {
+	if err != nil || len(parts) == 0 || len(parts) != keyParts[objectType] {
 		return ledger.Errorf(ledger.CodeInvalid, "details are stored under the key of a call or of a recording")
 	}
 	for _, part := range parts {
 		if err := ledger.CheckName("a part of the details' key", part); err != nil {
 			return err
 		}
+	}
+	if _, err := ledger.ParseKeyNumber(parts[len(parts)-1]); err != nil {
+		return err
 	}
 	if parts[0] != msp {
 		return ledger.Errorf(ledger.CodeDenied, "%s may not store details of %s", msp, parts[0])

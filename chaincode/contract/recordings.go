@@ -21,6 +21,9 @@ func (*Recordings) Get(ctx contractapi.TransactionContextInterface, msp, pbx, id
 	if err := checkNames("msp", msp, "pbx", pbx, "id", id); err != nil {
 		return "", err
 	}
+	if err := ledger.CheckNumber("revision", revision); err != nil {
+		return "", err
+	}
 	value, err := get(ctx.GetStub(), ledger.RecordingKey(msp, pbx, id, revision), "no operator has anchored this recording")
 	return string(value), err
 }
@@ -40,7 +43,7 @@ func (*Recordings) ByLinkedID(ctx contractapi.TransactionContextInterface, msp, 
 // lower case) as a JSON array of ledger.Record, empty where there are none: whoever
 // holds a file finds out which call it belongs to.
 func (*Recordings) BySHA256(ctx contractapi.TransactionContextInterface, sha256 string) (string, error) {
-	if err := checkNames("sha256", sha256); err != nil {
+	if err := ledger.CheckHex("sha256", sha256, 32); err != nil {
 		return "", err
 	}
 	return recordingsUnder(ctx.GetStub(), ledger.TypeRecordingByHash, []string{sha256}, func(parts []string) (string, string, string, string) {

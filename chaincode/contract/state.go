@@ -21,20 +21,47 @@ const (
 // input takes a large input from the argument or, where that is empty, from
 // transient data.
 func input(ctx contractapi.TransactionContextInterface, name, argument string) ([]byte, error) {
-	transient, err := ctx.GetStub().GetTransient()
-	if err != nil {
-		return nil, ledger.Errorf(ledger.CodeInternal, "read transient data: %v", err)
-	}
-	data := []byte(argument)
-	if value, found := transient[name]; found {
-		if argument != "" {
-			return nil, ledger.Errorf(ledger.CodeInvalid, "%s came as an argument and as transient data: send one of them", name)
-		}
-		data = value
+	data, err := transient(ctx, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case data != nil && argument != "":
+		return nil, ledger.Errorf(ledger.CodeInvalid, "%s came as an argument and as transient data: send one of them", name)
+	case data == nil:
+		data = []byte(argument)
 	}
 	if len(data) == 0 {
 		return nil, ledger.Errorf(ledger.CodeInvalid, "%s is missing: send it as the argument or as transient data", name)
 	}
+	return bounded(name, data)
+}
+
+// secret takes an input that must not stand in the block from transient data.
+func secret(ctx contractapi.TransactionContextInterface, name string) ([]byte, error) {
+	data, err := transient(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) == 0 {
+		return nil, ledger.Errorf(ledger.CodeInvalid, "%s is missing: send it as transient data", name)
+	}
+	return bounded(name, data)
+}
+
+// transient is the transient data of that name, nil where there is none.
+func transient(ctx contractapi.TransactionContextInterface, name string) ([]byte, error) {
+	all, err := ctx.GetStub().GetTransient()
+	if err != nil {
+		return nil, ledger.Errorf(ledger.CodeInternal, "read transient data: %v", err)
+	}
+	data, found := all[name]
+	if found && data == nil {
+		data = []byte{}
+	}
+	return data, nil
+}
+
+func bounded(name string, data []byte) ([]byte, error) {
 	if len(data) > maxInputBytes {
 		return nil, ledger.Errorf(ledger.CodeTooLarge, "%s has %d bytes, at most %d are allowed: send fewer records at once", name, len(data), maxInputBytes)
 	}
@@ -48,13 +75,18 @@ func now(ctx contractapi.TransactionContextInterface) (ledger.Time, error) {
 	if err != nil {
 		return ledger.Time{}, ledger.Errorf(ledger.CodeInternal, "read the transaction's time: %v", err)
 	}
-	return ledger.TimeOf(stamp.AsTime()), nil
+	at := stamp.AsTime()
+	if !stamp.IsValid() || at.Year() < 1970 || at.Year() > 9999 {
+		return ledger.Time{}, ledger.Errorf(ledger.CodeInvalid, "the transaction's time is none: set the client's clock")
+	}
+	return ledger.TimeOf(at), nil
 }
 
-// write is one key to be put.
+// write is one key to be put, into a private collection where one is named.
 type write struct {
-	key   string
-	value []byte
+	collection string
+	key        string
+	value      []byte
 }
 
 // put writes all, in order, as one message to the peer where that is cheaper.
@@ -63,7 +95,13 @@ func put(stub shim.ChaincodeStubInterface, writes []write) error {
 		stub.StartWriteBatch()
 	}
 	for _, w := range writes {
-		if err := stub.PutState(w.key, w.value); err != nil {
+		var err error
+		if w.collection == "" {
+			err = stub.PutState(w.key, w.value)
+		} else {
+			err = stub.PutPrivateData(w.collection, w.key, w.value)
+		}
+		if err != nil {
 			return ledger.Errorf(ledger.CodeInternal, "write state: %v", err)
 		}
 	}
@@ -123,14 +161,29 @@ func checkNames(fieldsAndValues ...string) error {
 	return nil
 }
 
+// decodeStored reads a value back from state. That it does not fit is our fault,
+// not the caller's.
+func decodeStored(stored []byte, v any) error {
+	if err := ledger.DecodeStrict(stored, v); err != nil {
+		return ledger.Errorf(ledger.CodeInternal, "a stored value cannot be read: %s", ledger.AsError(err).Message)
+	}
+	return nil
+}
+
+// encode renders a value for state.
+func encode(v any) ([]byte, error) {
+	value, err := ledger.Canonical(v)
+	if err != nil {
+		return nil, ledger.Errorf(ledger.CodeInternal, "%v", err)
+	}
+	return value, nil
+}
+
 // text renders a result as canonical JSON: contract-api passes strings through
 // untouched.
 func text(v any) (string, error) {
-	canonical, err := ledger.Canonical(v)
-	if err != nil {
-		return "", ledger.Errorf(ledger.CodeInternal, "%v", err)
-	}
-	return string(canonical), nil
+	canonical, err := encode(v)
+	return string(canonical), err
 }
 
 // listText renders stored values, canonical already, as one JSON array.
