@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -42,10 +43,17 @@ type Adapter struct {
 	calls      pb.CallServiceClient
 	recordings pb.RecordingServiceClient
 	observer   *ari.Observer // nil without ARI
-	software   software
-	pairing    *pairing
-	closer     *closer
-	log        *slog.Logger
+	// ariPassword is that of the observer's user.
+	ariPassword string
+	software    software
+	pairing     *pairing
+	closer      *closer
+	log         *slog.Logger
+	// started is when this run began: what ended before, ARI cannot tell of.
+	started time.Time
+	// background are the questions and waits of single legs.
+	background sync.WaitGroup
+	asking     chan struct{} // bounds the questions to the gateway
 }
 
 // Run runs an adapter until the context ends, or until it finds that it cannot
@@ -69,7 +77,7 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter{config: config, log: log}
+	a := &Adapter{config: config, log: log, started: time.Now(), asking: make(chan struct{}, maxAsking)}
 	if a.zone, err = config.location(); err != nil {
 		return nil, err
 	}
@@ -95,6 +103,7 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 		if err != nil {
 			return nil, errors.Join(err, a.close())
 		}
+		a.ariPassword = password
 		a.observer = ari.New(ari.Options{URL: config.ARI.URL, User: config.ARI.User, Password: password, App: config.ARI.Application})
 	}
 	a.calls = pb.NewCallServiceClient(a.connection)
@@ -102,6 +111,7 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	uplink := &uplink{anchor: pb.NewAnchorServiceClient(a.connection), journal: a.journal, log: log}
 	a.closer = newCloser(a.journal, signer, uplink, log)
 	a.pairing = newPairing(a.journal, a.closer, config.Recordings.pairWait, log)
+	a.pairing.old = a.oldRecording
 	return a, nil
 }
 
@@ -111,6 +121,7 @@ func (a *Adapter) close() error {
 
 // run starts every part; the first that fails ends all.
 func (a *Adapter) run(ctx context.Context) error {
+	defer a.background.Wait()
 	parts, ctx := errgroup.WithContext(ctx)
 	sources, err := a.sources()
 	if err != nil {
@@ -124,9 +135,13 @@ func (a *Adapter) run(ctx context.Context) error {
 	for _, source := range sources {
 		parts.Go(func() error { return source(ctx) })
 	}
-	for _, leg := range unsettled {
-		a.pairing.leg(ctx, leg)
-	}
+	parts.Go(func() error {
+		// What a crash left behind.
+		for _, leg := range unsettled {
+			a.settle(ctx, leg)
+		}
+		return nil
+	})
 	a.log.Info("adapter ready", "msp", a.config.MSP, "pbx", a.config.PBX, "epoch", a.journal.Epoch(),
 		"csv", a.config.CDR.CSV != "", "ami", a.config.AMI != nil, "ari", a.config.ARI != nil, "recording_folder", a.config.Recordings.Folder != "", "left_over", len(unsettled))
 	// Without systemd this does nothing.

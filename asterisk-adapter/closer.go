@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 
@@ -13,10 +14,20 @@ import (
 // when all are under way, what is ready gathers into the next segment.
 const maxInFlight = 4
 
+// maxSegmentBytes bounds what a segment takes on its way: 500 ordinary records are
+// a seventh of it.
+const maxSegmentBytes = 8 << 20
+
 // closing is an entry to be closed, and what to do once it is in the journal.
 type closing struct {
 	journal.Entry
 	done func()
+}
+
+// batch is what goes into one segment, or into the next: a leg and its recording.
+type batch struct {
+	entries []closing
+	bytes   int
 }
 
 // closer closes what is ready into segments and sends them.
@@ -27,7 +38,7 @@ type closer struct {
 	log     *slog.Logger
 
 	mu    sync.Mutex
-	ready []closing
+	ready []batch
 	wake  chan struct{}
 }
 
@@ -35,21 +46,25 @@ func newCloser(book *journal.Journal, signer *journal.Signer, uplink *uplink, lo
 	return &closer{journal: book, signer: signer, uplink: uplink, log: log, wake: make(chan struct{}, 1)}
 }
 
-// add takes entries that are ready. They stay together where they fit.
+// add takes entries that are ready. They stay together.
 func (c *closer) add(entries ...closing) {
-	accepted := entries[:0]
-	for _, entry := range entries {
+	accepted := batch{}
+	for i := range entries {
 		// A record the ledger would refuse must not reach a segment: it would
 		// take its neighbours with it.
-		draft := ledger.Record{Call: entry.Call, Recording: entry.Recording, Epoch: 1, MSP: c.signer.MSP, PBX: c.signer.PBX, Segment: 1, Seq: 1, V: ledger.SchemaVersion}
-		if err := draft.Check(); err != nil {
-			c.log.Error("a record is not fit for the ledger and stays in the journal", "error", err, "leg", legOf(&entry.Entry).UniqueID)
+		size, err := c.fit(&entries[i].Entry)
+		if err != nil {
+			c.log.Error("a record is not fit for the ledger and stays in the journal", "error", err, "uniqueid", legOf(&entries[i].Entry).UniqueID)
 			continue
 		}
-		accepted = append(accepted, entry)
+		accepted.entries = append(accepted.entries, entries[i])
+		accepted.bytes += size
+	}
+	if len(accepted.entries) == 0 {
+		return
 	}
 	c.mu.Lock()
-	c.ready = append(c.ready, accepted...)
+	c.ready = append(c.ready, accepted)
 	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
@@ -57,11 +72,43 @@ func (c *closer) add(entries ...closing) {
 	}
 }
 
+// fit answers how many bytes an entry takes, or why the gateway would refuse it.
+func (c *closer) fit(entry *journal.Entry) (int, error) {
+	draft := ledger.Record{
+		Call: entry.Call, Recording: entry.Recording, Epoch: c.journal.Epoch(), MSP: c.signer.MSP, PBX: c.signer.PBX,
+		Segment: ledger.MaxInteger, Seq: ledger.MaxInteger, V: ledger.SchemaVersion,
+	}
+	if err := draft.Check(); err != nil {
+		return 0, err
+	}
+	if err := entry.Details.Check(); err != nil {
+		return 0, err
+	}
+	record, err := ledger.Canonical(&draft)
+	if err != nil {
+		return 0, err
+	}
+	details, err := ledger.Canonical(&entry.Details)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case len(record) > ledger.MaxRecordBytes:
+		return 0, fmt.Errorf("the record has %d bytes, at most %d are allowed", len(record), ledger.MaxRecordBytes)
+	case len(details) > ledger.MaxDetailsBytes:
+		return 0, fmt.Errorf("the details have %d bytes, at most %d are allowed", len(details), ledger.MaxDetailsBytes)
+	}
+	return len(record) + len(details), nil
+}
+
 // run closes and sends until the context ends.
 func (c *closer) run(ctx context.Context) error {
 	slots := make(chan struct{}, maxInFlight)
 	var sending sync.WaitGroup
 	defer sending.Wait()
+	// Whatever ends this ends what is being sent.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	waiting, refused, err := c.journal.Outbox()
 	if err != nil {
 		return err
@@ -117,15 +164,11 @@ func (c *closer) run(ctx context.Context) error {
 
 // closeReady closes what is ready, at most one segment; nil when nothing is.
 func (c *closer) closeReady() (*journal.Segment, error) {
-	c.mu.Lock()
-	n := min(len(c.ready), ledger.MaxRecords)
-	taken := c.ready[:n:n]
-	c.ready = c.ready[n:]
-	c.mu.Unlock()
-	if n == 0 {
+	taken := c.take()
+	if len(taken) == 0 {
 		return nil, nil //nolint:nilnil // nothing to close is not an error
 	}
-	entries := make([]journal.Entry, n)
+	entries := make([]journal.Entry, len(taken))
 	for i := range taken {
 		entries[i] = taken[i].Entry
 	}
@@ -133,13 +176,31 @@ func (c *closer) closeReady() (*journal.Segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.log.Debug("segment closed", "first_seq", segment.Header.FirstSeq, "records", n)
+	c.log.Debug("segment closed", "first_seq", segment.Header.FirstSeq, "records", len(taken))
 	for i := range taken {
 		if taken[i].done != nil {
 			taken[i].done()
 		}
 	}
 	return segment, nil
+}
+
+// take answers, in order, what fits into one segment.
+func (c *closer) take() []closing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var taken []closing
+	bytes := 0
+	for len(c.ready) > 0 {
+		next := c.ready[0]
+		if len(taken) > 0 && (len(taken)+len(next.entries) > ledger.MaxRecords || bytes+next.bytes > maxSegmentBytes) {
+			break
+		}
+		taken = append(taken, next.entries...)
+		bytes += next.bytes
+		c.ready = c.ready[1:]
+	}
+	return taken
 }
 
 func legOf(entry *journal.Entry) ledger.LegID {

@@ -166,6 +166,12 @@ func (c *Config) check() error {
 	if c.CDR.CSV == "" && c.AMI == nil {
 		complain("there is no source of CDRs: set cdr.csv to Asterisk's Master.csv, or ami, or both")
 	}
+	if c.AMI != nil && (c.AMI.Address == "" || c.AMI.User == "") {
+		complain("ami needs address, such as 127.0.0.1:5038, and user")
+	}
+	if c.ARI != nil && (c.ARI.URL == "" || c.ARI.User == "") {
+		complain("ari needs url, such as http://127.0.0.1:8088/ari, and user")
+	}
 	if _, err := c.location(); err != nil {
 		complain("timezone %q is not an IANA name such as Europe/Lisbon", c.Timezone)
 	}

@@ -18,10 +18,14 @@ type pairing struct {
 	closer  *closer
 	wait    time.Duration
 	log     *slog.Logger
+	// old is given a recording whose leg the ledger has from an earlier epoch.
+	// It must not block.
+	old func(ctx context.Context, leg ledger.LegID, recording *finished)
 
 	mu         sync.Mutex
-	legs       map[string]*waitingLeg // by uniqueid
-	recordings map[string][]*finished // by uniqueid: recordings without a leg yet
+	legs       map[string]*waitingLeg    // by uniqueid
+	recordings map[string][]*finished    // by uniqueid: recordings without a leg yet
+	closing    map[ledger.LegID]struct{} // handed to the closer, not in a segment yet
 }
 
 // waitingLeg is a leg whose recording is due and not there.
@@ -40,7 +44,12 @@ type finished struct {
 }
 
 func newPairing(book *journal.Journal, closer *closer, wait time.Duration, log *slog.Logger) *pairing {
-	return &pairing{journal: book, closer: closer, wait: wait, log: log, legs: map[string]*waitingLeg{}, recordings: map[string][]*finished{}}
+	p := &pairing{
+		journal: book, closer: closer, wait: wait, log: log,
+		legs: map[string]*waitingLeg{}, recordings: map[string][]*finished{}, closing: map[ledger.LegID]struct{}{},
+	}
+	p.old = func(_ context.Context, leg ledger.LegID, recording *finished) { p.emitRecording(leg, recording) }
+	return p
 }
 
 // leg takes a leg that was received and is not closed yet.
@@ -79,8 +88,19 @@ func (p *pairing) giveUp(ctx context.Context, id string, waiting *waitingLeg) {
 	p.emit(waiting.leg)
 }
 
+// elsewhere takes a leg that the ledger has from an earlier epoch: it needs no
+// closing, but recordings may wait for it.
+func (p *pairing) elsewhere(ctx context.Context, leg ledger.LegID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, recording := range p.recordings[leg.UniqueID] {
+		p.old(ctx, leg, recording)
+	}
+	delete(p.recordings, leg.UniqueID)
+}
+
 // recording takes a recording that is closed and digested.
-func (p *pairing) recording(recording *finished) error {
+func (p *pairing) recording(ctx context.Context, recording *finished) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if waiting := p.legs[recording.uniqueID]; waiting != nil {
@@ -93,28 +113,50 @@ func (p *pairing) recording(recording *finished) error {
 	if err != nil {
 		return err
 	}
-	if leg := recordedLeg(known); leg != nil && leg.Settled() {
-		p.emitRecording(leg.Call.Leg, recording)
-		return nil
+	if leg := recordedLeg(known); leg != nil {
+		id := leg.Call.Leg
+		if _, closing := p.closing[id]; closing || leg.Seq > 0 {
+			p.emitRecording(id, recording)
+			return nil
+		}
+		if leg.Elsewhere {
+			p.old(ctx, id, recording)
+			return nil
+		}
 	}
-	p.recordings[recording.uniqueID] = append(p.recordings[recording.uniqueID], recording)
+	p.keep(recording)
 	return nil
 }
 
-// orphans are the recordings that no leg has claimed.
-func (p *pairing) orphans() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.recordings)
+// keep lets a recording wait for its leg. A file that was written to again while
+// it waited is one recording, the later.
+func (p *pairing) keep(recording *finished) {
+	waiting := p.recordings[recording.uniqueID]
+	for i := range waiting {
+		if waiting[i].file.Path == recording.file.Path {
+			waiting[i] = recording
+			return
+		}
+	}
+	p.recordings[recording.uniqueID] = append(waiting, recording)
 }
 
 // emit hands a leg and its recordings on; the caller holds the lock.
 func (p *pairing) emit(leg *journal.Leg, recordings ...*finished) {
-	entries := []closing{{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}}}
+	id := leg.Call.Leg
+	p.closing[id] = struct{}{}
+	entries := []closing{{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}, done: func() { p.closed(id) }}}
 	for _, recording := range recordings {
-		entries = append(entries, recordingEntry(leg.Call.Leg, recording))
+		entries = append(entries, recordingEntry(id, recording))
 	}
 	p.closer.add(entries...)
+}
+
+// closed notes that a leg is in a segment: from now on the journal says so.
+func (p *pairing) closed(leg ledger.LegID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.closing, leg)
 }
 
 func (p *pairing) emitRecording(leg ledger.LegID, recording *finished) {

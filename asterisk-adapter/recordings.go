@@ -23,6 +23,9 @@ const (
 	// is waited for, after some sign said that it was closed.
 	growingTries = 20
 	growingWait  = 250 * time.Millisecond
+	// unfinishedTries is the same for a file whose header has no lengths and that
+	// nobody writes: a crash left it.
+	unfinishedTries = 3
 )
 
 // watchRecordings makes the watcher; files the journal knows are left out.
@@ -90,15 +93,21 @@ func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher,
 		return err
 	}
 	log.Debug("recording digested", "bytes", digests.Bytes)
-	return a.pairing.recording(finished)
+	return a.pairing.recording(ctx, finished)
 }
 
 // digest reads the file, waiting while someone still writes it.
 func (a *Adapter) digest(ctx context.Context, path string) (recording.Digests, error) {
 	for try := 1; ; try++ {
 		digests, err := recording.Digest(ctx, path)
-		unfinished := errors.Is(err, recording.ErrGrowing) || errors.Is(err, recording.ErrUnfinished)
-		if !unfinished || try == growingTries {
+		tries := 1
+		switch {
+		case errors.Is(err, recording.ErrGrowing):
+			tries = growingTries
+		case errors.Is(err, recording.ErrUnfinished):
+			tries = unfinishedTries
+		}
+		if try >= tries {
 			return digests, err
 		}
 		select {
@@ -183,4 +192,42 @@ func (a *Adapter) recordingElsewhere(ctx context.Context, finished *finished) (b
 		return false, nil
 	}
 	return true, nil
+}
+
+// oldRecording deals with a recording whose leg the ledger has from a journal
+// that was lost, while it does not have the file as it is: either the recording
+// was never anchored, or it was changed since.
+func (a *Adapter) oldRecording(ctx context.Context, leg ledger.LegID, finished *finished) {
+	a.background.Go(func() {
+		if !a.beginAsking(ctx) {
+			return
+		}
+		defer func() { <-a.asking }()
+		for ctx.Err() == nil {
+			asking, cancel := context.WithTimeout(ctx, askTimeout)
+			response, err := a.recordings.ListRecordings(asking, &pb.ListRecordingsRequest{Msp: a.config.MSP, Pbx: a.config.PBX, Linkedid: leg.LinkedID})
+			cancel()
+			if err == nil {
+				a.judgeOldRecording(leg, finished, response.GetRecordings())
+				return
+			}
+			a.log.Warn("the gateway cannot say which recordings an old leg has; asking again", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	})
+}
+
+func (a *Adapter) judgeOldRecording(leg ledger.LegID, finished *finished, anchored []*pb.Recording) {
+	for _, recording := range anchored {
+		if recording.GetLeg().GetUniqueid() == leg.UniqueID && recording.GetMethod() == finished.recording.Method {
+			// Anchoring it anew would launder the change.
+			a.log.Error("a recording was changed after it was anchored: what was made and what is there now differ", "uniqueid", leg.UniqueID,
+				"recording", recording.GetId(), "anchored_sha256", recording.GetSha256(), "found_sha256", finished.recording.SHA256)
+			return
+		}
+	}
+	a.pairing.emitRecording(leg, finished)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -29,27 +28,11 @@ const (
 	// observeWait is how long a leg waits for ARI's last word on its channel,
 	// which comes within milliseconds of the CDR.
 	observeWait = 100 * time.Millisecond
-	// askTimeout bounds a question to the gateway at the start of an epoch.
+	// askTimeout bounds a question to the gateway at the start of an epoch, and
+	// maxAsking is how many are asked at once.
 	askTimeout = 10 * time.Second
+	maxAsking  = 8
 )
-
-// software is the PBX's version, learned while running.
-type software struct {
-	mu    sync.Mutex
-	value string
-}
-
-func (s *software) get() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.value
-}
-
-func (s *software) set(value string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.value = value
-}
 
 // sources are the parts that watch Asterisk, as configured.
 func (a *Adapter) sources() ([]func(context.Context) error, error) {
@@ -106,7 +89,7 @@ func (a *Adapter) followCSV() (func(context.Context) error, error) {
 			checkpoint := &journal.Checkpoint{Source: sourceCSV, State: state}
 			if entry.Err != nil {
 				if errors.Is(entry.Err, cdr.ErrMissingColumn) {
-					return entry.Err
+					return fmt.Errorf("%w, then rotate %s: its old lines stay as they are", entry.Err, a.config.CDR.CSV)
 				}
 				a.log.Error("a line of the CDR file cannot be taken", "error", entry.Err)
 				return a.journal.SetCheckpoint(checkpoint)
@@ -155,7 +138,14 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 // observeARI learns precise times, and recordings that ARI made.
 func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) error {
 	return a.observer.Run(ctx, ari.Handler{
-		Connected: func(attempt int) { a.log.Info("ARI connected", "attempt", attempt) },
+		Connected: func(attempt int) {
+			version, err := a.askVersion(ctx)
+			if err != nil {
+				a.log.Warn("Asterisk's version is unknown: calls are anchored without it", "error", err)
+			}
+			a.software.set(version)
+			a.log.Info("ARI connected", "attempt", attempt, "software", version)
+		},
 		Lost: func(err error) {
 			a.log.Warn("ARI lost: times have the CDR's one second until it is back", "error", err)
 		},
@@ -183,18 +173,45 @@ func (a *Adapter) receive(ctx context.Context, row *cdr.Row, source string, chec
 		return nil
 	}
 	a.log.Debug("leg received", "uniqueid", row.UniqueID, "sequence", row.Sequence, "source", source)
-	go func() {
-		if a.elsewhere(ctx, leg) {
-			return
+	a.settle(ctx, leg)
+	return nil
+}
+
+// settle sees to a leg that is in the journal and not closed: unless the ledger
+// has it already, ARI's times are added and it goes to the pairing. It returns at
+// once but for legs from before the epoch, of which there may be a million.
+func (a *Adapter) settle(ctx context.Context, leg *journal.Leg) {
+	old := leg.Call.End.UnixMilli() < a.journal.Epoch()
+	if old && !a.beginAsking(ctx) {
+		return // stopping: the leg stays unsettled
+	}
+	a.background.Go(func() {
+		if old {
+			elsewhere := a.elsewhere(ctx, leg)
+			<-a.asking
+			if elsewhere || ctx.Err() != nil {
+				return
+			}
 		}
-		if a.observer != nil {
+		// Of a channel that was gone when the adapter started, ARI says nothing.
+		if a.observer != nil && !leg.Call.End.Std().Before(a.started.Truncate(time.Second)) {
 			if times, ended := a.observer.Observe(leg.Call.Leg.UniqueID, observeWait); ended {
 				observe(&leg.Call, times)
 			}
 		}
 		a.pairing.leg(ctx, leg)
-	}()
-	return nil
+	})
+}
+
+// beginAsking takes one of the slots for questions; give it back by receiving
+// from a.asking.
+func (a *Adapter) beginAsking(ctx context.Context) bool {
+	select {
+	case a.asking <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // compare reports what two sources say differently of one leg, by column name.
@@ -203,20 +220,23 @@ func (a *Adapter) compare(row *cdr.Row, leg *journal.Leg, source string) {
 	if len(differences) == 0 {
 		return
 	}
+	a.log.Error("two sources disagree about a leg: the first was anchored", "uniqueid", row.UniqueID, "sequence", row.Sequence, "first", leg.Source, "second", source, "columns", fieldsOf(differences))
+}
+
+// fieldsOf are the columns that differ, without their values: those may be
+// personal.
+func fieldsOf(differences []verify.Difference) []string {
 	var names []string
 	for _, difference := range differences {
 		names = append(names, difference.Field)
 	}
-	a.log.Error("two sources disagree about a leg: the first was anchored", "uniqueid", row.UniqueID, "sequence", row.Sequence, "first", leg.Source, "second", source, "columns", names)
+	return names
 }
 
 // elsewhere asks, for a leg from before this journal's epoch, whether the ledger
 // has it by a journal that was lost: its salt is lost too, and anchoring it anew
-// would look like another content.
+// would look like another content. It is true also when the adapter is stopping.
 func (a *Adapter) elsewhere(ctx context.Context, leg *journal.Leg) bool {
-	if leg.Call.End.UnixMilli() >= a.journal.Epoch() {
-		return false
-	}
 	id := leg.Call.Leg
 	for ctx.Err() == nil {
 		asking, cancel := context.WithTimeout(ctx, askTimeout)
@@ -236,6 +256,7 @@ func (a *Adapter) elsewhere(ctx context.Context, leg *journal.Leg) bool {
 			continue
 		}
 		a.noteElsewhere(leg, response.GetCall().GetRecordJson())
+		a.pairing.elsewhere(ctx, id)
 		return true
 	}
 	return true // stopping: the leg stays unsettled
@@ -249,7 +270,7 @@ func (a *Adapter) noteElsewhere(leg *journal.Leg, canonical []byte) {
 		return
 	}
 	if differences := verify.CDR(verify.CDRFields(&leg.Call, nil), anchored.Call, nil); len(differences) > 0 {
-		log.Error("the ledger has other content for an old leg: it was changed on the PBX, or since", "columns", differences)
+		log.Error("the ledger has other content for an old leg: it was changed on the PBX, or since", "columns", fieldsOf(differences))
 	} else {
 		log.Info("the ledger has an old leg from an earlier epoch")
 	}

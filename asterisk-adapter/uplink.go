@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,9 @@ type uplink struct {
 	anchor  pb.AnchorServiceClient
 	journal *journal.Journal
 	log     *slog.Logger
+	// denied is how long to wait when the gateway refuses the adapter itself;
+	// deniedWait when 0.
+	denied time.Duration
 }
 
 // deliver returns once the segment is on the ledger, refused for good, or the
@@ -47,7 +51,7 @@ func (u *uplink) deliver(ctx context.Context, segment *journal.Segment) {
 			return nil, backoff.Permanent(err)
 		case codes.PermissionDenied, codes.Unauthenticated:
 			log.Error("the gateway refuses this adapter: the segment waits in the journal", "error", err)
-			return nil, backoff.RetryAfter(int(deniedWait.Seconds()))
+			return nil, &backoff.RetryAfterError{Duration: cmp.Or(u.denied, deniedWait)}
 		default:
 			log.Warn("the segment is not on the ledger yet and is sent again", "error", err)
 			return nil, err
