@@ -23,6 +23,8 @@ type Config struct {
 	Chaincode string `yaml:"chaincode"`
 	// Peer is the operator's own peer.
 	Peer PeerConfig `yaml:"peer"`
+	// Partners are the MSPs of operators whose endorsement is asked for first.
+	Partners []string `yaml:"partners"`
 	// Identity signs transactions; its certificate bears the role "gateway".
 	Identity FilePair `yaml:"identity"`
 	// TLS is for both sides of the gateway.

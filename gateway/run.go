@@ -30,7 +30,7 @@ func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
 		MSP: config.MSP, Channel: config.Channel, Chaincode: config.Chaincode,
 		PeerAddress: config.Peer.Address, PeerServerName: config.Peer.ServerName, PeerCAFile: config.Peer.CAFile,
 		TLSCertFile: config.TLS.FabricClientCertFile, TLSKeyFile: config.TLS.FabricClientKeyFile,
-		CertFile: config.Identity.CertFile, KeyFile: config.Identity.KeyFile,
+		CertFile: config.Identity.CertFile, KeyFile: config.Identity.KeyFile, Partners: config.Partners,
 	})
 	if err != nil {
 		return fmt.Errorf("open the channel: %w", err)

@@ -1,11 +1,19 @@
 package anchor
 
 import (
+	"encoding/base64"
 	"fmt"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/seal"
+)
+
+// maxWireBytes bounds what one transaction carries to a contract, and
+// sealingBytes is about what sealing adds to the details of one record.
+const (
+	maxWireBytes = 2 << 20
+	sealingBytes = 700
 )
 
 // Submission is a segment that was checked as far as it can be without the
@@ -44,14 +52,19 @@ func NewSubmission(header, signature []byte, records, details [][]byte) (*Submis
 	if _, err := s.Signed.Check(); err != nil {
 		return nil, fault.Of(err)
 	}
+	sealed := 0
 	for i := range details {
 		if err := s.takeDetails(i, details[i]); err != nil {
 			return nil, err
 		}
+		sealed += base64.StdEncoding.EncodedLen(len(s.details[i])) + sealingBytes
 	}
 	wire, err := ledger.Canonical([]ledger.SignedSegment{s.Signed})
 	if err != nil {
 		return nil, fmt.Errorf("encode the segment: %w", err)
+	}
+	if largest := max(len(wire), sealed); largest > maxWireBytes {
+		return nil, fault.New(fault.TooLarge, "the segment takes %d bytes on its way to the ledger, at most %d are allowed: close segments sooner", largest, maxWireBytes)
 	}
 	s.wire = wire
 	return s, nil

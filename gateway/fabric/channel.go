@@ -35,6 +35,9 @@ type Config struct {
 	TLSCertFile, TLSKeyFile string
 	// CertFile and KeyFile are the identity that signs transactions.
 	CertFile, KeyFile string
+	// Partners are the MSPs of the operators whose endorsement is asked for first,
+	// beside the own; empty leaves the choice to the peer.
+	Partners []string
 	// Deadlines bound each stage; zero means the default.
 	Deadlines Deadlines
 }
@@ -70,6 +73,7 @@ type Channel struct {
 	system     *client.Contract // qscc
 	msp        string
 	name       string
+	partners   *partners
 	deadlines  Deadlines
 }
 
@@ -103,7 +107,7 @@ func Open(config Config) (*Channel, error) {
 	return &Channel{
 		connection: connection, gateway: gateway, network: network,
 		contract: network.GetContract(config.Chaincode), system: network.GetContract("qscc"),
-		msp: config.MSP, name: config.Channel, deadlines: config.Deadlines.withDefaults(),
+		msp: config.MSP, name: config.Channel, partners: &partners{own: config.MSP, msps: config.Partners}, deadlines: config.Deadlines.withDefaults(),
 	}, nil
 }
 

@@ -56,8 +56,24 @@ type Endorsed struct {
 	transaction *client.Transaction
 }
 
-// Endorse collects endorsements.
+// Endorse collects endorsements: those the proposal names, else of the own
+// operator and a partner, else as the endorsement policy allows.
 func (c *Channel) Endorse(ctx context.Context, what Proposal) (*Endorsed, error) {
+	pair := c.partners.pair()
+	if len(what.EndorsedBy) > 0 || pair == nil {
+		return c.endorse(ctx, what)
+	}
+	named := what
+	named.EndorsedBy = pair
+	endorsed, err := c.endorse(ctx, named)
+	if err == nil || !choiceMatters(fault.Of(err)) || ctx.Err() != nil {
+		return endorsed, err
+	}
+	c.partners.failed()
+	return c.endorse(ctx, what)
+}
+
+func (c *Channel) endorse(ctx context.Context, what Proposal) (*Endorsed, error) {
 	proposal, err := c.contract.NewProposal(what.Function, what.options()...)
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Internal, Stage: fault.StageEndorse, Message: "the proposal cannot be built", Err: err}

@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/fault"
+	"github.com/callseal/callseal/gateway/seal"
+	"github.com/callseal/callseal/network/msp"
+)
+
+// newServer is a gateway's server whose peer is not there.
+func newServer(t *testing.T) *Server {
+	t.Helper()
+	folder := t.TempDir()
+	file := func(name string, content []byte) string {
+		path := filepath.Join(folder, name)
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		return path
+	}
+	issuer, err := msp.NewIssuer("CA", "Atlas")
+	require.NoError(t, err)
+	pair, err := issuer.Issue(msp.Request{CommonName: "gateway", Hosts: []string{"127.0.0.1"}})
+	require.NoError(t, err)
+	authority, cert, key := file("ca.pem", issuer.Pair().CertPEM), file("cert.pem", pair.CertPEM), file("key.pem", pair.KeyPEM)
+	channel, err := fabric.Open(fabric.Config{
+		MSP: "AtlasMSP", Channel: "calls", Chaincode: "callseal", PeerAddress: "127.0.0.1:1", PeerCAFile: authority,
+		TLSCertFile: cert, TLSKeyFile: key, CertFile: cert, KeyFile: key,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = channel.Close() })
+	keyring, err := seal.Open(filepath.Join(folder, "keyring.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = keyring.Close() })
+	made, err := New(TLS{CertFile: cert, KeyFile: key, ClientCAFile: authority}, channel, keyring, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	return made
+}
+
+// Every method that is served stands in the table of who may call what, and
+// nothing else does.
+func TestEveryMethodHasItsRoles(t *testing.T) {
+	var served []string
+	for service, info := range newServer(t).grpc.GetServiceInfo() {
+		for _, method := range info.Methods {
+			served = append(served, "/"+service+"/"+method.Name)
+		}
+	}
+	require.ElementsMatch(t, served, slices.Collect(maps.Keys(allowed)))
+	for method, roles := range allowed {
+		require.NotEmpty(t, roles, method)
+	}
+}
+
+func TestAuthorize(t *testing.T) {
+	const anchor, read, health = "/callseal.v1.AnchorService/AnchorSegment", "/callseal.v1.CallService/GetCall", "/grpc.health.v1.Health/Check"
+	for _, c := range []struct {
+		role   ledger.Role
+		method string
+		may    bool
+	}{
+		{ledger.RoleAdapter, anchor, true},
+		{ledger.RoleGateway, anchor, false},
+		{ledger.RoleAuditor, anchor, false},
+		{ledger.RoleCompliance, anchor, false},
+		{ledger.RoleAdmin, anchor, false},
+		{"", anchor, false},
+		{ledger.RoleAuditor, read, true},
+		{ledger.RoleCompliance, read, true},
+		{ledger.RoleAdapter, read, true},
+		{"visitor", read, false},
+		{ledger.RoleAdapter, health, true},
+		{"visitor", health, false},
+		{ledger.RoleAdmin, "/callseal.v1.CallService/Unheard", false},
+	} {
+		err := authorize(caller{role: c.role}, c.method)
+		if c.may {
+			require.NoError(t, err, "%s %s", c.role, c.method)
+			continue
+		}
+		require.Equal(t, fault.Denied, fault.Of(err).Kind, "%s %s", c.role, c.method)
+	}
+}
+
+func TestAuthorizePBXAndDetails(t *testing.T) {
+	require.NoError(t, authorizePBX(caller{role: ledger.RoleAdapter, pbx: "pbx1"}, "pbx1"))
+	require.NoError(t, authorizePBX(caller{role: ledger.RoleAuditor}, "pbx1"))
+	require.ErrorContains(t, authorizePBX(caller{role: ledger.RoleAdapter, pbx: "pbx1"}, "pbx2"), "callseal.pbx")
+	for _, role := range readers {
+		own := authorizeDetails(caller{role: role}, "AtlasMSP", "AtlasMSP")
+		if role == ledger.RoleCompliance {
+			require.NoError(t, own)
+		} else {
+			require.Equal(t, fault.Denied, fault.Of(own).Kind, role)
+		}
+		require.ErrorContains(t, authorizeDetails(caller{role: role}, "AtlasMSP", "BorealisMSP"), "that operator's alone")
+	}
+}
+
+func TestStatusOfEveryKind(t *testing.T) {
+	for kind, code := range map[fault.Kind]codes.Code{
+		fault.Invalid: codes.InvalidArgument, fault.TooLarge: codes.InvalidArgument, fault.NotFound: codes.NotFound,
+		fault.Exists: codes.AlreadyExists, fault.Unauthenticated: codes.Unauthenticated, fault.Denied: codes.PermissionDenied,
+		fault.Busy: codes.ResourceExhausted, fault.Unavailable: codes.Unavailable, fault.Unknown: codes.Unavailable,
+		fault.Contended: codes.Aborted, fault.Internal: codes.Internal,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			require.Contains(t, statusCodes, kind)
+			// The cause is a status itself, as the peer's are, and stays in the log.
+			what := &fault.Error{
+				Kind: kind, Message: "a sentence", Stage: fault.StageEndorse, TransactionID: "ab12", RetryAfter: time.Second,
+				Err: status.Error(codes.DataLoss, "peer0.atlas said so"),
+			}
+			given := status.Convert(statusOf(fmt.Errorf("anchor segment 7: %w", what)))
+			require.Equal(t, code, given.Code())
+			require.Equal(t, "a sentence", given.Message())
+			require.Len(t, given.Details(), 2)
+			info, isInfo := given.Details()[0].(*errdetails.ErrorInfo)
+			require.True(t, isInfo)
+			require.Equal(t, string(kind), info.GetReason())
+			require.Equal(t, "callseal", info.GetDomain())
+			require.Equal(t, map[string]string{"stage": "endorse", "transaction_id": "ab12", "retryable": fmt.Sprint(what.Retryable())}, info.GetMetadata())
+			retry, isRetry := given.Details()[1].(*errdetails.RetryInfo)
+			require.True(t, isRetry)
+			require.Equal(t, time.Second, retry.GetRetryDelay().AsDuration())
+		})
+	}
+	require.Len(t, statusCodes, 11, "a new kind needs a line above")
+}
+
+func TestStatusOfOtherErrors(t *testing.T) {
+	require.NoError(t, statusOf(nil))
+	for name, c := range map[string]struct {
+		err  error
+		code codes.Code
+		says string
+	}{
+		"a contract's":    {ledger.Errorf(ledger.CodeNotFound, "no such leg"), codes.NotFound, "no such leg"},
+		"a status":        {status.Error(codes.ResourceExhausted, "message too large"), codes.ResourceExhausted, "message too large"},
+		"caller is gone":  {fmt.Errorf("receive: %w", context.Canceled), codes.Canceled, "went away"},
+		"anything else":   {errors.New("open /secret/place"), codes.Internal, "the gateway failed"},
+		"an unknown kind": {&fault.Error{Kind: "NEW", Message: "a sentence"}, codes.Internal, "a sentence"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			given := status.Convert(statusOf(c.err))
+			require.Equal(t, c.code, given.Code())
+			require.Contains(t, given.Message(), c.says)
+			require.NotContains(t, given.Message(), "/secret")
+		})
+	}
+}
