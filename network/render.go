@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -108,6 +109,12 @@ func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 		return err
 	}
 	identity, server := org.Identity(roleGateway), org.Server(kindGateway)
+	// Each gateway begins with the operator after its own: the load spreads.
+	var partners []string
+	at := slices.IndexFunc(consortium.Operators, func(operator Member) bool { return operator.MSP == member.MSP })
+	for n := 1; n < len(consortium.Operators); n++ {
+		partners = append(partners, consortium.Operators[(at+n)%len(consortium.Operators)].MSP)
+	}
 	text, err := yaml.Marshal(yaml.MapSlice{
 		{Key: "operator", Value: member.ID()},
 		{Key: "msp", Value: member.MSP},
@@ -119,6 +126,7 @@ func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 			{Key: "server_name", Value: host},
 			{Key: "ca_file", Value: org.TLSCAFile()},
 		}},
+		{Key: "partners", Value: partners},
 		{Key: "identity", Value: yaml.MapSlice{
 			{Key: "cert_file", Value: identity.CertFile()},
 			{Key: "key_file", Value: identity.KeyFile()},
