@@ -1,6 +1,7 @@
 package contract_test
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"github.com/stretchr/testify/require"
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/chaincode/stub"
@@ -146,6 +149,54 @@ func TestAConflictingReplayIsRefusedAndRecordedOnce(t *testing.T) {
 	c.anchored(segment(t, atlas, 20, altered[:1]))
 	c.ask(as(atlas, ledger.RoleAuditor, "calls:Incidents", atlas, "pbx1"), &incidents)
 	require.Len(t, incidents, 2)
+}
+
+// rebuiltRoot computes a segment's root from what the ledger holds.
+func rebuiltRoot(t *testing.T, c *channel, signed *ledger.SignedSegment) (root string, absent []ledger.AbsentLeaf) {
+	var stored ledger.AnchoredSegment
+	require.NoError(t, ledger.DecodeStrict(c.Get(signed.Segment.Key()), &stored))
+	hashes := map[int64]string{}
+	for _, leaf := range stored.Absent {
+		hashes[leaf.Seq] = leaf.LeafHash
+	}
+	factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+	tree := factory.NewEmptyRange(0)
+	for i := range signed.Records {
+		hash, found := hashes[signed.Records[i].Seq]
+		if !found {
+			hash = ledger.LeafHash(c.Get(signed.Records[i].Key()))
+		}
+		raw, err := hex.DecodeString(hash)
+		require.NoError(t, err)
+		require.NoError(t, tree.Append(raw, nil))
+	}
+	raw, err := tree.GetRootHash(nil)
+	require.NoError(t, err)
+	return hex.EncodeToString(raw), stored.Absent
+}
+
+func TestRootsCanBeComputedFromTheLedger(t *testing.T) {
+	c := enrolled(t)
+	first := segment(t, atlas, 1, legs(3))
+	c.anchored(first)
+	mixed := legs(5) // 0 is altered, 1 and 2 are replays, 3 and 4 are new
+	mixed[0].Call.HangupCause = 1
+	mixed[4].Call.Leg = mixed[3].Call.Leg // and 4 comes twice
+	second := segment(t, atlas, 4, mixed)
+	c.anchored(second)
+	for _, signed := range []*ledger.SignedSegment{first, second} {
+		root, _ := rebuiltRoot(t, c, signed)
+		require.Equal(t, signed.Segment.Root, root)
+	}
+	_, absent := rebuiltRoot(t, c, first)
+	require.Nil(t, absent)
+	_, absent = rebuiltRoot(t, c, second)
+	require.Len(t, absent, 4)
+	require.Equal(t, []ledger.Outcome{ledger.OutcomeConflict, ledger.OutcomeAlready, ledger.OutcomeAlready, ledger.OutcomeAlready},
+		[]ledger.Outcome{absent[0].Outcome, absent[1].Outcome, absent[2].Outcome, absent[3].Outcome})
+	before := string(c.Get(second.Segment.Key()))
+	c.anchored(second)
+	require.Equal(t, before, string(c.Get(second.Segment.Key())), "a replay changes nothing of it")
 }
 
 func TestAForkIsRefusedWholeAndRecordedOnce(t *testing.T) {

@@ -18,6 +18,7 @@ type anchoring struct {
 
 	segments []ledger.SignedSegment
 	leaves   [][][]byte // canonical records, by segment
+	keys     [][]string // of the records, by segment
 
 	state  map[string][]byte // what is stored, or written by this transaction
 	writes []write
@@ -25,7 +26,8 @@ type anchoring struct {
 
 // decode checks everything that needs no state.
 func (a *anchoring) decode(data []byte, who caller) error {
-	if err := ledger.DecodeStrict(data, &a.segments); err != nil {
+	var err error
+	if a.segments, a.leaves, err = ledger.DecodeSegments(data); err != nil {
 		return err
 	}
 	if len(a.segments) == 0 {
@@ -43,11 +45,9 @@ func (a *anchoring) decode(data []byte, who caller) error {
 		if err := who.mayActFor(signed.Segment.MSP, ledger.RoleGateway); err != nil {
 			return err
 		}
-		leaves, err := signed.Check()
-		if err != nil {
+		if err := signed.CheckDecoded(a.leaves[i]); err != nil {
 			return err
 		}
-		a.leaves = append(a.leaves, leaves)
 	}
 	return nil
 }
@@ -56,6 +56,7 @@ func (a *anchoring) decode(data []byte, who caller) error {
 func (a *anchoring) read() error {
 	var keys []string
 	a.state = map[string][]byte{}
+	a.keys = make([][]string, len(a.segments))
 	want := func(key string) {
 		if _, found := a.state[key]; !found {
 			a.state[key] = nil
@@ -66,8 +67,10 @@ func (a *anchoring) read() error {
 		segment := &a.segments[i].Segment
 		want(ledger.AdapterKey(segment.MSP, segment.Signer))
 		want(segment.Key())
+		a.keys[i] = make([]string, len(a.segments[i].Records))
 		for j := range a.segments[i].Records {
-			want(a.segments[i].Records[j].Key())
+			a.keys[i][j] = a.segments[i].Records[j].Key()
+			want(a.keys[i][j])
 		}
 	}
 	values, err := a.stub.GetMultipleStates(keys...)
@@ -91,7 +94,7 @@ func (a *anchoring) decide() (*ledger.AnchorResult, error) {
 		if err := a.authenticate(&a.segments[i]); err != nil {
 			return nil, err
 		}
-		outcome, err := a.decideSegment(&a.segments[i], a.leaves[i])
+		outcome, err := a.decideSegment(&a.segments[i], a.leaves[i], a.keys[i])
 		if err != nil {
 			return nil, err
 		}
@@ -113,10 +116,11 @@ func (a *anchoring) authenticate(signed *ledger.SignedSegment) error {
 	return enrolment.Verify(&signed.Segment, signed.Signature, a.at)
 }
 
-func (a *anchoring) decideSegment(signed *ledger.SignedSegment, leaves [][]byte) (*ledger.SegmentOutcome, error) {
+func (a *anchoring) decideSegment(signed *ledger.SignedSegment, leaves [][]byte, keys []string) (*ledger.SegmentOutcome, error) {
 	segment := &signed.Segment
 	outcome := &ledger.SegmentOutcome{Epoch: segment.Epoch, FirstSeq: segment.FirstSeq, Outcome: ledger.OutcomeAnchored, Records: make([]ledger.RecordOutcome, 0, len(leaves))}
-	if stored := a.state[segment.Key()]; stored != nil {
+	stored := a.state[segment.Key()]
+	if stored != nil {
 		var anchored ledger.AnchoredSegment
 		if err := decodeStored(stored, &anchored); err != nil {
 			return nil, err
@@ -125,16 +129,21 @@ func (a *anchoring) decideSegment(signed *ledger.SignedSegment, leaves [][]byte)
 		if anchored.Segment.Root != segment.Root {
 			return a.refuseFork(signed, outcome, anchored.Segment.Root)
 		}
-	} else if err := a.putSegment(signed); err != nil {
-		return nil, err
 	}
+	var absent []ledger.AbsentLeaf
 	for i := range signed.Records {
 		record := &signed.Records[i]
-		what, err := a.decideRecord(record, leaves[i], segment.Signer)
+		what, err := a.decideRecord(record, keys[i], leaves[i], segment.Signer)
 		if err != nil {
 			return nil, err
 		}
-		outcome.Records = append(outcome.Records, ledger.RecordOutcome{Key: record.Key(), Outcome: what, Seq: record.Seq})
+		outcome.Records = append(outcome.Records, ledger.RecordOutcome{Key: keys[i], Outcome: what, Seq: record.Seq})
+		if what != ledger.OutcomeAnchored {
+			absent = append(absent, ledger.AbsentLeaf{LeafHash: ledger.LeafHash(leaves[i]), Outcome: what, Seq: record.Seq})
+		}
+	}
+	if stored == nil {
+		return outcome, a.putSegment(signed, absent)
 	}
 	return outcome, nil
 }
@@ -154,10 +163,10 @@ func (a *anchoring) refuseFork(signed *ledger.SignedSegment, outcome *ledger.Seg
 	})
 }
 
-func (a *anchoring) decideRecord(record *ledger.Record, leaf []byte, signer string) (ledger.Outcome, error) {
-	stored := a.state[record.Key()]
+func (a *anchoring) decideRecord(record *ledger.Record, key string, leaf []byte, signer string) (ledger.Outcome, error) {
+	stored := a.state[key]
 	if stored == nil {
-		a.put(record.Key(), leaf)
+		a.put(key, leaf)
 		if recording := record.Recording; recording != nil {
 			a.put(ledger.RecordingByCallKey(record.MSP, record.PBX, recording.Leg, recording.ID, recording.Revision), marker)
 			a.put(ledger.RecordingByHashKey(recording.SHA256, record.MSP, record.PBX, recording.ID, recording.Revision), marker)
@@ -180,14 +189,14 @@ func (a *anchoring) decideRecord(record *ledger.Record, leaf []byte, signer stri
 		return ledger.OutcomeAlready, nil
 	}
 	return ledger.OutcomeConflict, a.putIncident(&ledger.Incident{
-		Kind: ledger.IncidentReplay, Key: record.Key(), MSP: record.MSP, PBX: record.PBX,
+		Kind: ledger.IncidentReplay, Key: key, MSP: record.MSP, PBX: record.PBX,
 		OfferedDigest: offeredDigest, StoredDigest: storedDigest, Signer: signer,
 	})
 }
 
-// putSegment stores the segment's header: what was signed, when it arrived and
-// how late.
-func (a *anchoring) putSegment(signed *ledger.SignedSegment) error {
+// putSegment stores the segment's header: what was signed, when it arrived, how
+// late, and what of it is not stored.
+func (a *anchoring) putSegment(signed *ledger.SignedSegment, absent []ledger.AbsentLeaf) error {
 	var latest ledger.Time
 	for i := range signed.Records {
 		moment := signed.Records[i].Moment()
@@ -196,7 +205,7 @@ func (a *anchoring) putSegment(signed *ledger.SignedSegment) error {
 		}
 	}
 	anchored := &ledger.AnchoredSegment{
-		AnchoredAt: a.at, LateMS: max(0, a.at.Sub(latest)), Segment: signed.Segment,
+		Absent: absent, AnchoredAt: a.at, LateMS: max(0, a.at.Sub(latest)), Segment: signed.Segment,
 		Signature: signed.Signature, TxID: a.txID, V: ledger.SchemaVersion,
 	}
 	value, err := encode(anchored)

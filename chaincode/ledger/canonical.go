@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,13 +49,82 @@ func Canonical(v any) ([]byte, error) {
 // any white space, so that people and scripts can write them. The error quotes
 // nothing of the text, which may be personal.
 func DecodeStrict(data []byte, v any) error {
+	return decode(data, v, func() ([]byte, error) { return Canonical(v) })
+}
+
+// DecodeSegments is DecodeStrict for segments. It also returns the canonical form
+// of every record, by segment: large inputs are encoded once.
+func DecodeSegments(data []byte) (segments []SignedSegment, leaves [][][]byte, err error) {
+	err = decode(data, &segments, func() (out []byte, err error) {
+		out, leaves, err = encodeSegments(segments, len(data))
+		return out, err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return segments, leaves, nil
+}
+
+// encodeSegments is Canonical for segments, and says where in it the records are.
+// Size is a guess at the text's length.
+func encodeSegments(segments []SignedSegment, size int) (out []byte, leaves [][][]byte, err error) {
+	var text bytes.Buffer
+	text.Grow(size + bytes.MinRead)
+	bounds := make([][]int, len(segments))
+	write := func(v any) {
+		if err == nil {
+			err = json.MarshalWrite(&text, v, json.Deterministic(true))
+		}
+	}
+	separate := func(i int) {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+	}
+	text.WriteByte('[')
+	for i := range segments {
+		signed := &segments[i]
+		separate(i)
+		text.WriteString(`{"records":[`)
+		for j := range signed.Records {
+			separate(j)
+			start := text.Len()
+			write(&signed.Records[j])
+			bounds[i] = append(bounds[i], start, text.Len())
+		}
+		text.WriteString(`],"segment":`)
+		write(&signed.Segment)
+		text.WriteString(`,"signature":`)
+		write(signed.Signature)
+		text.WriteByte('}')
+	}
+	text.WriteByte(']')
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode segments: %w", err)
+	}
+	out = text.Bytes()
+	if err := checkScalars(out); err != nil {
+		return nil, nil, fmt.Errorf("encode segments: %w", err)
+	}
+	leaves = make([][][]byte, len(segments))
+	for i := range segments {
+		leaves[i] = make([][]byte, 0, len(bounds[i])/2)
+		for pair := range slices.Chunk(bounds[i], 2) {
+			leaves[i] = append(leaves[i], out[pair[0]:pair[1]:pair[1]])
+		}
+	}
+	return out, leaves, nil
+}
+
+// decode is DecodeStrict with the encoding of v given.
+func decode(data []byte, v any, encode func() ([]byte, error)) error {
 	if !utf8.Valid(data) {
 		return Errorf(CodeInvalid, "the JSON is not valid UTF-8: send UTF-8 text")
 	}
 	if err := json.Unmarshal(data, v, json.RejectUnknownMembers(true)); err != nil {
 		return misfit(v, err)
 	}
-	own, err := Canonical(v)
+	own, err := encode()
 	if err == nil && bytes.Equal(own, data) {
 		return nil // canonical already, as programs send it
 	}

@@ -28,7 +28,7 @@ func rfc8785(t require.TestingT, text []byte) []byte {
 // storedTypes are all types that are stored or sent.
 var storedTypes = []any{
 	ledger.Record{}, ledger.Call{}, ledger.Observed{}, ledger.Recording{}, ledger.LegID{}, ledger.Segment{}, ledger.SignedSegment{},
-	ledger.AnchoredSegment{}, ledger.AnchorResult{}, ledger.SegmentOutcome{}, ledger.RecordOutcome{}, ledger.Incident{},
+	ledger.AnchoredSegment{}, ledger.AbsentLeaf{}, ledger.AnchorResult{}, ledger.SegmentOutcome{}, ledger.RecordOutcome{}, ledger.Incident{},
 	ledger.Enrolment{}, ledger.Details{}, ledger.CallDetails{}, ledger.RecordingDetails{}, ledger.Sealed{}, ledger.SealedRecord{},
 }
 
@@ -84,6 +84,57 @@ func TestCanonicalIsAFixedPointAndDecodesBack(t *testing.T) {
 		require.NoError(t, ledger.DecodeStrict(indented, &third))
 		require.Equal(t, got, third)
 	})
+}
+
+func TestSegmentsAreDecodedWithTheirLeaves(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text, err := ledger.Canonical(rapid.SliceOfN(anySigned, 0, 3).Draw(t, "segments"))
+		require.NoError(t, err)
+		if rapid.Bool().Draw(t, "spaced") {
+			text = append([]byte(" "), text...)
+		}
+		requireSameSegments(t, text)
+	})
+	requireSameSegments(t, []byte(`[`))
+	requireSameSegments(t, []byte(`[{}]`))
+	requireSameSegments(t, []byte(`[{"records":[]}]`))
+	identity := adapter(t)
+	signed := signedSegment(t, identity, 3)
+	text, err := ledger.Canonical([]*ledger.SignedSegment{signed})
+	require.NoError(t, err)
+	segments, leaves, err := ledger.DecodeSegments(text)
+	require.NoError(t, err)
+	require.NoError(t, segments[0].CheckDecoded(leaves[0]))
+	leaves[0][1] = leaves[0][0]
+	requireCode(t, ledger.CodeUnauthentic, segments[0].CheckDecoded(leaves[0]))
+	segments[0].Segment.Count++
+	requireCode(t, ledger.CodeInvalid, segments[0].CheckDecoded(leaves[0]))
+}
+
+// requireSameSegments asserts that DecodeSegments takes what DecodeStrict takes,
+// reads the same and gives every record's canonical form.
+func requireSameSegments(t require.TestingT, text []byte) {
+	var want []ledger.SignedSegment
+	wantErr := ledger.DecodeStrict(text, &want)
+	got, leaves, err := ledger.DecodeSegments(text)
+	if wantErr != nil {
+		require.Error(t, err)
+		require.Equal(t, ledger.AsError(wantErr).Code, ledger.AsError(err).Code)
+		require.Nil(t, got)
+		require.Nil(t, leaves)
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.Len(t, leaves, len(got))
+	for i := range got {
+		require.Len(t, leaves[i], len(got[i].Records))
+		for j := range got[i].Records {
+			leaf, err := ledger.Canonical(&got[i].Records[j])
+			require.NoError(t, err)
+			require.Equal(t, string(leaf), string(leaves[i][j]))
+		}
+	}
 }
 
 func TestCanonicalSortsWhatGoDoesNot(t *testing.T) {
@@ -290,6 +341,7 @@ func FuzzDecodeStrictSegments(f *testing.F) {
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fuzzDecode[[]ledger.SignedSegment](t, data)
+		requireSameSegments(t, data)
 		var segments []ledger.SignedSegment
 		if ledger.DecodeStrict(data, &segments) != nil {
 			return

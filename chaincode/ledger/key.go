@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,7 +28,12 @@ const (
 // CompositeKey builds the key Fabric's shim would build for the same parts. The
 // parts must have passed CheckName or come from keyNumber.
 func CompositeKey(objectType string, parts ...string) string {
+	size := len(objectType) + 2
+	for _, part := range parts {
+		size += len(part) + 1
+	}
 	var key strings.Builder
+	key.Grow(size)
 	key.WriteByte(0)
 	key.WriteString(objectType)
 	key.WriteByte(0)
@@ -62,6 +66,9 @@ func CheckName(field, s string) error {
 		return Errorf(CodeInvalid, "%s is not valid UTF-8", field)
 	}
 	for _, r := range s {
+		if r > ' ' && r < '\x7f' {
+			continue
+		}
 		if !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == utf8.MaxRune || r == utf8.RuneError {
 			return Errorf(CodeInvalid, "%s holds %U, which a key cannot: use printable characters without spaces", field, r)
 		}
@@ -77,7 +84,18 @@ func CheckNumber(field string, n int64) error {
 	return nil
 }
 
-func keyNumber(n int64) string { return fmt.Sprintf("%0*d", numberWidth, n) }
+// keyNumber is n, which is not negative, as keys hold it.
+func keyNumber(n int64) string { return string(appendPadded(nil, n, numberWidth)) }
+
+// appendPadded appends n, which is not negative, with zeros before it.
+func appendPadded(out []byte, n int64, width int) []byte {
+	var digits [20]byte
+	text := strconv.AppendInt(digits[:0], n, 10)
+	for range width - len(text) {
+		out = append(out, '0')
+	}
+	return append(out, text...)
+}
 
 // ParseKeyNumber reads a number as keys hold it, or answers CodeInvalid.
 func ParseKeyNumber(s string) (int64, error) {

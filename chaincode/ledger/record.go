@@ -1,9 +1,6 @@
 package ledger
 
-import (
-	"encoding/hex"
-	"strings"
-)
+import "strings"
 
 // Bounds of one record.
 const (
@@ -276,8 +273,11 @@ func (r *Recording) check() error {
 
 // checkHex answers CodeInvalid unless s is n bytes in lower-case hexadecimal.
 func CheckHex(field, s string, n int) error {
-	raw, err := hex.DecodeString(s)
-	if err != nil || len(raw) != n || strings.ToLower(s) != s {
+	ok := len(s) == 2*n
+	for i := 0; ok && i < len(s); i++ {
+		ok = s[i] >= '0' && s[i] <= '9' || s[i] >= 'a' && s[i] <= 'f'
+	}
+	if !ok {
 		return Errorf(CodeInvalid, "%s must be %d bytes in lower-case hexadecimal", field, n)
 	}
 	return nil

@@ -55,8 +55,22 @@ type SignedSegment struct {
 	Signature []byte `json:"signature"`
 }
 
+// AbsentLeaf stands for a record of a segment that the ledger does not store as
+// it was signed: a replay, which stands there from an earlier segment, or one that
+// was refused. With it the segment's root can still be computed from the ledger.
+type AbsentLeaf struct {
+	// LeafHash is the hash of the canonical record as a leaf of RFC 9162's tree.
+	LeafHash string `json:"leaf_hash"`
+	// Outcome is OutcomeAlready or OutcomeConflict.
+	Outcome Outcome `json:"outcome"`
+	Seq     int64   `json:"seq"`
+}
+
 // AnchoredSegment is a segment as the ledger stores it.
 type AnchoredSegment struct {
+	// Absent are the records that are not stored as they were signed, in order of
+	// Seq.
+	Absent []AbsentLeaf `json:"absent,omitzero"`
 	// AnchoredAt is the transaction's time: the gateway's word, bounded by the
 	// peers' time window.
 	AnchoredAt Time `json:"anchored_at"`
@@ -114,6 +128,11 @@ func (s *Segment) VerifySignature(certificate *x509.Certificate, signature []byt
 	return nil
 }
 
+// LeafHash is the hash of a leaf of the RFC 9162 SHA-256 tree, hexadecimal.
+func LeafHash(leaf []byte) string {
+	return hex.EncodeToString(rfc6962.DefaultHasher.HashLeaf(leaf))
+}
+
 // Root is the root of the RFC 9162 SHA-256 tree over leaves, hexadecimal.
 func Root(leaves [][]byte) (string, error) {
 	factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
@@ -138,39 +157,65 @@ func Root(leaves [][]byte) (string, error) {
 // hash to its root. It does not judge the signature. It returns the records'
 // canonical forms, which are what the ledger stores.
 func (s *SignedSegment) Check() ([][]byte, error) {
-	if err := s.Segment.check(); err != nil {
+	if err := s.checkRecords(); err != nil {
 		return nil, err
-	}
-	if int64(len(s.Records)) != s.Segment.Count {
-		return nil, Errorf(CodeInvalid, "segment %d announces %d records and carries %d", s.Segment.FirstSeq, s.Segment.Count, len(s.Records))
 	}
 	leaves := make([][]byte, len(s.Records))
 	for i := range s.Records {
-		record := &s.Records[i]
-		if err := s.Segment.checkPlace(record, int64(i)); err != nil {
-			return nil, err
-		}
-		if err := record.Check(); err != nil {
-			coded := AsError(err)
-			return nil, Errorf(coded.Code, "record %d: %s", record.Seq, coded.Message)
-		}
-		leaf, err := Canonical(record)
+		leaf, err := Canonical(&s.Records[i])
 		if err != nil {
-			return nil, Errorf(CodeInvalid, "record %d: %v", record.Seq, err)
-		}
-		if len(leaf) > MaxRecordBytes {
-			return nil, Errorf(CodeTooLarge, "record %d has %d bytes, at most %d are allowed", record.Seq, len(leaf), MaxRecordBytes)
+			return nil, Errorf(CodeInvalid, "record %d: %v", s.Records[i].Seq, err)
 		}
 		leaves[i] = leaf
 	}
+	return leaves, s.checkRoot(leaves)
+}
+
+// CheckDecoded is Check for a segment that DecodeSegments gave with its records'
+// canonical forms, and that was not changed since.
+func (s *SignedSegment) CheckDecoded(leaves [][]byte) error {
+	if err := s.checkRecords(); err != nil {
+		return err
+	}
+	return s.checkRoot(leaves)
+}
+
+// checkRecords judges the header and every record, but not the root.
+func (s *SignedSegment) checkRecords() error {
+	if err := s.Segment.check(); err != nil {
+		return err
+	}
+	if int64(len(s.Records)) != s.Segment.Count {
+		return Errorf(CodeInvalid, "segment %d announces %d records and carries %d", s.Segment.FirstSeq, s.Segment.Count, len(s.Records))
+	}
+	for i := range s.Records {
+		record := &s.Records[i]
+		if err := s.Segment.checkPlace(record, int64(i)); err != nil {
+			return err
+		}
+		if err := record.Check(); err != nil {
+			coded := AsError(err)
+			return Errorf(coded.Code, "record %d: %s", record.Seq, coded.Message)
+		}
+	}
+	return nil
+}
+
+// checkRoot judges the sizes of the records and their root.
+func (s *SignedSegment) checkRoot(leaves [][]byte) error {
+	for i, leaf := range leaves {
+		if len(leaf) > MaxRecordBytes {
+			return Errorf(CodeTooLarge, "record %d has %d bytes, at most %d are allowed", s.Records[i].Seq, len(leaf), MaxRecordBytes)
+		}
+	}
 	root, err := Root(leaves)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if root != s.Segment.Root {
-		return nil, Errorf(CodeUnauthentic, "the records of segment %d do not hash to its root: a record was altered after the adapter closed the segment", s.Segment.FirstSeq)
+		return Errorf(CodeUnauthentic, "the records of segment %d do not hash to its root: a record was altered after the adapter closed the segment", s.Segment.FirstSeq)
 	}
-	return leaves, nil
+	return nil
 }
 
 // checkPlace answers unless the record is the i-th of the segment.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 )
@@ -51,23 +52,52 @@ func (t Time) String() string {
 	return t.Std().Format(timeLayout)
 }
 
-// MarshalText renders the stored form.
-func (t Time) MarshalText() ([]byte, error) {
+// AppendText appends the stored form.
+func (t Time) AppendText(out []byte) ([]byte, error) {
 	if !t.set {
-		return nil, fmt.Errorf("a time that is not set has no text")
+		return out, fmt.Errorf("a time that is not set has no text")
 	}
-	if year := t.Std().Year(); year < 1970 || year > 9999 {
-		return nil, fmt.Errorf("the year %d has no RFC 3339 form", year)
+	at := t.Std()
+	year, month, day := at.Date()
+	if year < 1970 || year > 9999 {
+		return out, fmt.Errorf("the year %d has no RFC 3339 form", year)
 	}
-	return []byte(t.String()), nil
+	hour, minute, second := at.Clock()
+	for _, part := range [...]struct {
+		value, width int
+		after        byte
+	}{{year, 4, '-'}, {int(month), 2, '-'}, {day, 2, 'T'}, {hour, 2, ':'}, {minute, 2, ':'}, {second, 2, '.'}, {at.Nanosecond() / 1e6, 3, 'Z'}} {
+		out = append(appendPadded(out, int64(part.value), part.width), part.after)
+	}
+	return out, nil
 }
+
+// MarshalText renders the stored form.
+func (t Time) MarshalText() ([]byte, error) { return t.AppendText(make([]byte, 0, len(timeLayout))) }
 
 // UnmarshalText reads the stored form and nothing else.
 func (t *Time) UnmarshalText(text []byte) error {
-	parsed, err := time.Parse(timeLayout, string(text))
-	if err != nil || parsed.Format(timeLayout) != string(text) || parsed.Year() < 1970 {
-		return fmt.Errorf("a time is written like 2026-03-01T09:30:00.000Z")
+	if read, ok := parseTime(text); ok {
+		*t = read
+		return nil
 	}
-	*t = TimeOf(parsed)
-	return nil
+	return fmt.Errorf("a time is written like 2026-03-01T09:30:00.000Z")
+}
+
+// parseTime reads timeLayout digit by digit. That it writes back the same tells
+// days that do not exist.
+func parseTime(text []byte) (Time, bool) {
+	if len(text) != len(timeLayout) {
+		return Time{}, false
+	}
+	number := func(from, to int) (n int) {
+		for _, c := range text[from:to] {
+			n = n*10 + int(c) - '0'
+		}
+		return n
+	}
+	at := TimeOf(time.Date(number(0, 4), time.Month(number(5, 7)), number(8, 10), number(11, 13), number(14, 16), number(17, 19), number(20, 23)*1e6, time.UTC))
+	var buffer [len(timeLayout)]byte
+	back, err := at.AppendText(buffer[:0])
+	return at, err == nil && bytes.Equal(back, text)
 }
