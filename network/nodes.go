@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/callseal/callseal/network/ccbuilder"
@@ -91,6 +92,13 @@ func (n *Network) node(name string) (node, error) {
 var nodeLogging = []string{
 	"FABRIC_LOGGING_SPEC=WARN:core.comm=error:comm.grpc.server=error",
 	"FABRIC_LOGGING_FORMAT=%{time:2006-01-02T15:04:05.000Z07:00} %{level} [%{module}] %{message}",
+}
+
+// processors shares this machine's processors out among the nodes, twice over:
+// Go's schedulers otherwise each spin for the whole machine, and with fourteen of
+// them on two cores a lone commit took 34 to 39 ms instead of 28.
+func (n *Network) processors() string {
+	return fmt.Sprintf("GOMAXPROCS=%d", max(1, 2*runtime.NumCPU()/len(n.nodes())))
 }
 
 // commandOf says how a node is run; binaries and packageIDs are only looked at

@@ -261,6 +261,7 @@ func (n *Network) start(one node, binaries fabricBinaries) error {
 	if err != nil {
 		return err
 	}
+	command.environment = append(command.environment, n.processors())
 	if _, err := startProcess(command, n.layout.LogFile(one.name), n.layout.pidFile(one.name)); err != nil {
 		return fmt.Errorf("%s: %w", one.name, err)
 	}
