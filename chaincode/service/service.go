@@ -73,7 +73,8 @@ func (c Config) check() error {
 	return errors.Join(missing...)
 }
 
-// Run serves until SIGINT or SIGTERM, then lets running transactions end.
+// Run serves until SIGINT or SIGTERM. What the peer is simulating then fails, and
+// its gateway asks again.
 func Run(config Config) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
