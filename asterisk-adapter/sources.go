@@ -32,6 +32,8 @@ const (
 	// maxAsking is how many are asked at once.
 	askTimeout = 10 * time.Second
 	maxAsking  = 8
+	// maxAhead is what clocks may differ by; time zones differ by more.
+	maxAhead = 14 * time.Minute
 )
 
 // sources are the parts that watch Asterisk, as configured.
@@ -71,10 +73,7 @@ func (a *Adapter) followCSV() (func(context.Context) error, error) {
 	if err != nil {
 		return nil, err
 	}
-	tail := &cdr.Tail{Path: a.config.CDR.CSV, Zone: time.UTC}
-	if a.config.CDR.LocalTimes {
-		tail.Zone = a.zone
-	}
+	tail := &cdr.Tail{Path: a.config.CDR.CSV, Zone: a.zoneOf(sourceCSV)}
 	if len(stored) > 0 {
 		if err := json.Unmarshal(stored, &tail.From); err != nil {
 			return nil, fmt.Errorf("read the CDR file's checkpoint: %w", err)
@@ -99,6 +98,14 @@ func (a *Adapter) followCSV() (func(context.Context) error, error) {
 	}, nil
 }
 
+// zoneOf is the zone of a source's times.
+func (a *Adapter) zoneOf(source string) *time.Location {
+	if source == sourceCSV && !a.config.CDR.LocalTimes {
+		return time.UTC
+	}
+	return a.zone
+}
+
 // listenAMI takes Cdr events.
 func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 	password, err := secret(a.config.AMI.SecretFile, a.config.AMI.Secret)
@@ -116,7 +123,7 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 				if event.Name != "Cdr" {
 					return
 				}
-				row, err := cdr.ParseEvent(event.Get, a.zone)
+				row, err := cdr.ParseEvent(event.Get, a.zoneOf(sourceAMI))
 				if err == nil {
 					err = a.receive(ctx, &row, sourceAMI, nil)
 				} else if !errors.Is(err, cdr.ErrMissingColumn) {
@@ -160,6 +167,10 @@ func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) er
 // receive takes a row from any source: the first to tell of a leg has it kept
 // and closed, every other is compared with it.
 func (a *Adapter) receive(ctx context.Context, row *cdr.Row, source string, checkpoint *journal.Checkpoint) error {
+	// Nothing is kept of such a row: it is read again once the zone is right.
+	if ahead := time.Until(row.End); ahead > maxAhead {
+		return fmt.Errorf("a call of the %s ends %s in the future, so its times are not in %s: set timezone and cdr.local_times to what Asterisk uses, or its clock right", source, ahead.Round(time.Second), a.zoneOf(source))
+	}
 	call, details, err := a.newCall(row)
 	if err != nil {
 		return err

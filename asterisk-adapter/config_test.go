@@ -1,0 +1,137 @@
+package adapter
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+// wholeConfig has every member.
+const wholeConfig = `msp: AtlasMSP
+pbx: pbx1
+state_dir: state
+gateway:
+  address: 127.0.0.1:7443
+  server_name: gateway.atlas
+  ca_file: tls/ca.pem
+identity:
+  cert_file: adapter.pem
+  key_file: /keys/adapter.key
+timezone: Europe/Lisbon
+cdr:
+  csv: log/Master.csv
+  local_times: true
+ami:
+  address: 127.0.0.1:5038
+  user: callseal
+  secret_file: ami.secret
+ari:
+  url: http://127.0.0.1:8088/ari
+  user: callseal
+  password_file: ari.secret
+  application: callseal2
+  recordings: spool/recording
+recordings:
+  folder: spool/monitor
+  closed: spool/closed
+  due: answered
+  pair_wait: 1500ms
+contexts:
+  from-trunk: inbound
+  from-internal: outbound
+  local: internal
+party_key_file: party.key
+log_level: debug
+`
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "adapter.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+func TestLoadConfig(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, wholeConfig)
+	config, err := LoadConfig(file)
+	require.NoError(t, err)
+	folder := filepath.Dir(file)
+	require.Equal(t, filepath.Join(folder, "state"), config.StateDir, "paths are relative to the file's folder")
+	require.Equal(t, "/keys/adapter.key", config.Identity.KeyFile)
+	require.Equal(t, filepath.Join(folder, "ari.secret"), config.ARI.PasswordFile)
+	require.Equal(t, filepath.Join(folder, "spool/recording"), config.ARI.Recordings)
+	require.Equal(t, 1500*time.Millisecond, config.Recordings.pairWait)
+	require.True(t, config.recordingDue(&ledger.Call{Disposition: ledger.Answered}))
+	require.False(t, config.recordingDue(&ledger.Call{Disposition: "BUSY"}))
+
+	least := "msp: AtlasMSP\npbx: pbx1\nstate_dir: s\ngateway: {address: 'a:1', ca_file: c}\nidentity: {cert_file: c, key_file: k}\ncdr: {csv: m}\n"
+	config, err = LoadConfig(writeConfig(t, least))
+	require.NoError(t, err)
+	require.Equal(t, dueNone, config.Recordings.Due)
+	require.Equal(t, defaultPairWait, config.Recordings.pairWait)
+	require.False(t, config.recordingDue(&ledger.Call{Disposition: ledger.Answered}))
+	zone, err := config.location()
+	require.NoError(t, err)
+	require.Equal(t, time.UTC, zone)
+}
+
+func TestConfigRefusals(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, old, changed string
+		says               []string
+	}{
+		{"unknown member", "timezone:", "time_zone:", []string{`unknown field "time_zone"`}},
+		{"unknown member within", "  due: answered", "  do: answered", []string{`unknown field "do"`}},
+		{"no YAML", "msp: AtlasMSP", "msp: [", []string{"adapter.yaml"}},
+		{"no source", "cdr:\n  csv: log/Master.csv\n  local_times: true\nami:\n  address: 127.0.0.1:5038\n  user: callseal\n  secret_file: ami.secret\n", "", []string{"there is no source of CDRs: set cdr.csv to Asterisk's Master.csv, or ami, or both"}},
+		{"zone", "Europe/Lisbon", "Lisbon time", []string{`timezone "Lisbon time" is not an IANA name such as Europe/Lisbon`}},
+		{"context", "from-trunk: inbound", "from-trunk: incoming", []string{`contexts: "from-trunk" is mapped to "incoming", use inbound, outbound or internal`}},
+		{"due", "due: answered", "due: always", []string{`recordings.due is "always", use answered or none`}},
+		{"wait", "1500ms", "soon", []string{`recordings.pair_wait is "soon", use a duration such as 2s`}},
+		{"negative wait", "1500ms", "-1s", []string{`recordings.pair_wait is "-1s"`}},
+		{"due without a folder", "  folder: spool/monitor\n", "", []string{"recordings are due and recordings.folder is not set: where does MixMonitor put them?"}},
+		{"AMI without address", "  address: 127.0.0.1:5038\n", "", []string{"ami needs address"}},
+		{"ARI without user", "  application: callseal2\n", "", nil},
+		{"ARI without URL", "  url: http://127.0.0.1:8088/ari\n", "", []string{"ari needs url"}},
+		{"several at once", "msp: AtlasMSP\npbx: pbx1\n", "", []string{"msp is missing", "pbx is missing"}},
+		{"nothing", wholeConfig, "{}\n", []string{
+			"msp is missing", "pbx is missing", "state_dir is missing", "gateway.address is missing", "gateway.ca_file is missing",
+			"identity.cert_file is missing", "identity.key_file is missing", "there is no source of CDRs",
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			require.Contains(t, wholeConfig, test.old)
+			_, err := LoadConfig(writeConfig(t, strings.Replace(wholeConfig, test.old, test.changed, 1)))
+			if test.says == nil {
+				require.NoError(t, err)
+			}
+			for _, sentence := range test.says {
+				require.ErrorContains(t, err, sentence)
+			}
+		})
+	}
+	_, err := LoadConfig(filepath.Join(t.TempDir(), "none.yaml"))
+	require.ErrorContains(t, err, "read the adapter's configuration")
+}
+
+func TestSecret(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte("  from the file\n"), 0o600))
+	for _, test := range []struct{ file, inline, want string }{{file, "inline", "from the file"}, {"", "inline", "inline"}, {"", "", ""}} {
+		got, err := secret(test.file, test.inline)
+		require.NoError(t, err)
+		require.Equal(t, test.want, got)
+	}
+	_, err := secret(file+".none", "inline")
+	require.ErrorContains(t, err, "read the secret")
+}
