@@ -378,3 +378,23 @@ func TestValidationParametersAreKept(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "q", string(policy))
 }
+
+func BenchmarkTransaction(b *testing.B) {
+	world := stub.NewWorld("AtlasMSP")
+	n := 0
+	for b.Loop() {
+		n++
+		tx := world.Begin(stub.Call{})
+		key := fmt.Sprintf("%08d", n)
+		if _, err := tx.GetState(key); err != nil {
+			b.Fatal(err)
+		}
+		if err := tx.PutState(key, []byte("value")); err != nil {
+			b.Fatal(err)
+		}
+		if world.Commit(tx)[0] != valid {
+			b.Fatal("not valid")
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tx/s")
+}
