@@ -91,6 +91,7 @@ func recording(ctx context.Context, source Ledger, question *Question) (*Finding
 	}
 	if len(differences) == 0 {
 		finding.Outcome, finding.Statement = Intact, "this is the recording that was made, bit for bit"
+		finding.Notes = superseded(best, endorsed)
 		return finding, nil
 	}
 	finding.Outcome, finding.Differences = Altered, differences
@@ -122,15 +123,35 @@ func byDigest(ctx context.Context, source Ledger, question *Question, digests ve
 	return finding, nil
 }
 
-// closest picks the endorsed recording that the file is, or else the last one.
+// closest picks the endorsed recording that the file is, or else the last of
+// those it differs least from.
 func closest(digests verify.Digests, endorsed []*ledger.Record) (*ledger.Record, []verify.Difference) {
+	var best *ledger.Record
 	var differences []verify.Difference
 	for _, record := range endorsed {
-		if differences = verify.Recording(digests, record.Recording); len(differences) == 0 {
+		found := verify.Recording(digests, record.Recording)
+		if len(found) == 0 {
 			return record, nil
 		}
+		if best == nil || len(found) <= len(differences) {
+			best, differences = record, found
+		}
 	}
-	return endorsed[len(endorsed)-1], differences
+	return best, differences
+}
+
+// superseded notes that a recording was appended to after the file was anchored.
+func superseded(record *ledger.Record, endorsed []*ledger.Record) []string {
+	last := record.Recording.Revision
+	for _, other := range endorsed {
+		if other.Recording.ID == record.Recording.ID {
+			last = max(last, other.Recording.Revision)
+		}
+	}
+	if last == record.Recording.Revision {
+		return nil
+	}
+	return []string{fmt.Sprintf("this is revision %d of the recording; it was appended to, revision %d is endorsed as well", record.Recording.Revision, last)}
 }
 
 // whose names the calls that a file really belongs to.
