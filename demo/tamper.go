@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/callseal/callseal/audit"
 )
@@ -118,6 +119,10 @@ var cdrColumns = []string{
 
 // editRow edits one column, chosen at random, of a channel's row.
 func editRow(path, uniqueID string) (string, error) {
+	return editColumn(path, uniqueID, rand.IntN(len(cdrColumns)))
+}
+
+func editColumn(path, uniqueID string, chosen int) (string, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
@@ -131,7 +136,6 @@ func editRow(path, uniqueID string) (string, error) {
 		if len(columns) != len(cdrColumns) {
 			return "", fmt.Errorf("the row has %d columns, expected %d", len(columns), len(cdrColumns))
 		}
-		chosen := rand.IntN(len(columns))
 		before := columns[chosen]
 		columns[chosen] = edited(before)
 		lines[i] = []byte(strings.Join(columns, ",") + "\n")
@@ -161,7 +165,10 @@ func edited(value string) string {
 	if n, err := strconv.Atoi(value); err == nil {
 		return strconv.Itoa(n + 1)
 	}
-	inner := strings.Trim(value, `"`)
+	inner := value
+	if len(value) > 1 && value[0] == '"' {
+		inner = strings.ReplaceAll(value[1:len(value)-1], `""`, `"`)
+	}
 	switch inner {
 	case "ANSWERED":
 		return `"NO ANSWER"`
@@ -170,16 +177,16 @@ func edited(value string) string {
 	case "":
 		return `"edited"`
 	}
-	// Another last digit, or another last letter.
-	last := inner[len(inner)-1]
-	replacement := byte('7')
-	if last == replacement {
-		replacement = '8'
+	// Another last digit or letter, also of a number in angle brackets.
+	last := strings.LastIndexFunc(inner, func(r rune) bool { return r != '>' && r != '"' && r < unicode.MaxASCII })
+	if last < 0 {
+		return `"edited"`
 	}
-	if inner[len(inner)-1] == '>' && len(inner) > 1 {
-		return `"` + strings.ReplaceAll(inner[:len(inner)-2], `""`, `""`) + string(replacement) + `>"`
+	replacement := "7"
+	if inner[last] == '7' {
+		replacement = "8"
 	}
-	return `"` + inner[:len(inner)-1] + string(replacement) + `"`
+	return `"` + strings.ReplaceAll(inner[:last]+replacement+inner[last+1:], `"`, `""`) + `"`
 }
 
 // swap puts the other call's recording and row in the place of the first's.
