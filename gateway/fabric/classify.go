@@ -3,9 +3,9 @@ package fabric
 import (
 	"errors"
 
-	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fault"
@@ -32,6 +32,8 @@ func classify(stage fault.Stage, transactionID string, err error) *fault.Error {
 		result.Kind, result.Message = fault.Unavailable, "the request was cancelled"
 	case code == codes.DeadlineExceeded:
 		result.Kind, result.Message = fault.Unavailable, "the peers did not answer in time: send the request again"
+	case mentions(err, "could not launch chaincode", "chaincode stream terminated"):
+		result.Kind, result.Message = fault.Unavailable, "the peer cannot reach its chaincode service: check that it runs with `callseal network status`"
 	case mentions(err, "too many requests"):
 		result.Kind, result.Message = fault.Busy, "the peer has too many requests at once: send the request again later"
 	case mentions(err, "no combination of peers", "no peers available", "failed to select a set of endorsers", "failed to collect enough transaction endorsements"):
@@ -64,17 +66,30 @@ func invalidated(transactionID, code string) *fault.Error {
 
 // contractError finds the coded error of a contract in what the peer says.
 func contractError(err error) (*ledger.Error, bool) {
-	var detailed interface{ Details() []*gateway.ErrorDetail }
-	if errors.As(err, &detailed) {
-		for _, detail := range detailed.Details() {
-			if coded, found := ledger.ParseError(detail.GetMessage()); found {
-				return coded, true
-			}
+	said := endorsersSaid(err)
+	for _, text := range said {
+		if coded, found := ledger.ParseError(text); found {
+			return coded, true
 		}
 	}
-	var endorse *client.EndorseError
-	if errors.As(err, &endorse) && len(endorse.Details()) > 0 {
+	if len(said) > 0 {
 		return nil, false
 	}
 	return ledger.ParseError(err.Error())
+}
+
+// endorsersSaid is what each peer answered, of which an error's own text often
+// says only that they did.
+func endorsersSaid(err error) []string {
+	var carrier interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &carrier) {
+		return nil
+	}
+	var said []string
+	for _, detail := range carrier.GRPCStatus().Details() {
+		if one, is := detail.(*gateway.ErrorDetail); is {
+			said = append(said, one.GetMessage())
+		}
+	}
+	return said
 }

@@ -197,13 +197,7 @@ func alreadyProcessed(err error) bool {
 
 // mentions looks for words in an error and in its gRPC details.
 func mentions(err error, words ...string) bool {
-	text := err.Error()
-	var detailed interface{ Details() []*gateway.ErrorDetail }
-	if errors.As(err, &detailed) {
-		for _, detail := range detailed.Details() {
-			text += " " + detail.GetMessage()
-		}
-	}
+	text := strings.Join(append(endorsersSaid(err), err.Error()), " ")
 	for _, word := range words {
 		if strings.Contains(text, word) {
 			return true

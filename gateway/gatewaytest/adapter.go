@@ -43,7 +43,8 @@ type Adapter struct {
 	Key         *ecdsa.PrivateKey
 
 	epoch, next int64
-	previous    string
+	before      int64  // the first number of the segment before
+	previous    string // its root
 }
 
 // New is an adapter with a key of its own that nobody knows.
@@ -68,7 +69,7 @@ func Load(t testing.TB, msp, pbx, certFile, keyFile string) *Adapter {
 func (a *Adapter) Reborn(t testing.TB) *Adapter {
 	t.Helper()
 	other := *a
-	other.epoch, other.next, other.previous = epoch(t), 1, ""
+	other.epoch, other.next, other.before, other.previous = epoch(t), 1, 0, ""
 	return &other
 }
 
@@ -168,7 +169,7 @@ func (a *Adapter) Segment(t testing.TB, entries []Entry, changes ...func(*ledger
 	t.Helper()
 	signed := &ledger.SignedSegment{Segment: ledger.Segment{
 		ClosedAt: ledger.TimeOf(time.Date(2026, 3, 1, 9, 31, 0, 0, time.UTC)), Count: int64(len(entries)), Epoch: a.epoch, FirstSeq: a.next,
-		MSP: a.MSP, PBX: a.PBX, PrevRoot: a.previous, Signer: a.Fingerprint, V: ledger.SchemaVersion,
+		MSP: a.MSP, PBX: a.PBX, PrevFirstSeq: a.before, PrevRoot: a.previous, Signer: a.Fingerprint, V: ledger.SchemaVersion,
 	}}
 	message := &pb.SignedSegment{}
 	for i := range entries {
@@ -190,7 +191,7 @@ func (a *Adapter) Segment(t testing.TB, entries []Entry, changes ...func(*ledger
 	message.SegmentJson = JSON(t, &signed.Segment)
 	message.Signature, err = signed.Segment.Sign(a.Key)
 	require.NoError(t, err)
-	a.next, a.previous = a.next+int64(len(entries)), root
+	a.before, a.next, a.previous = a.next, a.next+int64(len(entries)), root
 	return message
 }
 
