@@ -31,6 +31,7 @@ var (
 
 	keyEpoch    = []byte("epoch")
 	keyNextSeq  = []byte("next_seq")
+	keyPrevSeq  = []byte("prev_first_seq")
 	keyPrevRoot = []byte("prev_root")
 	keyPBX      = []byte("pbx")
 )

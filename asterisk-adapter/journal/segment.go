@@ -63,7 +63,7 @@ func (j *Journal) CloseSegment(signer *Signer, entries []Entry) (*Segment, error
 		first := readNumber(meta.Get(keyNextSeq))
 		header := ledger.Segment{
 			ClosedAt: ledger.TimeOf(time.Now()), Count: int64(len(entries)), Epoch: j.epoch, FirstSeq: first,
-			MSP: signer.MSP, PBX: signer.PBX, PrevRoot: string(meta.Get(keyPrevRoot)), Signer: signer.Fingerprint, V: ledger.SchemaVersion,
+			MSP: signer.MSP, PBX: signer.PBX, PrevFirstSeq: readNumber(meta.Get(keyPrevSeq)), PrevRoot: string(meta.Get(keyPrevRoot)), Signer: signer.Fingerprint, V: ledger.SchemaVersion,
 		}
 		segment, err := seal(header, signer, entries)
 		if err != nil {
@@ -80,6 +80,7 @@ func (j *Journal) CloseSegment(signer *Signer, entries []Entry) (*Segment, error
 		return errors.Join(
 			tx.Bucket(bucketOutbox).Put(number(first), text),
 			meta.Put(keyNextSeq, number(first+int64(len(entries)))),
+			meta.Put(keyPrevSeq, number(first)),
 			meta.Put(keyPrevRoot, []byte(segment.Header.Root)),
 		)
 	})

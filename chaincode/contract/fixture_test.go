@@ -229,7 +229,7 @@ func segment(t testing.TB, msp string, firstSeq int64, records []ledger.Record) 
 		ClosedAt: ledger.TimeOf(noon.Add(time.Minute)), Count: int64(len(records)), Epoch: epoch, FirstSeq: firstSeq, MSP: msp, PBX: "pbx1", V: 1,
 	}}
 	if firstSeq > 1 {
-		signed.Segment.PrevRoot = hexOf(32)
+		signed.Segment.PrevFirstSeq, signed.Segment.PrevRoot = max(1, firstSeq-ledger.MaxRecords), hexOf(32)
 	}
 	resign(t, operators()[msp].adapter, signed)
 	return signed

@@ -156,7 +156,7 @@ var (
 			Records: rapid.SliceOfN(anyRecord, 0, 3).Draw(t, "records"),
 			Segment: ledger.Segment{
 				ClosedAt: anyTime.Draw(t, "closed"), Count: anyInteger.Draw(t, "count"), Epoch: anyInteger.Draw(t, "epoch"), FirstSeq: anyInteger.Draw(t, "first"),
-				MSP: rapid.String().Draw(t, "msp"), PBX: rapid.String().Draw(t, "pbx"), PrevRoot: anyHex.Draw(t, "prev"), Root: anyHex.Draw(t, "root"),
+				MSP: rapid.String().Draw(t, "msp"), PBX: rapid.String().Draw(t, "pbx"), PrevFirstSeq: anyInteger.Draw(t, "prev first"), PrevRoot: anyHex.Draw(t, "prev"), Root: anyHex.Draw(t, "root"),
 				Signer: anyHex.Draw(t, "signer"), V: rapid.IntRange(-9, 9).Draw(t, "v"),
 			},
 			Signature: rapid.SliceOfN(rapid.Byte(), 0, 80).Draw(t, "signature"),

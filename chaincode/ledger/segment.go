@@ -34,6 +34,10 @@ type Segment struct {
 	// MSP and PBX own all its records.
 	MSP string `json:"msp"`
 	PBX string `json:"pbx"`
+	// PrevFirstSeq is the FirstSeq of the segment before it in the same epoch, which
+	// therefore holds FirstSeq − PrevFirstSeq records: whoever reads one segment can
+	// find the one before by its key. Absent in the first.
+	PrevFirstSeq int64 `json:"prev_first_seq,omitzero"`
 	// PrevRoot is the root of the segment before it in the same epoch; absent in
 	// the first.
 	PrevRoot string `json:"prev_root,omitzero"`
@@ -231,6 +235,21 @@ func (s *Segment) checkPlace(record *Record, i int64) error {
 	return nil
 }
 
+// checkPast answers CodeInvalid unless the segment names the one before it, or is
+// the first of its epoch.
+func (s *Segment) checkPast() error {
+	if s.FirstSeq == 1 {
+		if s.PrevRoot != "" || s.PrevFirstSeq != 0 {
+			return Errorf(CodeInvalid, "the first segment of an epoch has neither prev_root nor prev_first_seq")
+		}
+		return nil
+	}
+	if before := s.FirstSeq - s.PrevFirstSeq; s.PrevFirstSeq < 1 || before < 1 || before > MaxRecords {
+		return Errorf(CodeInvalid, "segment %d names the segment of record %d as the one before it: that must begin 1 to %d records earlier", s.FirstSeq, s.PrevFirstSeq, MaxRecords)
+	}
+	return CheckHex("prev_root", s.PrevRoot, 32)
+}
+
 func (s *Segment) check() error {
 	if s.V != SchemaVersion {
 		return Errorf(CodeInvalid, "the segment has version %d, this chaincode writes version %d", s.V, SchemaVersion)
@@ -253,16 +272,8 @@ func (s *Segment) check() error {
 	if s.ClosedAt.IsZero() {
 		return Errorf(CodeInvalid, "closed_at must be set")
 	}
-	if s.PrevRoot == "" && s.FirstSeq != 1 {
-		return Errorf(CodeInvalid, "segment %d lacks prev_root: only the first segment of an epoch has none", s.FirstSeq)
-	}
-	if s.PrevRoot != "" {
-		if s.FirstSeq == 1 {
-			return Errorf(CodeInvalid, "the first segment of an epoch has no prev_root")
-		}
-		if err := CheckHex("prev_root", s.PrevRoot, 32); err != nil {
-			return err
-		}
+	if err := s.checkPast(); err != nil {
+		return err
 	}
 	if err := CheckHex("root", s.Root, 32); err != nil {
 		return err

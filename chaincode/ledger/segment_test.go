@@ -87,7 +87,7 @@ func TestAWholeSegmentPasses(t *testing.T) {
 
 // laterSegment makes a segment the one from record 11 on.
 func laterSegment(signed *ledger.SignedSegment) {
-	signed.Segment.FirstSeq, signed.Segment.PrevRoot = 11, hexOf(32)
+	signed.Segment.FirstSeq, signed.Segment.PrevFirstSeq, signed.Segment.PrevRoot = 11, 6, hexOf(32)
 	for i := range signed.Records {
 		signed.Records[i].Segment, signed.Records[i].Seq = 11, int64(11+i)
 	}
@@ -128,8 +128,15 @@ func TestABrokenSegmentIsRefused(t *testing.T) {
 			s.Segment.ClosedAt = ledger.TimeOf(noon)
 			s.Segment.ClosedAt = ledger.Time{}
 		}, nil},
-		"a first segment with a past":   {ledger.CodeInvalid, func(s *ledger.SignedSegment) { s.Segment.PrevRoot = hexOf(32) }, nil},
-		"a later one without":           {ledger.CodeInvalid, func(s *ledger.SignedSegment) { laterSegment(s); s.Segment.PrevRoot = "" }, nil},
+		"a first segment with a past": {ledger.CodeInvalid, func(s *ledger.SignedSegment) { s.Segment.PrevRoot = hexOf(32) }, nil},
+		"a later one without":         {ledger.CodeInvalid, func(s *ledger.SignedSegment) { laterSegment(s); s.Segment.PrevRoot = "" }, nil},
+		"a later one after itself":    {ledger.CodeInvalid, func(s *ledger.SignedSegment) { laterSegment(s); s.Segment.PrevFirstSeq = 11 }, nil},
+		"a later one after none":      {ledger.CodeInvalid, func(s *ledger.SignedSegment) { laterSegment(s); s.Segment.PrevFirstSeq = 0 }, nil},
+		"a later one after too many": {ledger.CodeInvalid, func(s *ledger.SignedSegment) {
+			laterSegment(s)
+			s.Segment.FirstSeq, s.Segment.PrevFirstSeq = 512, 11
+		}, nil},
+		"a first segment after one":     {ledger.CodeInvalid, func(s *ledger.SignedSegment) { s.Segment.PrevFirstSeq = 1 }, nil},
 		"a later one with half a past":  {ledger.CodeInvalid, func(s *ledger.SignedSegment) { laterSegment(s); s.Segment.PrevRoot = hexOf(31) }, nil},
 		"no signer":                     {ledger.CodeInvalid, func(s *ledger.SignedSegment) { s.Segment.Signer = "" }, nil},
 		"no records":                    {ledger.CodeInvalid, func(s *ledger.SignedSegment) { s.Records, s.Segment.Count = nil, 0 }, nil},
@@ -169,16 +176,17 @@ func TestASignatureHoldsForItsSegmentAndKeyAlone(t *testing.T) {
 	identity, other := adapter(t), adapter(t)
 	signed := signedSegment(t, identity, 3)
 	for name, change := range map[string]func(*ledger.Segment){
-		"closed_at": func(s *ledger.Segment) { s.ClosedAt = ledger.TimeOf(noon) },
-		"count":     func(s *ledger.Segment) { s.Count++ },
-		"epoch":     func(s *ledger.Segment) { s.Epoch++ },
-		"first_seq": func(s *ledger.Segment) { s.FirstSeq++ },
-		"msp":       func(s *ledger.Segment) { s.MSP = "BorealisMSP" },
-		"pbx":       func(s *ledger.Segment) { s.PBX = "pbx2" },
-		"prev_root": func(s *ledger.Segment) { s.PrevRoot = hexOf(32) },
-		"root":      func(s *ledger.Segment) { s.Root = hexOf(32) },
-		"signer":    func(s *ledger.Segment) { s.Signer = hexOf(32) },
-		"v":         func(s *ledger.Segment) { s.V++ },
+		"closed_at":      func(s *ledger.Segment) { s.ClosedAt = ledger.TimeOf(noon) },
+		"count":          func(s *ledger.Segment) { s.Count++ },
+		"epoch":          func(s *ledger.Segment) { s.Epoch++ },
+		"first_seq":      func(s *ledger.Segment) { s.FirstSeq++ },
+		"msp":            func(s *ledger.Segment) { s.MSP = "BorealisMSP" },
+		"pbx":            func(s *ledger.Segment) { s.PBX = "pbx2" },
+		"prev_first_seq": func(s *ledger.Segment) { s.PrevFirstSeq++ },
+		"prev_root":      func(s *ledger.Segment) { s.PrevRoot = hexOf(32) },
+		"root":           func(s *ledger.Segment) { s.Root = hexOf(32) },
+		"signer":         func(s *ledger.Segment) { s.Signer = hexOf(32) },
+		"v":              func(s *ledger.Segment) { s.V++ },
 	} {
 		altered := signed.Segment
 		change(&altered)
