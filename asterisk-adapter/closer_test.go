@@ -182,7 +182,7 @@ func TestSegmentBytes(t *testing.T) {
 		add(fmt.Sprint(n), ledger.MaxDetailsBytes-1000)
 	}
 	first, second := c.take(), c.take()
-	require.Len(t, c.take(), 0)
+	require.Empty(t, c.take())
 	require.Len(t, append(first, second...), 200)
 	require.Greater(t, len(first), len(second))
 	require.NotEmpty(t, second)

@@ -166,12 +166,7 @@ func (c *Config) check() error {
 	if c.CDR.CSV == "" && c.AMI == nil {
 		complain("there is no source of CDRs: set cdr.csv to Asterisk's Master.csv, or ami, or both")
 	}
-	if c.AMI != nil && (c.AMI.Address == "" || c.AMI.User == "") {
-		complain("ami needs address, such as 127.0.0.1:5038, and user")
-	}
-	if c.ARI != nil && (c.ARI.URL == "" || c.ARI.User == "") {
-		complain("ari needs url, such as http://127.0.0.1:8088/ari, and user")
-	}
+	wrong = append(wrong, c.checkInterfaces(), c.Recordings.check())
 	if _, err := c.location(); err != nil {
 		complain("timezone %q is not an IANA name such as Europe/Lisbon", c.Timezone)
 	}
@@ -180,23 +175,40 @@ func (c *Config) check() error {
 			complain("contexts: %q is mapped to %q, use inbound, outbound or internal", context, direction)
 		}
 	}
-	switch c.Recordings.Due {
+	return errors.Join(wrong...)
+}
+
+func (c *Config) checkInterfaces() error {
+	var wrong []error
+	if c.AMI != nil && (c.AMI.Address == "" || c.AMI.User == "") {
+		wrong = append(wrong, errors.New("ami needs address, such as 127.0.0.1:5038, and user"))
+	}
+	if c.ARI != nil && (c.ARI.URL == "" || c.ARI.User == "") {
+		wrong = append(wrong, errors.New("ari needs url, such as http://127.0.0.1:8088/ari, and user"))
+	}
+	return errors.Join(wrong...)
+}
+
+// check also fills in what was left out.
+func (r *RecordingsConfig) check() error {
+	var wrong []error
+	switch r.Due {
 	case "":
-		c.Recordings.Due = dueNone
+		r.Due = dueNone
 	case dueAnswered, dueNone:
 	default:
-		complain("recordings.due is %q, use answered or none", c.Recordings.Due)
+		wrong = append(wrong, fmt.Errorf("recordings.due is %q, use answered or none", r.Due))
 	}
-	c.Recordings.pairWait = defaultPairWait
-	if c.Recordings.PairWait != "" {
-		wait, err := time.ParseDuration(c.Recordings.PairWait)
+	r.pairWait = defaultPairWait
+	if r.PairWait != "" {
+		wait, err := time.ParseDuration(r.PairWait)
 		if err != nil || wait < 0 {
-			complain("recordings.pair_wait is %q, use a duration such as 2s", c.Recordings.PairWait)
+			wrong = append(wrong, fmt.Errorf("recordings.pair_wait is %q, use a duration such as 2s", r.PairWait))
 		}
-		c.Recordings.pairWait = wait
+		r.pairWait = wait
 	}
-	if c.Recordings.Folder == "" && c.Recordings.Due == dueAnswered {
-		complain("recordings are due and recordings.folder is not set: where does MixMonitor put them?")
+	if r.Folder == "" && r.Due == dueAnswered {
+		wrong = append(wrong, errors.New("recordings are due and recordings.folder is not set: where does MixMonitor put them?"))
 	}
 	return errors.Join(wrong...)
 }

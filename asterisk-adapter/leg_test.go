@@ -70,7 +70,7 @@ func TestNewCall(t *testing.T) {
 	require.NoError(t, details.Check())
 	public, err := ledger.Canonical(call)
 	require.NoError(t, err)
-	for _, personal := range []string{"351910000001", "600", "Ana", "note", "peer", "acc", "from-trunk"} {
+	for _, personal := range []string{"351910000001", `"600"`, "Ana", "note", "peer", `"acc"`, "trunk"} {
 		require.NotContains(t, string(public), personal)
 	}
 	require.Empty(t, verify.CDR(columns(row), call, details.Call))

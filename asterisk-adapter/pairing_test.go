@@ -64,12 +64,14 @@ func TestPairing(t *testing.T) {
 		play func(t *testing.T, d *desk)
 	}{
 		{"leg first", forever, func(t *testing.T, d *desk) {
+			t.Helper()
 			d.receive("1.0", 0, nil)
 			require.Empty(t, d.close())
 			d.record("1.0")
 			require.Equal(t, []string{"call 1.0/0", "recording 1.0/0"}, d.close())
 		}},
 		{"recording first", forever, func(t *testing.T, d *desk) {
+			t.Helper()
 			d.record("1.0")
 			require.Empty(t, d.close())
 			d.receive("1.0", 0, nil)
@@ -77,6 +79,7 @@ func TestPairing(t *testing.T) {
 			require.Empty(t, d.recordings)
 		}},
 		{"recording late", time.Millisecond, func(t *testing.T, d *desk) {
+			t.Helper()
 			d.receive("1.0", 0, nil)
 			d.log.until(t, "the recording due has not come", 1)
 			require.Equal(t, []string{"call 1.0/0"}, d.close())
@@ -84,6 +87,7 @@ func TestPairing(t *testing.T) {
 			require.Equal(t, []string{"recording 1.0/0"}, d.close())
 		}},
 		{"recording late while the leg is not in a segment yet", time.Millisecond, func(t *testing.T, d *desk) {
+			t.Helper()
 			d.receive("1.0", 0, nil)
 			d.log.until(t, "the recording due has not come", 1)
 			d.record("1.0")
@@ -91,16 +95,19 @@ func TestPairing(t *testing.T) {
 			require.Empty(t, d.closing)
 		}},
 		{"not due", forever, func(t *testing.T, d *desk) {
+			t.Helper()
 			d.receive("1.0", 0, notDue)
 			require.Equal(t, []string{"call 1.0/0"}, d.close())
 			d.record("1.0")
 			require.Equal(t, []string{"recording 1.0/0"}, d.close())
 		}},
 		{"no waiting", 0, func(t *testing.T, d *desk) {
+			t.Helper()
 			d.receive("1.0", 0, nil)
 			require.Equal(t, []string{"call 1.0/0"}, d.close())
 		}},
 		{"two legs of one channel", forever, func(t *testing.T, d *desk) {
+			t.Helper()
 			d.receive("1.0", 0, nil)
 			d.receive("1.0", 1, nil)
 			require.Equal(t, []string{"call 1.0/1"}, d.close())
@@ -108,6 +115,7 @@ func TestPairing(t *testing.T) {
 			require.Equal(t, []string{"call 1.0/0", "recording 1.0/0"}, d.close())
 		}},
 		{"two legs of one channel, the second answered", forever, func(t *testing.T, d *desk) {
+			t.Helper()
 			d.receive("1.0", 0, unanswered)
 			require.Equal(t, []string{"call 1.0/0"}, d.close())
 			d.receive("1.0", 1, nil)
@@ -117,6 +125,7 @@ func TestPairing(t *testing.T) {
 			require.Equal(t, []string{"recording 1.0/1"}, d.close(), "another file goes to the answered leg")
 		}},
 		{"two recordings of one leg", forever, func(t *testing.T, d *desk) {
+			t.Helper()
 			d.record("1.0")
 			second := newRecording(t, "1.0")
 			second.file.Path = "/monitor/other/1.0.wav"
@@ -125,6 +134,7 @@ func TestPairing(t *testing.T) {
 			require.Equal(t, []string{"call 1.0/0", "recording 1.0/0", "recording 1.0/0"}, d.close())
 		}},
 		{"a file written to again before its leg came", forever, func(t *testing.T, d *desk) {
+			t.Helper()
 			d.record("1.0")
 			later := d.record("1.0")
 			d.receive("1.0", 0, nil)
@@ -135,6 +145,7 @@ func TestPairing(t *testing.T) {
 			require.Equal(t, later.file, *file)
 		}},
 		{"an invalid leg takes no other with it", forever, func(t *testing.T, d *desk) {
+			t.Helper()
 			d.receive("1.0", 0, unanswered)
 			d.receive("2.0", 1, func(call *ledger.Call) { unanswered(call); call.Technology = "PJSIP/1001" })
 			d.receive("3.0", 2, unanswered)
@@ -147,6 +158,7 @@ func TestPairing(t *testing.T) {
 			require.Len(t, unsettled, 1, "it stays in the journal")
 		}},
 		{"an invalid recording does not hold its leg up", forever, func(t *testing.T, d *desk) {
+			t.Helper()
 			bad := newRecording(t, "1.0")
 			bad.recording.Bytes = 0
 			require.NoError(t, d.recording(t.Context(), bad))
@@ -154,6 +166,7 @@ func TestPairing(t *testing.T) {
 			require.Equal(t, []string{"call 1.0/0"}, d.close())
 		}},
 		{"a leg that the ledger has from an earlier epoch", forever, func(t *testing.T, d *desk) {
+			t.Helper()
 			leg := newLeg(t, d.book, "1.0", 0, nil)
 			d.record("1.0")
 			require.Empty(t, d.close())
@@ -164,6 +177,7 @@ func TestPairing(t *testing.T) {
 			require.Equal(t, []string{"recording 1.0/0"}, d.close())
 		}},
 		{"the end of the run", time.Millisecond, func(t *testing.T, d *desk) {
+			t.Helper()
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			leg := newLeg(t, d.book, "1.0", 0, nil)

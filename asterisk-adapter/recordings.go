@@ -59,13 +59,14 @@ func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher,
 	}
 	log.Debug("recording closed", "noticed", closed.Noticed)
 	digests, err := a.digest(ctx, closed.Path)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // stopping: it is told of again at the next start
+	}
 	switch {
 	case errors.Is(err, recording.ErrNoAudio), errors.Is(err, recording.ErrEmpty):
 		// An unanswered call leaves such a file: there is nothing to prove.
 		log.Info("a recording holds no audio and is not anchored", "error", err)
 		watcher.Acknowledge(closed)
-		return nil
-	case ctx.Err() != nil:
 		return nil
 	case err != nil:
 		log.Error("a recording cannot be anchored; it is tried again at the next start", "error", err)

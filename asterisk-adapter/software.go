@@ -55,7 +55,7 @@ func (a *Adapter) askVersion(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("ask Asterisk's version: %w", err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxInfoBytes))
 	if err != nil {
 		return "", fmt.Errorf("ask Asterisk's version: %w", err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 )
@@ -50,7 +51,7 @@ func Open(path, msp, pbx string) (*Journal, error) {
 		return nil, fmt.Errorf("create the journal's folder: %w", err)
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("the journal %s is in use by another adapter: stop that one first", path)
 	}
 	if err != nil {
