@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -328,5 +327,5 @@ func testNothingInClear(t *testing.T, w *world) {
 	}
 	found := nowhere(t, w.Layout().Root(), secrets, call.Record.Call.Leg.LinkedID)
 	require.GreaterOrEqual(t, found, 3, "what is public is found, so the search does search")
-	require.True(t, strings.Contains(string(w.log.Bytes()), "call served"), "the log was written at its most talkative")
+	require.Contains(t, string(w.log.Bytes()), "call served", "the log was written at its most talkative")
 }

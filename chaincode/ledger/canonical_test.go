@@ -47,7 +47,7 @@ func TestStructMembersAreDeclaredInCanonicalOrder(t *testing.T) {
 			}
 		}
 		require.True(t, slices.IsSorted(names), "%s: %q", typ, names)
-		require.Equal(t, len(names), len(slices.Compact(names)), typ)
+		require.Len(t, slices.Compact(names), len(names), typ)
 	}
 }
 

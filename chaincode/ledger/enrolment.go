@@ -51,7 +51,7 @@ func Attributes(certificate *x509.Certificate) (map[string]string, error) {
 		}
 		return value.Attrs, nil
 	}
-	return nil, nil
+	return map[string]string{}, nil
 }
 
 // ParseCertificate reads one PEM certificate.

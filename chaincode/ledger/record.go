@@ -188,22 +188,8 @@ func (c *Call) check() error {
 	if !directions[c.Direction] {
 		return Errorf(CodeInvalid, "the direction must be inbound, outbound or internal, or left out")
 	}
-	if c.Start.IsZero() || c.End.IsZero() {
-		return Errorf(CodeInvalid, "start and end must both be set")
-	}
-	if c.End.Before(c.Start) {
-		return Errorf(CodeInvalid, "the call ends %d ms before it starts: check the PBX's clock and time zone", c.Start.Sub(c.End))
-	}
-	if !c.Answer.IsZero() && (c.Answer.Before(c.Start) || c.End.Before(c.Answer)) {
-		return Errorf(CodeInvalid, "the answer does not lie between start and end: check the PBX's clock and time zone")
-	}
-	for _, d := range []struct {
-		field string
-		value int64
-	}{{"duration_ms", c.DurationMS}, {"billsec_ms", c.BillsecMS}} {
-		if d.value < 0 || d.value > maxDurationMS {
-			return Errorf(CodeInvalid, "%s is %d, it must lie between 0 and ten years", d.field, d.value)
-		}
+	if err := c.checkTimes(); err != nil {
+		return err
 	}
 	if c.HangupCause < 0 || c.HangupCause > 127 {
 		return Errorf(CodeInvalid, "hangup_cause is %d, Q.850 causes lie between 1 and 127", c.HangupCause)
@@ -229,6 +215,27 @@ func (c *Call) check() error {
 		return Errorf(CodeInvalid, "technology is the part of the channel's name before the slash: the rest is personal")
 	}
 	return checkLabel("technology", c.Technology)
+}
+
+func (c *Call) checkTimes() error {
+	if c.Start.IsZero() || c.End.IsZero() {
+		return Errorf(CodeInvalid, "start and end must both be set")
+	}
+	if c.End.Before(c.Start) {
+		return Errorf(CodeInvalid, "the call ends %d ms before it starts: check the PBX's clock and time zone", c.Start.Sub(c.End))
+	}
+	if !c.Answer.IsZero() && (c.Answer.Before(c.Start) || c.End.Before(c.Answer)) {
+		return Errorf(CodeInvalid, "the answer does not lie between start and end: check the PBX's clock and time zone")
+	}
+	for _, d := range []struct {
+		field string
+		value int64
+	}{{"duration_ms", c.DurationMS}, {"billsec_ms", c.BillsecMS}} {
+		if d.value < 0 || d.value > maxDurationMS {
+			return Errorf(CodeInvalid, "%s is %d, it must lie between 0 and ten years", d.field, d.value)
+		}
+	}
+	return nil
 }
 
 func (r *Recording) check() error {
@@ -271,7 +278,7 @@ func (r *Recording) check() error {
 	return CheckName("media_type", r.MediaType)
 }
 
-// checkHex answers CodeInvalid unless s is n bytes in lower-case hexadecimal.
+// CheckHex answers CodeInvalid unless s is n bytes in lower-case hexadecimal.
 func CheckHex(field, s string, n int) error {
 	ok := len(s) == 2*n
 	for i := 0; ok && i < len(s); i++ {

@@ -191,7 +191,7 @@ func TestOthersDoNotConnect(t *testing.T) {
 		pool := x509.NewCertPool()
 		pool.AddCert(servers.certificate)
 		_, err := tls.Dial("tcp", config.Address, &tls.Config{
-			RootCAs: pool, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, //nolint:gosec // to see it refused
+			RootCAs: pool, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, // to see it refused
 		})
 		require.Error(t, err)
 	})

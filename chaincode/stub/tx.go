@@ -449,8 +449,8 @@ func (t *Tx) GetBinding() ([]byte, error) {
 // GetDecorations returns none.
 func (t *Tx) GetDecorations() map[string][]byte { return nil }
 
-// GetSignedProposal returns none.
-func (t *Tx) GetSignedProposal() (*peer.SignedProposal, error) { return nil, nil }
+// GetSignedProposal returns an empty one.
+func (t *Tx) GetSignedProposal() (*peer.SignedProposal, error) { return &peer.SignedProposal{}, nil }
 
 // GetTxTimestamp returns the client's time.
 func (t *Tx) GetTxTimestamp() (*timestamppb.Timestamp, error) {

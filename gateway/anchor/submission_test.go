@@ -33,8 +33,8 @@ func TestSubmissionIsTaken(t *testing.T) {
 }
 
 func TestSubmissionIsRefused(t *testing.T) {
-	replace := func(text *[]byte, old, new string) {
-		*text = bytes.Replace(*text, []byte(old), []byte(new), 1)
+	replace := func(text *[]byte, from, to string) {
+		*text = bytes.Replace(*text, []byte(from), []byte(to), 1)
 	}
 	for name, bad := range map[string]struct {
 		records int

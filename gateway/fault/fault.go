@@ -130,6 +130,8 @@ func FromLedger(coded *ledger.Error) *Error {
 		kind = Exists
 	case ledger.CodeDenied:
 		kind = Denied
+	case ledger.CodeInternal:
+		kind = Internal
 	}
 	return &Error{Kind: kind, Stage: StageRequest, Message: coded.Message}
 }

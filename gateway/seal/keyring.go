@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 )
@@ -44,7 +45,7 @@ func Open(path string) (*Keyring, error) {
 		return nil, fmt.Errorf("create the keyring's folder: %w", err)
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("the keyring %s is in use by another gateway", path)
 	}
 	if err != nil {
