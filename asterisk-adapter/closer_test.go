@@ -258,10 +258,11 @@ func TestUplink(t *testing.T) {
 func TestEndOfRun(t *testing.T) {
 	edge := &gatewayEdge{answer: func(ledger.Segment, int) error { return status.Error(codes.Unavailable, "the gateway is down") }}
 	b := newBench(t, filepath.Join(t.TempDir(), "journal.db"), edge)
-	for n := range 6 {
+	for n := range maxInFlight {
 		b.addCalls(t, fmt.Sprint(n), 1)
+		require.Eventually(t, func() bool { return len(edge.order()) == n+1 }, patience, time.Millisecond)
 	}
-	require.Eventually(t, func() bool { return len(edge.order()) == maxInFlight }, patience, time.Millisecond)
+	b.addCalls(t, "late", 2)
 	require.ErrorIs(t, b.end(), context.Canceled)
 	require.Empty(t, b.log.lines("the gateway refused"))
 
