@@ -26,7 +26,7 @@ type Config struct {
 	// Identity is the adapter's certificate and key (role "adapter"), PEM.
 	Identity IdentityConfig `yaml:"identity"`
 	// Timezone is the PBX's, an IANA name: AMI and, without usegmtime, the CSV
-	// write local times. UTC when empty.
+	// write local times. Empty means this machine's, which the adapter shares with it.
 	Timezone string `yaml:"timezone"`
 	// CDR says where the CDR file is.
 	CDR CDRConfig `yaml:"cdr"`
@@ -216,7 +216,7 @@ func (r *RecordingsConfig) check() error {
 // location is the PBX's time zone.
 func (c *Config) location() (*time.Location, error) {
 	if c.Timezone == "" {
-		return time.UTC, nil
+		return time.Local, nil
 	}
 	return time.LoadLocation(c.Timezone)
 }

@@ -79,7 +79,7 @@ func TestLoadConfig(t *testing.T) {
 	require.False(t, config.recordingDue(&ledger.Call{Disposition: ledger.Answered}))
 	zone, err := config.location()
 	require.NoError(t, err)
-	require.Equal(t, time.UTC, zone)
+	require.Equal(t, time.Local, zone)
 }
 
 func TestConfigRefusals(t *testing.T) {

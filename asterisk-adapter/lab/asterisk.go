@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ type Asterisk struct {
 	ip     string
 	secret string
 	env    []string
+	inZone []string // goes before the command, for another time zone
 
 	proc  *process
 	sipps []*process
@@ -85,22 +87,19 @@ func (a *Asterisk) prepare(ctx context.Context) error {
 	if !strings.HasPrefix(a.ip, "127.") || !strings.HasSuffix(a.ip, ".1") || net.ParseIP(a.ip) == nil {
 		return fmt.Errorf("loopback address %q is not of the form 127.x.y.1", a.ip)
 	}
-	zone := a.opts.Timezone
-	if zone == "" {
-		zone = "Etc/UTC"
+	a.env = []string{"LC_ALL=C.UTF-8", "PATH=" + os.Getenv("PATH")}
+	if a.opts.Timezone != "" {
+		if a.inZone, err = a.inst.inZone(a.opts.Timezone); err != nil {
+			return err
+		}
 	}
-	path, err := a.inst.zone(zone)
-	if err != nil {
-		return err
-	}
-	a.env = []string{"TZ=" + path, "LC_ALL=C.UTF-8"}
 	return a.writeConfig(a.opts)
 }
 
 func (a *Asterisk) boot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
-	argv := append(a.inst.asterisk[:len(a.inst.asterisk):len(a.inst.asterisk)], "-f", "-n", "-C", a.path("etc", "asterisk.conf"))
+	argv := append(slices.Concat(a.inZone, a.inst.asterisk), "-f", "-n", "-C", a.path("etc", "asterisk.conf"))
 	proc, err := startProcess(argv, a.env, a.dir, a.path("log", "console.log"))
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ func BenchmarkHangUp(b *testing.B) {
 			Event: func(e ami.Event) {
 				switch e.Name {
 				case "Cdr":
-					row, err := cdr.ParseEvent(e.Get, time.UTC)
+					row, err := cdr.ParseEvent(e.Get, time.Local)
 					if err != nil {
 						b.Error(err)
 						return

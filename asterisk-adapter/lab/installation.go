@@ -152,18 +152,22 @@ func (i *Installation) check(ctx context.Context) error {
 	return nil
 }
 
-// zone returns what TZ must be for Asterisk to use the named zone: Asterisk
-// reads zone files itself and knows no other folder than /usr/share/zoneinfo,
-// which a slim machine lacks, but it takes an absolute path.
-func (i *Installation) zone(name string) (string, error) {
+// InOtherZones says whether an Asterisk can be given another time zone than the
+// machine's: with util-linux's unshare, where user namespaces are allowed.
+func InOtherZones(ctx context.Context) bool {
+	return exec.CommandContext(ctx, "unshare", "--map-root-user", "--mount", "true").Run() == nil
+}
+
+// inZone is what to put before a command to have it see another /etc/localtime.
+func (i *Installation) inZone(name string) ([]string, error) {
 	for _, root := range []string{i.tree, "/"} {
 		if root == "" {
 			continue
 		}
 		path := filepath.Join(root, "usr", "share", "zoneinfo", name)
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path, nil
+			return []string{"unshare", "--map-root-user", "--mount", "sh", "-c", `mount --bind "$0" /etc/localtime && exec "$@"`, path}, nil
 		}
 	}
-	return "", fmt.Errorf("no time zone %q in /usr/share/zoneinfo: install the package tzdata", name)
+	return nil, fmt.Errorf("no time zone %q in /usr/share/zoneinfo: install the package tzdata", name)
 }

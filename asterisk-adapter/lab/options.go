@@ -18,9 +18,11 @@ type Options struct {
 	// Loopback is Asterisk's address, 127.x.y.1; its phones use the rest of
 	// that /24. Empty means a free one, so that labs can run side by side.
 	Loopback string
-	// Timezone is an IANA name for Asterisk's TZ; empty means UTC.
+	// Timezone is an IANA name; empty means the machine's own. Asterisk reads
+	// /etc/localtime and nothing else, so another zone takes a mount namespace
+	// of its own, which InOtherZones says whether there can be.
 	Timezone string
-	// LocalTimes writes the CSV in Timezone instead of UTC.
+	// LocalTimes writes the CSV in the PBX's zone instead of UTC.
 	LocalTimes bool
 	// NoCSV, NoAMI and NoARI leave that source out.
 	NoCSV, NoAMI, NoARI bool

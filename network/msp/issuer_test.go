@@ -69,7 +69,7 @@ func TestCertificateWithoutAttributes(t *testing.T) {
 	cert, _ := issue(t, issuer, msp.Request{CommonName: "peer.atlas", Unit: msp.UnitPeer})
 	attributes, err := ledger.Attributes(cert)
 	require.NoError(t, err)
-	require.Nil(t, attributes)
+	require.Empty(t, attributes)
 }
 
 func TestTLSCertificates(t *testing.T) {
