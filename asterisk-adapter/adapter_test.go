@@ -40,6 +40,7 @@ func TestAdapter(t *testing.T) {
 		{"odd recordings", s.testOddRecordings},
 		{"bad lines and rotation", s.testBadLinesAndRotation},
 		{"local times", s.testLocalTimes},
+		{"bridge recording", s.testBridgeRecording},
 		{"settings that Asterisk lacks", s.testMissingSettings},
 	} {
 		if !t.Run(story.name, story.tell) {

@@ -289,7 +289,7 @@ func (s *scene) settled(t *testing.T) *onLedger {
 			continue
 		}
 		require.Len(t, found.recordings[id], 1)
-		s.requireRecording(t, s.wav(row.UniqueID), found.recordings[id][0])
+		s.requireRecording(t, s.wav(row.UniqueID), "mixmonitor", found.recordings[id][0])
 	}
 	for epoch, numbers := range places {
 		slices.Sort(numbers)
@@ -330,7 +330,7 @@ func (s *scene) requireRow(t *testing.T, row *cdr.Row, call *pb.Call) {
 	require.WithinDuration(t, seen.HungUp, call.GetEnd().AsTime(), time.Minute)
 }
 
-func (s *scene) requireRecording(t *testing.T, path string, recording *pb.Recording) {
+func (s *scene) requireRecording(t *testing.T, path, method string, recording *pb.Recording) {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -339,7 +339,7 @@ func (s *scene) requireRecording(t *testing.T, path string, recording *pb.Record
 	require.Equal(t, hex.EncodeToString(long[:]), recording.GetSha512())
 	require.Equal(t, int64(len(content)), recording.GetBytes())
 	require.Equal(t, "audio/wav", recording.GetMediaType())
-	require.Equal(t, "mixmonitor", recording.GetMethod())
+	require.Equal(t, method, recording.GetMethod())
 	require.Equal(t, int64(1), recording.GetRevision())
 	require.WithinDuration(t, time.Now(), recording.GetClosedAt().AsTime(), 10*time.Minute)
 }
