@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/chaincode/ledger"
 )
 
@@ -32,7 +33,7 @@ func (g *viaGateway) Source() string { return g.name }
 func (g *viaGateway) Legs(ctx context.Context, msp, pbx, linkedID string) ([]*ledger.Record, error) {
 	response, err := g.calls.ListLegs(ctx, &pb.ListLegsRequest{Msp: msp, Pbx: pbx, Linkedid: linkedID})
 	if err != nil {
-		return nil, fmt.Errorf("ask for the legs: %w", err)
+		return nil, fmt.Errorf("ask for the legs: %w", connect.Sentence(err))
 	}
 	var stored [][]byte
 	for _, call := range response.GetCalls() {
@@ -44,7 +45,7 @@ func (g *viaGateway) Legs(ctx context.Context, msp, pbx, linkedID string) ([]*le
 func (g *viaGateway) Recordings(ctx context.Context, msp, pbx, linkedID string) ([]*ledger.Record, error) {
 	response, err := g.recordings.ListRecordings(ctx, &pb.ListRecordingsRequest{Msp: msp, Pbx: pbx, Linkedid: linkedID})
 	if err != nil {
-		return nil, fmt.Errorf("ask for the recordings: %w", err)
+		return nil, fmt.Errorf("ask for the recordings: %w", connect.Sentence(err))
 	}
 	return decodeRecordings(response.GetRecordings())
 }
@@ -52,7 +53,7 @@ func (g *viaGateway) Recordings(ctx context.Context, msp, pbx, linkedID string) 
 func (g *viaGateway) RecordingsBySHA256(ctx context.Context, sha256 string) ([]*ledger.Record, error) {
 	response, err := g.recordings.FindRecordings(ctx, &pb.FindRecordingsRequest{Sha256: sha256})
 	if err != nil {
-		return nil, fmt.Errorf("ask for the digest: %w", err)
+		return nil, fmt.Errorf("ask for the digest: %w", connect.Sentence(err))
 	}
 	return decodeRecordings(response.GetRecordings())
 }
@@ -60,7 +61,7 @@ func (g *viaGateway) RecordingsBySHA256(ctx context.Context, sha256 string) ([]*
 func (g *viaGateway) Endorsement(ctx context.Context, record *ledger.Record) (*Endorsement, error) {
 	response, err := g.ledger.GetSegment(ctx, &pb.GetSegmentRequest{Msp: record.MSP, Pbx: record.PBX, Epoch: record.Epoch, FirstSeq: record.Segment})
 	if err != nil {
-		return nil, fmt.Errorf("ask for the segment: %w", err)
+		return nil, fmt.Errorf("ask for the segment: %w", connect.Sentence(err))
 	}
 	var segment ledger.AnchoredSegment
 	if err := ledger.DecodeStrict(response.GetSegmentJson(), &segment); err != nil {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/chaincode/ledger"
 )
 
@@ -83,14 +84,14 @@ able to check a CDR row in full with ` + "`callseal verify --details`" + `.`,
 			defer func() { _ = connection.Close() }()
 			legs, err := pb.NewCallServiceClient(connection).ListLegs(command.Context(), &pb.ListLegsRequest{Msp: which.msp, Pbx: which.pbx, Linkedid: args[0], IncludeDetails: details})
 			if err != nil {
-				return fmt.Errorf("ask the gateway: %w", readable(err))
+				return fmt.Errorf("ask the gateway: %w", connect.Sentence(err))
 			}
 			if len(legs.GetCalls()) == 0 {
 				return fmt.Errorf("no leg of call %s of PBX %s of %s is on the ledger", args[0], which.pbx, which.msp)
 			}
 			recordings, err := pb.NewRecordingServiceClient(connection).ListRecordings(command.Context(), &pb.ListRecordingsRequest{Msp: which.msp, Pbx: which.pbx, Linkedid: args[0]})
 			if err != nil {
-				return fmt.Errorf("ask the gateway: %w", readable(err))
+				return fmt.Errorf("ask the gateway: %w", connect.Sentence(err))
 			}
 			if which.json {
 				return printJSON(command.OutOrStdout(), legs, recordings)
@@ -124,7 +125,7 @@ func callListCommand() *cobra.Command {
 			defer func() { _ = connection.Close() }()
 			page, err := pb.NewCallServiceClient(connection).ListCalls(command.Context(), &pb.ListCallsRequest{Msp: which.msp, Pbx: which.pbx, PageSize: size, PageToken: token})
 			if err != nil {
-				return fmt.Errorf("ask the gateway: %w", readable(err))
+				return fmt.Errorf("ask the gateway: %w", connect.Sentence(err))
 			}
 			if which.json {
 				return printJSON(command.OutOrStdout(), page)

@@ -2,14 +2,11 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 )
@@ -48,16 +45,4 @@ func printValue(out io.Writer, value any) error {
 		return fmt.Errorf("print JSON: %w", err)
 	}
 	return nil
-}
-
-// readable is a gRPC error without its wrapping.
-func readable(err error) error {
-	given, isStatus := status.FromError(err)
-	if !isStatus {
-		return err
-	}
-	if given.Code() == codes.Unavailable {
-		return fmt.Errorf("the gateway does not answer (%s): is the network up?", given.Message())
-	}
-	return errors.New(given.Message())
 }
