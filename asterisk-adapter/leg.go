@@ -35,17 +35,8 @@ func (a *Adapter) newCall(row *cdr.Row) (*ledger.Call, *ledger.Details, error) {
 	return call, details, nil
 }
 
-// columns are the row as canonical text, by name.
-func columns(row *cdr.Row) map[string]string {
-	byName := map[string]string{}
-	for _, field := range row.Fields() {
-		byName[field.Name] = field.Value
-	}
-	return byName
-}
-
 func callDetails(row *cdr.Row) *ledger.CallDetails {
-	carried := columns(row)
+	carried := row.Columns()
 	details := &ledger.CallDetails{
 		AccountCode: row.AccountCode, AMAFlags: row.AMAFlags, Channel: row.Channel, CLID: row.CLID,
 		DContext: row.DContext, Dst: row.Dst, DstChannel: row.DstChannel, LastApp: row.LastApp,

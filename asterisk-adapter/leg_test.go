@@ -73,7 +73,7 @@ func TestNewCall(t *testing.T) {
 	for _, personal := range []string{"351910000001", `"600"`, "Ana", "note", "peer", `"acc"`, "trunk"} {
 		require.NotContains(t, string(public), personal)
 	}
-	require.Empty(t, verify.CDR(columns(row), call, details.Call))
+	require.Empty(t, verify.CDR(row.Columns(), call, details.Call))
 
 	again, other, err := a.newCall(row)
 	require.NoError(t, err)
@@ -88,7 +88,7 @@ func TestNewCall(t *testing.T) {
 	require.Empty(t, call.Technology)
 	require.Empty(t, call.Direction)
 	require.Equal(t, []string{"userfield"}, details.Call.Absent)
-	require.Empty(t, verify.CDR(columns(row), call, details.Call))
+	require.Empty(t, verify.CDR(row.Columns(), call, details.Call))
 	draft := ledger.Record{Call: call, Epoch: 1, MSP: testMSP, PBX: testPBX, Segment: 1, Seq: 1, V: ledger.SchemaVersion}
 	require.NoError(t, draft.Check())
 }

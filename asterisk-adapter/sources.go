@@ -227,7 +227,7 @@ func (a *Adapter) beginAsking(ctx context.Context) bool {
 
 // compare reports what two sources say differently of one leg, by column name.
 func (a *Adapter) compare(row *cdr.Row, leg *journal.Leg, source string) {
-	differences := verify.CDR(columns(row), &leg.Call, leg.Details.Call)
+	differences := verify.CDR(row.Columns(), &leg.Call, leg.Details.Call)
 	if len(differences) == 0 {
 		return
 	}

@@ -225,7 +225,7 @@ func judgeLeg(question *Question, leg *ledger.Record, entries []cdr.Entry) Findi
 			continue
 		}
 		row := &entries[i].Row
-		found := verify.CDR(columns(row), leg.Call, details)
+		found := verify.CDR(row.Columns(), leg.Call, details)
 		if best == nil || len(found) < len(differences) {
 			best, differences = row, found
 		}
@@ -291,13 +291,4 @@ func readCDR(ctx context.Context, question *Question) ([]cdr.Entry, error) {
 		return nil, fmt.Errorf("read the CDR file: %w", err)
 	}
 	return entries, ctx.Err()
-}
-
-// columns are a row as canonical text, by name.
-func columns(row *cdr.Row) map[string]string {
-	byName := map[string]string{}
-	for _, field := range row.Fields() {
-		byName[field.Name] = field.Value
-	}
-	return byName
 }

@@ -45,7 +45,12 @@ type show struct {
 
 // Run runs the demo. It fails unless the recording proves intact once and altered
 // three times.
-func Run(ctx context.Context, options Options) (err error) {
+func Run(ctx context.Context, options Options) error {
+	return perform(ctx, options, func(s *show) error { return s.play(ctx) })
+}
+
+// perform sets the stage, with the network up, and clears it whatever happens.
+func perform(ctx context.Context, options Options, play func(*show) error) (err error) {
 	s := &show{Options: options, began: time.Now(), tally: map[string]int{}}
 	if s.folder, err = s.makeFolder(); err != nil {
 		return err
@@ -59,6 +64,11 @@ func Run(ctx context.Context, options Options) (err error) {
 	if err := s.raiseNetwork(ctx); err != nil {
 		return err
 	}
+	return play(s)
+}
+
+// play is the demo's plot.
+func (s *show) play(ctx context.Context) error {
 	scene, err := s.makeCalls(ctx)
 	if err != nil {
 		return err

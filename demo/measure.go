@@ -26,22 +26,14 @@ const paperFloor = 1750 * time.Millisecond
 // Measure places real calls, one after the other, and prints how long each took
 // from the phone's BYE to the commit of CDR and recording, and what memory adapter
 // and gateway take.
-func Measure(ctx context.Context, calls int, options Options) (err error) {
+func Measure(ctx context.Context, calls int, options Options) error {
 	if calls < 1 {
 		return errors.New("measure at least one call")
 	}
-	s := &show{Options: options, began: time.Now(), tally: map[string]int{}}
-	if s.folder, err = s.makeFolder(); err != nil {
-		return err
-	}
-	defer func() {
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-		defer cancel()
-		err = errors.Join(err, s.stop(stopping))
-	}()
-	if err := s.raiseNetwork(ctx); err != nil {
-		return err
-	}
+	return perform(ctx, options, func(s *show) error { return s.measure(ctx, calls) })
+}
+
+func (s *show) measure(ctx context.Context, calls int) error {
 	s.title("Start a real Asterisk 22 and the adapter beside it")
 	installation, err := lab.Find(ctx, s.progress())
 	if err != nil {

@@ -106,6 +106,15 @@ func (r *Row) Fields() []Field {
 		Field{"sequence", strconv.FormatInt(r.Sequence, 10)})
 }
 
+// Columns are the row's fields by name.
+func (r *Row) Columns() map[string]string {
+	byName := make(map[string]string)
+	for _, field := range r.Fields() {
+		byName[field.Name] = field.Value
+	}
+	return byName
+}
+
 func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -139,10 +148,7 @@ func (r *Row) Diff(other *Row) []FieldDifference {
 	if r.Equal(other) {
 		return nil
 	}
-	theirs := make(map[string]string)
-	for _, f := range other.Fields() {
-		theirs[f.Name] = f.Value
-	}
+	theirs := other.Columns()
 	var diff []FieldDifference
 	for _, f := range r.Fields() {
 		if value, ok := theirs[f.Name]; ok && value != f.Value {

@@ -47,11 +47,10 @@ func (a *access) defaultOwner() (owner, error) {
 	if a.gateway != "" {
 		return owner{}, nil
 	}
-	opened, member, err := a.member(a.operator)
+	_, member, err := a.member(a.operator)
 	if err != nil {
 		return owner{}, err
 	}
-	_ = opened
 	who := owner{msp: member.MSP}
 	if len(member.PBXs) == 1 {
 		who.pbx = member.PBXs[0]

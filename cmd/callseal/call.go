@@ -8,8 +8,6 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/api/connect"
@@ -141,20 +139,6 @@ func callListCommand() *cobra.Command {
 	command.Flags().Int32Var(&size, "page-size", 50, "legs a page, 1 to 1000")
 	command.Flags().StringVar(&token, "page-token", "", "the page after the one that printed it")
 	return command
-}
-
-// printJSON prints messages as one JSON object: their fields side by side.
-func printJSON(out io.Writer, messages ...proto.Message) error {
-	merged := messages[0]
-	if len(messages) > 1 {
-		return printJSONList(out, messages)
-	}
-	text, err := protojson.MarshalOptions{Multiline: true, Indent: "  "}.Marshal(merged)
-	if err != nil {
-		return fmt.Errorf("print JSON: %w", err)
-	}
-	_, err = fmt.Fprintln(out, string(text))
-	return err
 }
 
 // shownTime is a time as tables show it.

@@ -22,8 +22,8 @@ func newTable(out io.Writer) table.Writer {
 	return rows
 }
 
-// printJSONList prints the fields of several messages as one JSON object.
-func printJSONList(out io.Writer, messages []proto.Message) error {
+// printJSON prints the fields of one or more messages as one JSON object.
+func printJSON(out io.Writer, messages ...proto.Message) error {
 	merged := map[string]json.RawMessage{}
 	for _, message := range messages {
 		encoded, err := protojson.Marshal(message)
