@@ -64,6 +64,9 @@ func (a *access) member(name string) (*network.Network, network.Member, error) {
 	if err != nil {
 		return nil, network.Member{}, fmt.Errorf("find the network: %w", err)
 	}
+	if _, err := os.Stat(opened.Layout().GenesisBlock()); err != nil {
+		return nil, network.Member{}, fmt.Errorf("there is no network in %s: raise one with `callseal network up`, or name its folder with --state", opened.Layout().Root())
+	}
 	if name == "" {
 		return opened, opened.Consortium().Operators[0], nil
 	}
