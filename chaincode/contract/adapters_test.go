@@ -23,7 +23,7 @@ func TestAnAdminEnrolsAnAdapter(t *testing.T) {
 	var enrolment ledger.Enrolment
 	require.NoError(t, ledger.DecodeStrict(stored, &enrolment))
 	want := ledger.Enrolment{
-		Certificate: identity.Certificate.Raw, EnrolledAt: ledger.TimeOf(noon.Add(time.Hour)), Fingerprint: fingerprint, MSP: atlas, PBX: "pbx1", TxID: "first", V: 1,
+		Certificate: identity.Certificate.Raw, EnrolledAt: ledger.TimeOf(noon.Add(time.Hour)), Fingerprint: fingerprint, MSP: atlas, PBX: "pbx1", TxID: "first", V: ledger.SchemaVersion,
 	}
 	require.Equal(t, want, enrolment)
 	require.Equal(t, string(stored), string(c.Get(ledger.AdapterKey(atlas, fingerprint))))

@@ -44,7 +44,7 @@ func TestAnchorStoresRecordsAndTheirSegment(t *testing.T) {
 		require.NoError(t, ledger.DecodeStrict(c.Get(signed.Segment.Key()), &stored))
 		require.Equal(t, ledger.AnchoredSegment{
 			AnchoredAt: ledger.TimeOf(noon.Add(time.Hour)), LateMS: (time.Hour - 30*time.Second).Milliseconds(),
-			Segment: signed.Segment, Signature: signed.Signature, TxID: "the transaction", V: 1,
+			Segment: signed.Segment, Signature: signed.Signature, TxID: "the transaction", V: ledger.SchemaVersion,
 		}, stored)
 		require.NoError(t, stored.Segment.VerifySignature(operators()[atlas].adapter.Certificate, stored.Signature))
 		require.Len(t, c.Keys(), 3+3+1, "three enrolments, three records, one segment")
@@ -142,7 +142,7 @@ func TestAConflictingReplayIsRefusedAndRecordedOnce(t *testing.T) {
 	incident := incidents[0]
 	require.Equal(t, ledger.Incident{
 		At: ledger.TimeOf(noon.Add(time.Hour)), Key: first.Records[0].Key(), Kind: ledger.IncidentReplay, MSP: atlas, PBX: "pbx1",
-		OfferedDigest: offered, StoredDigest: stored, Signer: first.Segment.Signer, TxID: firstTx, V: 1,
+		OfferedDigest: offered, StoredDigest: stored, Signer: first.Segment.Signer, TxID: firstTx, V: ledger.SchemaVersion,
 	}, incident, "as it was recorded first")
 
 	// Other content again is another refusal.

@@ -53,7 +53,10 @@ func (arguments) ToString(result reflect.Value, kind reflect.Type, _ *metadata.R
 // functions are the callable functions, "contract:Function", with the number of
 // their arguments: contract-api ignores what comes after them, yet it would
 // stand in the block for ever.
-type functions map[string]int
+type functions struct {
+	counts   map[string]int
+	standard string // the contract of functions that name none
+}
 
 var transactionContext = reflect.TypeFor[contractapi.TransactionContextInterface]()
 
@@ -62,23 +65,23 @@ var transactionContext = reflect.TypeFor[contractapi.TransactionContextInterface
 func (f functions) add(name string, contract any) {
 	for method := range reflect.TypeOf(contract).Methods() {
 		if method.Type.NumIn() > 1 && method.Type.In(1) == transactionContext {
-			f[name+":"+method.Name] = method.Type.NumIn() - 2
+			f.counts[name+":"+method.Name] = method.Type.NumIn() - 2
 		}
 	}
 }
 
 // check answers CodeInvalid unless the function exists and takes that many
 // arguments. Names are as contract-api takes them: the first letter of the
-// function in either case, the contract "calls" where none is named.
+// function in either case, the standard contract where none is named.
 func (f functions) check(function string, arguments int) error {
 	contract, name, named := strings.Cut(function, ":")
 	if !named {
-		contract, name = defaultContract, function
+		contract, name = f.standard, function
 	}
 	if first, size := utf8.DecodeRuneInString(name); size > 0 {
 		name = string(unicode.ToUpper(first)) + name[size:]
 	}
-	want, found := f[contract+":"+name]
+	want, found := f.counts[contract+":"+name]
 	if !found {
 		return ledger.Errorf(ledger.CodeInvalid, "there is no such function: name one as in calls:Anchor")
 	}

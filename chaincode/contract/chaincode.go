@@ -22,7 +22,7 @@ import (
 )
 
 // Version is the chaincode's version, as contract metadata reports it.
-const Version = "1.0"
+const Version = "2.0"
 
 // defaultContract is the contract of functions that name none.
 const defaultContract = "calls"
@@ -33,6 +33,14 @@ type Chaincode struct {
 	functions functions
 }
 
+// one is a contract with what its metadata says.
+type one struct {
+	contract contractapi.ContractInterface
+	base     *contractapi.Contract
+	name     string
+	about    string
+}
+
 // New assembles the contracts for a peer of the given MSP: the functions that
 // touch an operator's private collection answer only on that operator's peer.
 func New(peerMSP string) (*Chaincode, error) {
@@ -40,31 +48,41 @@ func New(peerMSP string) (*Chaincode, error) {
 		return nil, err
 	}
 	calls, recordings, adapters, details := &Calls{}, &Recordings{}, &Adapters{}, &Details{peerMSP: peerMSP}
-	callable := functions{contractapi.SystemContractName + ":GetMetadata": 0}
-	for _, named := range []struct {
-		contract *contractapi.Contract
-		whole    any
-		name     string
-		about    string
-	}{
-		{&calls.Contract, calls, defaultContract, "CDR legs and the signed segments they arrive in"},
-		{&recordings.Contract, recordings, "recordings", "digests of call recordings"},
-		{&adapters.Contract, adapters, "adapters", "certificates that may sign segments"},
-		{&details.Contract, details, "details", "sealed personal details in the owner's private collection"},
-	} {
-		named.contract.Name = named.name
-		named.contract.Info.Title = "Callseal " + named.name
-		named.contract.Info.Description = named.about
-		named.contract.Info.Version = Version
-		callable.add(named.name, named.whole)
+	return assemble(defaultContract,
+		one{calls, &calls.Contract, defaultContract, "CDR legs and the signed segments they arrive in"},
+		one{recordings, &recordings.Contract, "recordings", "digests of call recordings"},
+		one{adapters, &adapters.Contract, "adapters", "certificates that may sign segments"},
+		one{details, &details.Contract, "details", "sealed personal details in the owner's private collection"},
+	)
+}
+
+// NewGovernance assembles the governance chaincode.
+func NewGovernance() (*Chaincode, error) {
+	governance := &Governance{}
+	return assemble("governance",
+		one{governance, &governance.Contract, "governance", "policy documents that the operators vote on"},
+	)
+}
+
+// assemble puts contracts behind one Invoke; the first named is the default.
+func assemble(standard string, all ...one) (*Chaincode, error) {
+	callable := functions{counts: map[string]int{contractapi.SystemContractName + ":GetMetadata": 0}, standard: standard}
+	contracts := make([]contractapi.ContractInterface, 0, len(all))
+	for _, each := range all {
+		each.base.Name = each.name
+		each.base.Info.Title = "Callseal " + each.name
+		each.base.Info.Description = each.about
+		each.base.Info.Version = Version
+		callable.add(each.name, each.contract)
+		contracts = append(contracts, each.contract)
 	}
-	contracts, err := contractapi.NewChaincode(calls, recordings, adapters, details)
+	chaincode, err := contractapi.NewChaincode(contracts...)
 	if err != nil {
 		return nil, fmt.Errorf("assemble the contracts: %w", err)
 	}
-	contracts.DefaultContract = defaultContract
-	contracts.TransactionSerializer = arguments{}
-	return &Chaincode{contracts: contracts, functions: callable}, nil
+	chaincode.DefaultContract = standard
+	chaincode.TransactionSerializer = arguments{}
+	return &Chaincode{contracts: chaincode, functions: callable}, nil
 }
 
 // Init does nothing: Callseal's ledger starts empty.

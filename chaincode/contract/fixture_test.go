@@ -72,11 +72,15 @@ func adapterRequest(pbx string) stub.Request {
 // channel is a world whose transactions are checked for what must always hold.
 type channel struct {
 	*stub.World
-	t testing.TB
+	governance *stub.World // the governance chaincode's state
+	t          testing.TB
 }
 
 func newChannel(t testing.TB) *channel {
-	return &channel{World: stub.NewWorld(atlas, borealis, corvus), t: t}
+	governance, err := contract.NewGovernance()
+	require.NoError(t, err)
+	world := stub.NewWorld(atlas, borealis, corvus)
+	return &channel{World: world, governance: world.Deploy(ledger.GovernanceChaincode, governance), t: t}
 }
 
 // enrolled is a channel on which the adapters of every operator's pbx1 may sign.

@@ -1,6 +1,8 @@
 package contract
 
 import (
+	"encoding/json"
+
 	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
@@ -161,13 +163,20 @@ func checkNames(fieldsAndValues ...string) error {
 	return nil
 }
 
-// decodeStored reads a value back from state. That it does not fit is our fault,
-// not the caller's.
+// decodeStored reads a value back from state. One that a newer chaincode wrote is
+// refused with CodeNewer; that another does not fit is our fault, not the caller's.
 func decodeStored(stored []byte, v any) error {
-	if err := ledger.DecodeStrict(stored, v); err != nil {
-		return ledger.Errorf(ledger.CodeInternal, "a stored value cannot be read: %s", ledger.AsError(err).Message)
+	err := ledger.DecodeStrict(stored, v)
+	if err == nil {
+		return nil
 	}
-	return nil
+	var versioned struct {
+		V int `json:"v"`
+	}
+	if json.Unmarshal(stored, &versioned) == nil && versioned.V > ledger.SchemaVersion {
+		return ledger.CheckVersion("a stored value", versioned.V)
+	}
+	return ledger.Errorf(ledger.CodeInternal, "a stored value cannot be read: %s", ledger.AsError(err).Message)
 }
 
 // encode renders a value for state.

@@ -68,8 +68,8 @@ func (d *Details) Digest() (string, error) {
 
 // Check answers CodeInvalid unless the details are well formed.
 func (d *Details) Check() error {
-	if d.V != SchemaVersion {
-		return Errorf(CodeInvalid, "the details have version %d, expected %d", d.V, SchemaVersion)
+	if err := CheckVersion("the details", d.V); err != nil {
+		return err
 	}
 	if (d.Call == nil) == (d.Recording == nil) {
 		return Errorf(CodeInvalid, "details are those of either a call or a recording")
@@ -106,9 +106,10 @@ const SealAlgorithm = "A256GCM"
 
 // Check answers CodeInvalid or CodeTooLarge unless the shape is right.
 func (s *Sealed) Check() error {
+	if err := CheckVersion("the sealed details", s.V); err != nil {
+		return err
+	}
 	switch {
-	case s.V != SchemaVersion:
-		return Errorf(CodeInvalid, "the sealed details have version %d, expected %d", s.V, SchemaVersion)
 	case s.Algorithm != SealAlgorithm:
 		return Errorf(CodeInvalid, "details are sealed with %s", SealAlgorithm)
 	case len(s.Nonce) != 12:

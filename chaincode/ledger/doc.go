@@ -10,6 +10,3 @@
 // milliseconds, durations are integer milliseconds, digests are lower-case
 // hexadecimal.
 package ledger
-
-// SchemaVersion is the value of the member "v" of every stored type.
-const SchemaVersion = 1

@@ -24,13 +24,18 @@ const (
 	CodeUnauthentic Code = "SIGNATURE_INVALID"
 	// CodeTooLarge says that the input exceeds a stated bound.
 	CodeTooLarge Code = "TOO_LARGE"
+	// CodeState says that what is on the ledger forbids it: a legal hold, a device
+	// that is revoked, a proposal that is not complete.
+	CodeState Code = "FAILED_PRECONDITION"
+	// CodeNewer says that a value was written by a newer Callseal than this one.
+	CodeNewer Code = "NEWER_VERSION"
 	// CodeInternal says that the contract itself failed; the text is for operators.
 	CodeInternal Code = "INTERNAL"
 )
 
 var knownCodes = map[Code]bool{
 	CodeInvalid: true, CodeNotFound: true, CodeExists: true, CodeDenied: true,
-	CodeUnauthentic: true, CodeTooLarge: true, CodeInternal: true,
+	CodeUnauthentic: true, CodeTooLarge: true, CodeState: true, CodeNewer: true, CodeInternal: true,
 }
 
 // Error is a coded error of the ledger. Message is one sentence for people: what

@@ -148,8 +148,8 @@ func (r *Record) ContentDigest() (string, error) {
 
 // Check answers CodeInvalid unless the record is well formed.
 func (r *Record) Check() error {
-	if r.V != SchemaVersion {
-		return Errorf(CodeInvalid, "the record has version %d, this chaincode writes version %d", r.V, SchemaVersion)
+	if err := CheckVersion("the record", r.V); err != nil {
+		return err
 	}
 	if err := CheckName("msp", r.MSP); err != nil {
 		return err

@@ -50,7 +50,7 @@ func TestGoodRecordsPass(t *testing.T) {
 func TestBadRecordsAreRefused(t *testing.T) {
 	at := func(d time.Duration) ledger.Time { return ledger.TimeOf(noon.Add(d)) }
 	for name, change := range map[string]func(*ledger.Record){
-		"another version":        func(r *ledger.Record) { r.V = 2 },
+		"a negative version":     func(r *ledger.Record) { r.V = -1 },
 		"no version":             func(r *ledger.Record) { r.V = 0 },
 		"no MSP":                 func(r *ledger.Record) { r.MSP = "" },
 		"an MSP with a NUL":      func(r *ledger.Record) { r.MSP = "a\x00b" },

@@ -251,8 +251,8 @@ func (s *Segment) checkPast() error {
 }
 
 func (s *Segment) check() error {
-	if s.V != SchemaVersion {
-		return Errorf(CodeInvalid, "the segment has version %d, this chaincode writes version %d", s.V, SchemaVersion)
+	if err := CheckVersion("the segment", s.V); err != nil {
+		return err
 	}
 	if err := CheckName("msp", s.MSP); err != nil {
 		return err

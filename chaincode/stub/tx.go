@@ -80,6 +80,7 @@ type Tx struct {
 	writes       map[target]Write
 	batch        map[target]Write // nil outside a write batch
 	event        *peer.ChaincodeEvent
+	nested       map[string]*Tx // by the name of the chaincode called
 
 	wrote, paged, queriedPrivate bool
 }
@@ -194,9 +195,38 @@ func (t *Tx) GetTxID() string { return t.call.TxID }
 // GetChannelID returns the channel's name.
 func (t *Tx) GetChannelID() string { return t.call.Channel }
 
-// InvokeChaincode answers that there is no other chaincode.
-func (t *Tx) InvokeChaincode(name string, _ [][]byte, _ string) *peer.Response {
-	return shim.Error(fmt.Sprintf("chaincode %s not found", name))
+// InvokeChaincode calls another chaincode of the same channel, deployed with
+// World.Deploy: what it reads is validated, and what it writes applied, with this
+// transaction. A chaincode cannot call itself, nor one that is calling.
+func (t *Tx) InvokeChaincode(name string, args [][]byte, channel string) *peer.Response {
+	if channel != "" && channel != t.call.Channel {
+		return shim.Error("calls to other channels are not modelled")
+	}
+	other, found := t.world.deployed(name)
+	if !found {
+		return shim.Error(fmt.Sprintf("chaincode %s not found", name))
+	}
+	nested, begun := t.nested[name]
+	if !begun {
+		call := t.call
+		nested = other.world.Begin(call)
+		if t.nested == nil {
+			t.nested = map[string]*Tx{}
+		}
+		t.nested[name] = nested
+	}
+	nested.call.Args = make([]string, len(args))
+	for i, arg := range args {
+		nested.call.Args[i] = string(arg)
+	}
+	response := other.chaincode.Invoke(nested)
+	if err := nested.FinishWriteBatch(); err != nil {
+		return shim.Error("failed send batch: " + err.Error())
+	}
+	if len(nested.writes) > 0 {
+		t.wrote = true
+	}
+	return response
 }
 
 // GetState reads a committed value and notes its version.

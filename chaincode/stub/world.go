@@ -66,6 +66,33 @@ type World struct {
 	history     map[string][]*queryresult.KeyModification
 	committed   map[string]bool
 	issued      uint64
+	others      map[string]deployment
+}
+
+// deployment is another chaincode of the channel, with a state of its own.
+type deployment struct {
+	chaincode shim.Chaincode
+	world     *World
+}
+
+// Deploy adds another chaincode to the channel, which this one can call by name,
+// and answers its state.
+func (w *World) Deploy(name string, chaincode shim.Chaincode) *World {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.others == nil {
+		w.others = map[string]deployment{}
+	}
+	other := NewWorld()
+	w.others[name] = deployment{chaincode: chaincode, world: other}
+	return other
+}
+
+func (w *World) deployed(name string) (deployment, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	other, found := w.others[name]
+	return other, found
 }
 
 // NewWorld makes the empty ledger of a channel with the given organisations,
@@ -141,9 +168,29 @@ func (w *World) Commit(block ...*Tx) []peer.TxValidationCode {
 		codes[i] = w.validate(tx)
 		if codes[i] == peer.TxValidationCode_VALID {
 			w.apply(tx, Version{Block: w.height, Tx: uint64(i)})
+			for _, nested := range tx.nested {
+				nested.world.commitNested(nested)
+			}
 		}
 	}
 	return codes
+}
+
+// validateNested validates the part of a transaction in a chaincode it called.
+func (w *World) validateNested(tx *Tx) peer.TxValidationCode {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.validate(tx)
+}
+
+// commitNested applies it.
+func (w *World) commitNested(tx *Tx) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(tx.writes) > 0 {
+		w.height++
+		w.apply(tx, Version{Block: w.height})
+	}
 }
 
 // Get is the committed value of a public key, nil where there is none.
@@ -184,6 +231,11 @@ func (w *World) validate(tx *Tx) peer.TxValidationCode {
 	for key, read := range tx.privateReads {
 		if !sameVersion(read, w.collections[key.collection].version(key.hash)) {
 			return peer.TxValidationCode_MVCC_READ_CONFLICT
+		}
+	}
+	for _, nested := range tx.nested {
+		if code := nested.world.validateNested(nested); code != peer.TxValidationCode_VALID {
+			return code
 		}
 	}
 	return peer.TxValidationCode_VALID

@@ -37,6 +37,8 @@ const (
 	Unknown Kind = "OUTCOME_UNKNOWN"
 	// Contended: another transaction came first; try again.
 	Contended Kind = "ABORTED"
+	// State: what is on the ledger forbids it now.
+	State Kind = "FAILED_PRECONDITION"
 	// Internal: the gateway or a contract failed.
 	Internal Kind = "INTERNAL"
 )
@@ -130,6 +132,8 @@ func FromLedger(coded *ledger.Error) *Error {
 		kind = Exists
 	case ledger.CodeDenied:
 		kind = Denied
+	case ledger.CodeState, ledger.CodeNewer:
+		kind = State
 	case ledger.CodeInternal:
 		kind = Internal
 	}

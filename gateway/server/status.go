@@ -29,6 +29,7 @@ var statusCodes = map[fault.Kind]codes.Code{
 	fault.Unavailable:     codes.Unavailable,
 	fault.Unknown:         codes.Unavailable,
 	fault.Contended:       codes.Aborted,
+	fault.State:           codes.FailedPrecondition,
 	fault.Internal:        codes.Internal,
 }
 

@@ -1,0 +1,23 @@
+package ledger
+
+// SchemaVersion is what this code writes into the member "v" of stored types.
+//
+// Version 1 held calls, recordings, segments, adapters, incidents and sealed
+// details. Version 2 adds kinds of record, and members to the old ones; every
+// value of version 1 is a value of version 2 that leaves them out. So a newer
+// reader takes older values as they are, byte for byte, and an older reader
+// refuses newer ones with CodeNewer instead of misreading them: chaincodes are
+// upgraded first, then gateways, then adapters.
+const SchemaVersion = 2
+
+// CheckVersion answers unless this code can read a value of version v: CodeNewer
+// for one that a later Callseal wrote, CodeInvalid for none at all.
+func CheckVersion(what string, v int) error {
+	switch {
+	case v < 1:
+		return Errorf(CodeInvalid, "%s: version %d is none, the first is 1", what, v)
+	case v > SchemaVersion:
+		return Errorf(CodeNewer, "%s: version %d is newer than this Callseal, which reads up to %d: upgrade it", what, v, SchemaVersion)
+	}
+	return nil
+}
