@@ -117,7 +117,8 @@ func TestStatusOfEveryKind(t *testing.T) {
 		fault.Invalid: codes.InvalidArgument, fault.TooLarge: codes.InvalidArgument, fault.NotFound: codes.NotFound,
 		fault.Exists: codes.AlreadyExists, fault.Unauthenticated: codes.Unauthenticated, fault.Denied: codes.PermissionDenied,
 		fault.Busy: codes.ResourceExhausted, fault.Unavailable: codes.Unavailable, fault.Unknown: codes.Unavailable,
-		fault.Contended: codes.Aborted, fault.Internal: codes.Internal,
+		fault.Contended: codes.Aborted,
+		fault.State:     codes.FailedPrecondition, fault.Internal: codes.Internal,
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			require.Contains(t, statusCodes, kind)
@@ -140,7 +141,7 @@ func TestStatusOfEveryKind(t *testing.T) {
 			require.Equal(t, time.Second, retry.GetRetryDelay().AsDuration())
 		})
 	}
-	require.Len(t, statusCodes, 11, "a new kind needs a line above")
+	require.Len(t, statusCodes, 12, "a new kind needs a line above")
 }
 
 func TestStatusOfOtherErrors(t *testing.T) {
