@@ -68,7 +68,7 @@ func TestSubmissionIsRefused(t *testing.T) {
 			records: 1, before: func(s *ledger.SignedSegment) { s.Records[0].Call = nil }, kind: fault.Invalid, says: "either a call or a recording",
 		},
 		"root of the one before missing": {records: 1, before: func(s *ledger.SignedSegment) { s.Segment.FirstSeq, s.Records[0].Segment, s.Records[0].Seq = 2, 2, 2 }, kind: fault.Invalid, says: "as the one before it"},
-		"unknown version":                {records: 1, before: func(s *ledger.SignedSegment) { s.Segment.V = 9 }, kind: fault.Invalid, says: "version 9"},
+		"unknown version":                {records: 1, before: func(s *ledger.SignedSegment) { s.Segment.V = 9 }, kind: fault.State, says: "version 9"},
 		"header null":                    {records: 1, after: func(s *pb.SignedSegment) { s.SegmentJson = []byte("null") }, kind: fault.Invalid, says: "null"},
 		"header empty":                   {records: 1, after: func(s *pb.SignedSegment) { s.SegmentJson = nil }, kind: fault.Invalid, says: "well-formed"},
 		"header with an unknown member":  {records: 1, after: func(s *pb.SignedSegment) { replace(&s.SegmentJson, `{`, `{"x":1,`) }, kind: fault.Invalid, says: "unknown member"},
