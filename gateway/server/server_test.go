@@ -117,7 +117,7 @@ func TestStatusOfEveryKind(t *testing.T) {
 		fault.Invalid: codes.InvalidArgument, fault.TooLarge: codes.InvalidArgument, fault.NotFound: codes.NotFound,
 		fault.Exists: codes.AlreadyExists, fault.Unauthenticated: codes.Unauthenticated, fault.Denied: codes.PermissionDenied,
 		fault.Busy: codes.ResourceExhausted, fault.Unavailable: codes.Unavailable, fault.Unknown: codes.Unavailable,
-		fault.Contended: codes.Aborted, fault.State: codes.FailedPrecondition,
+		fault.Contended: codes.Aborted,
 		fault.State:     codes.FailedPrecondition, fault.Internal: codes.Internal,
 	} {
 		t.Run(string(kind), func(t *testing.T) {
