@@ -27,7 +27,7 @@ func rfc8785(t require.TestingT, text []byte) []byte {
 
 // storedTypes are all types that are stored or sent.
 var storedTypes = []any{
-	ledger.Record{}, ledger.Call{}, ledger.Observed{}, ledger.Recording{}, ledger.LegID{}, ledger.Segment{}, ledger.SignedSegment{},
+	ledger.Record{}, ledger.Call{}, ledger.Observed{}, ledger.Recording{}, ledger.Pause{}, ledger.LegID{}, ledger.Segment{}, ledger.SignedSegment{},
 	ledger.AnchoredSegment{}, ledger.AbsentLeaf{}, ledger.AnchorResult{}, ledger.SegmentOutcome{}, ledger.RecordOutcome{}, ledger.Incident{},
 	ledger.Enrolment{}, ledger.Details{}, ledger.CallDetails{}, ledger.RecordingDetails{}, ledger.Sealed{}, ledger.SealedRecord{},
 }
@@ -331,7 +331,7 @@ func FuzzDecodeStrictSegments(f *testing.F) {
 		f.Add(text)
 	}
 	text, err := ledger.Canonical([]*ledger.SignedSegment{signedSegment(f, identity, 1, func(s *ledger.SignedSegment) {
-		s.Records[0] = recordingRecord()
+		s.Records[0] = recordingV2()
 	})})
 	require.NoError(f, err)
 	f.Add(text)

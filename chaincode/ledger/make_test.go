@@ -146,7 +146,13 @@ var (
 			record.Recording = &ledger.Recording{
 				Bytes: anyInteger.Draw(t, "bytes"), ClosedAt: anyTime.Draw(t, "closed"), DetailsDigest: anyHex.Draw(t, "r digest"),
 				ID: anyHex.Draw(t, "id"), Leg: anyLeg.Draw(t, "r leg"), MediaType: rapid.String().Draw(t, "media"), Method: rapid.String().Draw(t, "method"),
-				Revision: anyInteger.Draw(t, "revision"), SHA256: anyHex.Draw(t, "sha256"), SHA512: anyHex.Draw(t, "sha512"),
+				RetentionUntil: maybeTime.Draw(t, "retention"), Revision: anyInteger.Draw(t, "revision"), SegmentRoot: anyHex.Draw(t, "segment root"),
+				SHA256: anyHex.Draw(t, "sha256"), SHA512: anyHex.Draw(t, "sha512"), VaultManifest: anyHex.Draw(t, "vault"),
+			}
+			for range rapid.IntRange(0, 2).Draw(t, "pauses") {
+				record.Recording.Pauses = append(record.Recording.Pauses, ledger.Pause{
+					FromMS: anyInteger.Draw(t, "from"), Reason: rapid.String().Draw(t, "reason"), ToMS: anyInteger.Draw(t, "to"),
+				})
 			}
 		}
 		return record

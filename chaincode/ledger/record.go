@@ -95,14 +95,25 @@ type Recording struct {
 	Leg LegID `json:"leg"`
 	// MediaType is an IANA media type, such as "audio/wav".
 	MediaType string `json:"media_type"`
-	// Method is how it was recorded: "mixmonitor" or "ari-bridge".
+	// Method is how it was recorded: "mixmonitor", "ari-bridge" or "ari-channel".
 	Method string `json:"method,omitzero"`
+	// Pauses are the stretches in which nothing was recorded on purpose, in order
+	// of time (version 2).
+	Pauses []Pause `json:"pauses,omitzero"`
+	// RetentionUntil is until when the recording is kept (version 2).
+	RetentionUntil Time `json:"retention_until,omitzero"`
 	// Revision starts at 1 and grows when the file is appended to.
 	Revision int64 `json:"revision"`
+	// SegmentRoot is the root of the tree over the audio segments that were
+	// committed while the call ran (version 2).
+	SegmentRoot string `json:"segment_root,omitzero"`
 	// SHA256 is the digest of the file.
 	SHA256 string `json:"sha256"`
 	// SHA512 is the digest of the file.
 	SHA512 string `json:"sha512"`
+	// VaultManifest is the digest of the manifest that says where the encrypted
+	// pieces are (version 2).
+	VaultManifest string `json:"vault_manifest,omitzero"`
 }
 
 // Dispositions that Asterisk 22 writes; CANCEL exists since 22.6.
@@ -115,7 +126,8 @@ const Answered = "ANSWERED"
 
 var directions = map[string]bool{"": true, "inbound": true, "outbound": true, "internal": true}
 
-var methods = map[string]bool{"": true, "mixmonitor": true, "ari-bridge": true}
+// methods are the ways to record, each with the version since which it is one.
+var methods = map[string]int{"": 1, "mixmonitor": 1, "ari-bridge": 1, "ari-channel": 2}
 
 // Key is the key the record is stored under.
 func (r *Record) Key() string {
@@ -172,7 +184,7 @@ func (r *Record) Check() error {
 	case r.Call != nil && r.Recording == nil:
 		return r.Call.check()
 	case r.Recording != nil && r.Call == nil:
-		return r.Recording.check()
+		return r.Recording.check(r.V)
 	default:
 		return Errorf(CodeInvalid, "the record must hold either a call or a recording")
 	}
@@ -238,7 +250,7 @@ func (c *Call) checkTimes() error {
 	return nil
 }
 
-func (r *Recording) check() error {
+func (r *Recording) check(version int) error {
 	if err := r.Leg.Check(); err != nil {
 		return err
 	}
@@ -269,8 +281,11 @@ func (r *Recording) check() error {
 	if err := CheckHex("details_digest", r.DetailsDigest, 32); err != nil {
 		return err
 	}
-	if !methods[r.Method] {
-		return Errorf(CodeInvalid, "the method must be mixmonitor or ari-bridge, or left out")
+	if since := methods[r.Method]; since == 0 || since > version {
+		return Errorf(CodeInvalid, "the method must be mixmonitor, ari-bridge or (since version 2) ari-channel, or left out")
+	}
+	if err := r.checkAdded(version); err != nil {
+		return err
 	}
 	if major, minor, ok := strings.Cut(r.MediaType, "/"); !ok || major == "" || minor == "" || strings.Contains(minor, "/") {
 		return Errorf(CodeInvalid, "media_type must be an IANA media type such as audio/wav")
