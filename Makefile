@@ -8,7 +8,7 @@ TESTFLAGS ?= -race -count=1 -timeout 40m -p 2
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the programs into bin/
@@ -31,6 +31,17 @@ up: build ## Raise the network and leave it running (`bin/callseal network down`
 .PHONY: measure
 measure: build ## Place 100 real calls and print hang-up to commit, p50, p95, p99
 	$(BIN)/callseal demo --measure 100
+
+.PHONY: docs
+docs: ## Write docs/chaincode.md from the code's comments and docs/measured
+	$(GO) run ./tools/contractdoc
+
+.PHONY: measure-chaincode
+measure-chaincode: ## Measure the chaincode, on the stub and on a real network, into docs/measured
+	@mkdir -p docs/measured
+	$(GO) test -run '^$$' -bench 'BenchmarkFunction' -benchmem ./chaincode/contract | tee docs/measured/stub.txt
+	$(GO) test -run '^$$' -bench . -benchtime 20x -timeout 30m ./benchmarks/chaincode | tee docs/measured/peer.txt
+	$(MAKE) docs
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for 20 s

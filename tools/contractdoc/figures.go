@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// figures are what was measured, as Go's benchmarks print it, by the name of the
+// file in docs/measured.
+type figures map[string][]figure
+
+// figure is one line of a benchmark: its name without the processor count, and
+// each measurement by its unit.
+type figure struct {
+	Name string
+	Of   map[string]string
+}
+
+func readFigures(folder string) (figures, error) {
+	files, err := filepath.Glob(filepath.Join(folder, "*.txt"))
+	if err != nil {
+		return nil, fmt.Errorf("find the figures: %w", err)
+	}
+	all := figures{}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the figures: %w", err)
+		}
+		all[strings.TrimSuffix(filepath.Base(file), ".txt")] = parseFigures(string(content))
+	}
+	return all, nil
+}
+
+// parseFigures reads lines such as "BenchmarkX/a-2   100   1234 ns/op   56 B/op".
+func parseFigures(text string) []figure {
+	var all []figure
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
+			continue
+		}
+		name := strings.TrimPrefix(fields[0], "Benchmark")
+		if dash := strings.LastIndexByte(name, '-'); dash > 0 {
+			name = name[:dash]
+		}
+		one := figure{Name: name, Of: map[string]string{}}
+		for i := 2; i+1 < len(fields); i += 2 {
+			one.Of[fields[i+1]] = fields[i]
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// In is a measurement in another unit: "ns/op" divided by so many.
+func (f figure) In(unit string, divisor float64, digits int) string {
+	value, err := strconv.ParseFloat(f.Of[unit], 64)
+	if err != nil {
+		return "–"
+	}
+	return strconv.FormatFloat(value/divisor, 'f', digits, 64)
+}
+
+// Last is the part of the name after the last slash.
+func (f figure) Last() string { return f.Name[strings.LastIndexByte(f.Name, '/')+1:] }
