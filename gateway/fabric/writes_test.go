@@ -1,0 +1,89 @@
+package fabric_test
+
+import (
+	"testing"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset"
+	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/callseal/callseal/gateway/fabric"
+)
+
+// sets are the writes of a transaction, by namespace.
+type sets map[string][]*kvrwset.KVWrite
+
+func marshal(t *testing.T, message proto.Message) []byte {
+	t.Helper()
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
+	require.NoError(t, err)
+	return text
+}
+
+// envelope is a transaction as a block holds it.
+func envelope(t *testing.T, id string, kind common.HeaderType, written sets) []byte {
+	t.Helper()
+	results := &rwset.TxReadWriteSet{}
+	for _, namespace := range []string{"_lifecycle", "callseal", "other"} {
+		if writes, found := written[namespace]; found {
+			results.NsRwset = append(results.NsRwset, &rwset.NsReadWriteSet{Namespace: namespace, Rwset: marshal(t, &kvrwset.KVRWSet{Writes: writes})})
+		}
+	}
+	event := marshal(t, &peer.ChaincodeEvent{ChaincodeId: "callseal", EventName: "anchored", Payload: []byte("forged")})
+	response := &peer.ProposalResponsePayload{Extension: marshal(t, &peer.ChaincodeAction{Results: marshal(t, results), Events: event})}
+	content := &peer.ChaincodeActionPayload{Action: &peer.ChaincodeEndorsedAction{ProposalResponsePayload: marshal(t, response)}}
+	return marshal(t, &common.Envelope{Payload: marshal(t, &common.Payload{
+		Header: &common.Header{ChannelHeader: marshal(t, &common.ChannelHeader{Type: int32(kind), TxId: id})},
+		Data:   marshal(t, &peer.Transaction{Actions: []*peer.TransactionAction{{Payload: marshal(t, content)}}}),
+	})})
+}
+
+func block(codes []byte, transactions ...[]byte) *common.Block {
+	return &common.Block{
+		Header: &common.BlockHeader{Number: 7}, Data: &common.BlockData{Data: transactions},
+		Metadata: &common.BlockMetadata{Metadata: [][]byte{nil, nil, codes}},
+	}
+}
+
+func TestPublicWrites(t *testing.T) {
+	put := func(key, value string) *kvrwset.KVWrite {
+		return &kvrwset.KVWrite{Key: key, Value: []byte(value)}
+	}
+	writes, err := fabric.PublicWrites(block(
+		[]byte{byte(peer.TxValidationCode_VALID), byte(peer.TxValidationCode_MVCC_READ_CONFLICT), byte(peer.TxValidationCode_VALID), byte(peer.TxValidationCode_VALID), byte(peer.TxValidationCode_BAD_PAYLOAD), byte(peer.TxValidationCode_VALID)},
+		envelope(t, "good", common.HeaderType_ENDORSER_TRANSACTION, sets{"callseal": {put("a", "1"), put("b", "2")}, "other": {put("c", "3")}, "_lifecycle": {put("d", "4")}}),
+		envelope(t, "invalid", common.HeaderType_ENDORSER_TRANSACTION, sets{"callseal": {put("a", "forged")}}),
+		envelope(t, "event only", common.HeaderType_ENDORSER_TRANSACTION, nil),
+		envelope(t, "deletes", common.HeaderType_ENDORSER_TRANSACTION, sets{"callseal": {{Key: "a", IsDelete: true}, {Key: "b"}}}),
+		[]byte("an invalid transaction may be anything"),
+		envelope(t, "configuration", common.HeaderType_CONFIG, sets{"callseal": {put("e", "5")}}),
+	), "callseal")
+	require.NoError(t, err)
+	require.Equal(t, []fabric.Write{
+		{Block: 7, Position: 0, TransactionID: "good", Key: "a", Value: []byte("1")},
+		{Block: 7, Position: 0, TransactionID: "good", Key: "b", Value: []byte("2")},
+		{Block: 7, Position: 3, TransactionID: "deletes", Key: "a", Deleted: true},
+		{Block: 7, Position: 3, TransactionID: "deletes", Key: "b", Deleted: true},
+	}, writes)
+}
+
+func TestPublicWritesRefusesWhatIsNoPeersBlock(t *testing.T) {
+	good := envelope(t, "good", common.HeaderType_ENDORSER_TRANSACTION, nil)
+	for name, test := range map[string]struct {
+		block *common.Block
+		says  string
+	}{
+		"an orderer's block":        {block: &common.Block{Header: &common.BlockHeader{Number: 7}, Data: &common.BlockData{Data: [][]byte{good}}}, says: "carries no validation codes"},
+		"too few codes":             {block: block(nil, good), says: "carries 0 validation codes for 1 transactions"},
+		"too many codes":            {block: block([]byte{0, 0}, good), says: "carries 2 validation codes for 1 transactions"},
+		"valid and yet not legible": {block: block([]byte{0}, []byte("?")), says: "transaction 0 of block 7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := fabric.PublicWrites(test.block, "callseal")
+			require.ErrorContains(t, err, test.says)
+		})
+	}
+}
