@@ -126,7 +126,7 @@ func (n *Network) commandOf(one node, binaries fabricBinaries) (command, error) 
 		if err != nil {
 			return command{}, err
 		}
-		program, err := n.program("callseal-chaincode")
+		program, err := n.programOf(one, "callseal-chaincode")
 		return command{
 			program: program,
 			environment: []string{
@@ -139,7 +139,7 @@ func (n *Network) commandOf(one node, binaries fabricBinaries) (command, error) 
 			},
 		}, err
 	default:
-		program, err := n.program("callseal-gateway")
+		program, err := n.programOf(one, "callseal-gateway")
 		return command{program: program, arguments: []string{"--config", org.GatewayConfig()}}, err
 	}
 }

@@ -40,6 +40,20 @@ func WithGateways() Option { return func(o *network.Options) { o.WithoutGateways
 // instead of building them.
 func WithBin(folder string) Option { return func(o *network.Options) { o.Bin = folder } }
 
+// WithProgram runs a node, such as "corvus-chaincode", from a program of the
+// test's own, built from a package of this source tree such as
+// "./adversary/chaincode".
+func WithProgram(tb testing.TB, node, source string) Option {
+	tb.Helper()
+	program := build(tb, strings.ReplaceAll(strings.TrimPrefix(source, "./"), "/", "-"), source)
+	return func(o *network.Options) {
+		if o.Programs == nil {
+			o.Programs = map[string]string{}
+		}
+		o.Programs[node] = program
+	}
+}
+
 // WithConsortium makes the network from another definition.
 func WithConsortium(c *network.Consortium) Option {
 	return func(o *network.Options) { o.Consortium = c }
@@ -194,31 +208,44 @@ var building sync.Mutex
 // build cache makes it cheap across test programs.
 func Build(tb testing.TB, programs ...string) string {
 	tb.Helper()
+	for _, program := range programs {
+		build(tb, program, "./cmd/"+program)
+	}
+	return binFolder()
+}
+
+// build compiles one package of this source tree, unless it is there, and returns
+// the program.
+func build(tb testing.TB, name, source string) string {
+	tb.Helper()
 	building.Lock()
 	defer building.Unlock()
+	program := filepath.Join(binFolder(), name)
+	if _, err := os.Stat(program); err == nil {
+		return program
+	}
 	root, err := sourceTree()
 	if err != nil {
 		tb.Fatalf("build the programs: %v", err)
 	}
-	folder := filepath.Join(os.TempDir(), fmt.Sprintf("callseal-test-bin-%d-%d", os.Getuid(), os.Getpid()))
-	for _, program := range programs {
-		if _, err := os.Stat(filepath.Join(folder, program)); err == nil {
-			continue
-		}
-		build := exec.CommandContext(tb.Context(), "go", "build", "-o", filepath.Join(folder, program), "./cmd/"+program)
-		build.Dir = root
-		if output, err := build.CombinedOutput(); err != nil {
-			tb.Fatalf("build %s: %v\n%s", program, err, output)
-		}
+	build := exec.CommandContext(tb.Context(), "go", "build", "-o", program, source)
+	build.Dir = root
+	if output, err := build.CombinedOutput(); err != nil {
+		tb.Fatalf("build %s: %v\n%s", name, err, output)
 	}
-	return folder
+	return program
+}
+
+// binFolder is where this test program's builds are.
+func binFolder() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("callseal-test-bin-%d-%d", os.Getuid(), os.Getpid()))
 }
 
 // Finish removes what the tests of a program shared. Call it from TestMain:
 //
 //	func TestMain(m *testing.M) { os.Exit(networktest.Finish(m.Run())) }
 func Finish(code int) int {
-	_ = os.RemoveAll(filepath.Join(os.TempDir(), fmt.Sprintf("callseal-test-bin-%d-%d", os.Getuid(), os.Getpid())))
+	_ = os.RemoveAll(binFolder())
 	return code
 }
 
