@@ -65,6 +65,9 @@ func (j *Journal) CloseSegment(signer *Signer, entries []Entry) (*Segment, error
 			ClosedAt: ledger.TimeOf(time.Now()), Count: int64(len(entries)), Epoch: j.epoch, FirstSeq: first,
 			MSP: signer.MSP, PBX: signer.PBX, PrevFirstSeq: readNumber(meta.Get(keyPrevSeq)), PrevRoot: string(meta.Get(keyPrevRoot)), Signer: signer.Fingerprint, V: ledger.SchemaVersion,
 		}
+		if first == 1 {
+			header.V = 1 // an epoch of version 2 begins with an opening
+		}
 		segment, err := seal(header, signer, entries)
 		if err != nil {
 			return err

@@ -167,9 +167,8 @@ func (a *anchoring) decideRecord(record *ledger.Record, key string, leaf []byte,
 	stored := a.state[key]
 	if stored == nil {
 		a.put(key, leaf)
-		if recording := record.Recording; recording != nil {
-			a.put(ledger.RecordingByCallKey(record.MSP, record.PBX, recording.Leg, recording.ID, recording.Revision), marker)
-			a.put(ledger.RecordingByHashKey(recording.SHA256, record.MSP, record.PBX, recording.ID, recording.Revision), marker)
+		for _, index := range record.Indexes() {
+			a.put(index, marker)
 		}
 		return ledger.OutcomeAnchored, nil
 	}

@@ -117,6 +117,7 @@ func (c *channel) simulate(call stub.Call) (*peer.Response, *stub.Tx) {
 		require.Contains(c.t, []string{
 			ledger.TypeCall, ledger.TypeSegment, ledger.TypeRecording, ledger.TypeRecordingByCall, ledger.TypeRecordingByHash,
 			ledger.TypeIncident, ledger.TypeAdapter,
+			ledger.TypeLink, ledger.TypeLinkTo, ledger.TypeOmission, ledger.TypeOpening, ledger.TypeBeat, ledger.TypeCallByRef,
 		}, objectType)
 	}
 	require.False(c.t, tx.Scanned() && len(tx.Writes()) > 0, "a transaction that writes must not scan")

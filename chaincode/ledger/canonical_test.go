@@ -27,7 +27,7 @@ func rfc8785(t require.TestingT, text []byte) []byte {
 
 // storedTypes are all types that are stored or sent.
 var storedTypes = []any{
-	ledger.Record{}, ledger.Call{}, ledger.Observed{}, ledger.Recording{}, ledger.Pause{}, ledger.LegID{}, ledger.Segment{}, ledger.SignedSegment{},
+	ledger.Record{}, ledger.Call{}, ledger.Observed{}, ledger.Recording{}, ledger.Pause{}, ledger.Link{}, ledger.Omission{}, ledger.Opening{}, ledger.Beat{}, ledger.HighWater{}, ledger.BootRange{}, ledger.LegID{}, ledger.Segment{}, ledger.SignedSegment{},
 	ledger.AnchoredSegment{}, ledger.AbsentLeaf{}, ledger.AnchorResult{}, ledger.SegmentOutcome{}, ledger.RecordOutcome{}, ledger.Incident{},
 	ledger.Enrolment{}, ledger.Details{}, ledger.CallDetails{}, ledger.RecordingDetails{}, ledger.Sealed{}, ledger.SealedRecord{},
 }
@@ -335,6 +335,13 @@ func FuzzDecodeStrictSegments(f *testing.F) {
 	})})
 	require.NoError(f, err)
 	f.Add(text)
+	for _, record := range newRecords() {
+		text, err := ledger.Canonical([]*ledger.SignedSegment{signedSegment(f, identity, 1, func(s *ledger.SignedSegment) {
+			s.Segment.V, s.Records[0] = 2, record
+		})})
+		require.NoError(f, err)
+		f.Add(text)
+	}
 	f.Add(bytes.Replace(text, []byte(`"v":1`), []byte(`"v":9007199254740993`), 1))
 	f.Add(bytes.Replace(text, []byte(`"v":1`), []byte(`"v":-0`), 1))
 	f.Add([]byte(`[]`))

@@ -50,7 +50,7 @@ func recordingRecord() ledger.Record {
 func signedSegment(t require.TestingT, signer *stub.Identity, n int, change ...func(*ledger.SignedSegment)) *ledger.SignedSegment {
 	signed := &ledger.SignedSegment{Segment: ledger.Segment{
 		ClosedAt: ledger.TimeOf(noon.Add(time.Minute)), Count: int64(n), Epoch: 1_772_366_400_000, FirstSeq: 1,
-		MSP: "AtlasMSP", PBX: "pbx1", Signer: ledger.Fingerprint(signer.Certificate.Raw), V: ledger.SchemaVersion,
+		MSP: "AtlasMSP", PBX: "pbx1", Signer: ledger.Fingerprint(signer.Certificate.Raw), V: 1, // which needs no opening
 	}}
 	for i := range n {
 		record := callRecord()
@@ -137,6 +137,8 @@ var (
 				Disposition: rapid.String().Draw(t, "disposition"), DurationMS: anyInteger.Draw(t, "duration"), End: anyTime.Draw(t, "end"),
 				HangupCause: anyInteger.Draw(t, "cause"), Leg: anyLeg.Draw(t, "leg"), RecordingDue: rapid.Bool().Draw(t, "due"),
 				Software: rapid.String().Draw(t, "software"), Start: anyTime.Draw(t, "start"), Technology: rapid.String().Draw(t, "technology"),
+				Attestation: rapid.String().Draw(t, "attestation"), Boot: anyInteger.Draw(t, "boot"), CallRef: anyHex.Draw(t, "call_ref"),
+				ClockOffsetMS: anyInteger.Draw(t, "offset"), Verdict: rapid.String().Draw(t, "verdict"),
 			}
 			if rapid.Bool().Draw(t, "observed") {
 				record.Call.Observed = &ledger.Observed{Answer: maybeTime.Draw(t, "o answer"), End: maybeTime.Draw(t, "o end"), Start: maybeTime.Draw(t, "o start")}
@@ -155,12 +157,41 @@ var (
 				})
 			}
 		}
+		if rapid.Bool().Draw(t, "has link") {
+			record.Link = &ledger.Link{At: anyTime.Draw(t, "l at"), From: rapid.String().Draw(t, "l from"), Kind: rapid.String().Draw(t, "kind"), To: rapid.String().Draw(t, "l to")}
+			if rapid.Bool().Draw(t, "ends") {
+				from, to := anyLeg.Draw(t, "from leg"), anyLeg.Draw(t, "to leg")
+				record.Link.FromLeg, record.Link.ToLeg = &from, &to
+			}
+		}
+		if rapid.Bool().Draw(t, "has omission") {
+			record.Omission = &ledger.Omission{At: anyTime.Draw(t, "o at"), Leg: anyLeg.Draw(t, "o leg"), Reason: rapid.String().Draw(t, "o reason")}
+		}
+		if rapid.Bool().Draw(t, "has opening") {
+			record.Opening = &ledger.Opening{
+				At: anyTime.Draw(t, "p at"), PrevEpoch: anyInteger.Draw(t, "p epoch"), PrevRoot: anyHex.Draw(t, "p root"), PrevSeq: anyInteger.Draw(t, "p seq"), Why: rapid.String().Draw(t, "why"),
+			}
+		}
+		if rapid.Bool().Draw(t, "has beat") {
+			record.Beat = &ledger.Beat{At: anyTime.Draw(t, "b at"), Closing: rapid.Bool().Draw(t, "b closing")}
+			for range rapid.IntRange(0, 2).Draw(t, "waters") {
+				record.Beat.HighWater = append(record.Beat.HighWater, ledger.HighWater{Boot: anyInteger.Draw(t, "w boot"), Sequence: anyInteger.Draw(t, "w seq")})
+			}
+		}
 		return record
+	})
+	anyBoots = rapid.Custom(func(t *rapid.T) []ledger.BootRange {
+		var boots []ledger.BootRange
+		for range rapid.IntRange(0, 2).Draw(t, "boots") {
+			boots = append(boots, ledger.BootRange{Boot: anyInteger.Draw(t, "boot"), Count: anyInteger.Draw(t, "count"), Highest: anyInteger.Draw(t, "highest"), Lowest: anyInteger.Draw(t, "lowest")})
+		}
+		return boots
 	})
 	anySigned = rapid.Custom(func(t *rapid.T) ledger.SignedSegment {
 		return ledger.SignedSegment{
 			Records: rapid.SliceOfN(anyRecord, 0, 3).Draw(t, "records"),
 			Segment: ledger.Segment{
+				Boots: anyBoots.Draw(t, "boots"), Closing: rapid.Bool().Draw(t, "closing"), NextBy: maybeTime.Draw(t, "next by"),
 				ClosedAt: anyTime.Draw(t, "closed"), Count: anyInteger.Draw(t, "count"), Epoch: anyInteger.Draw(t, "epoch"), FirstSeq: anyInteger.Draw(t, "first"),
 				MSP: rapid.String().Draw(t, "msp"), PBX: rapid.String().Draw(t, "pbx"), PrevFirstSeq: anyInteger.Draw(t, "prev first"), PrevRoot: anyHex.Draw(t, "prev"), Root: anyHex.Draw(t, "root"),
 				Signer: anyHex.Draw(t, "signer"), V: rapid.IntRange(-9, 9).Draw(t, "v"),

@@ -13,17 +13,26 @@ const (
 	maxLabelLength = 100
 )
 
-// Record is one entry of an adapter's gap-free sequence: a CDR leg or a
-// recording, exactly one of the two. Its canonical form is a leaf of its
-// segment's tree and is stored as it is, so that evidence hashes what is stored.
+// Record is one entry of an adapter's gap-free sequence: a CDR leg, a recording
+// or, since version 2, a link, an omission, an opening or a beat; exactly one of
+// them. Its canonical form is a leaf of its segment's tree and is stored as it
+// is, so that evidence hashes what is stored.
 type Record struct {
+	// Beat is set when the record says that the adapter is there.
+	Beat *Beat `json:"beat,omitzero"`
 	// Call is set when the record is a CDR leg.
 	Call *Call `json:"call,omitzero"`
 	// Epoch is the adapter's journal, by its creation in ms since 1970. It
 	// changes only when a journal was lost.
 	Epoch int64 `json:"epoch"`
+	// Link is set when the record joins two linkedids to one conversation.
+	Link *Link `json:"link,omitzero"`
 	// MSP is the operator that owns the record, such as "AtlasMSP".
 	MSP string `json:"msp"`
+	// Omission is set when the record says that a recording due never came.
+	Omission *Omission `json:"omission,omitzero"`
+	// Opening is set in the first record of an epoch.
+	Opening *Opening `json:"opening,omitzero"`
 	// PBX names the Asterisk within the operator.
 	PBX string `json:"pbx"`
 	// Recording is set when the record is a recording.
@@ -41,12 +50,24 @@ type Record struct {
 type Call struct {
 	// Answer is when the leg was answered, as the CDR has it; not set otherwise.
 	Answer Time `json:"answer,omitzero"`
+	// Attestation is the STIR attestation of an incoming call: "A", "B" or "C"
+	// (version 2).
+	Attestation string `json:"attestation,omitzero"`
 	// BillsecMS is the time from answer to end in ms, as the CDR has it.
 	BillsecMS int64 `json:"billsec_ms"`
+	// Boot is when the Asterisk that numbered the leg was started, in ms since
+	// 1970: its CDR sequence counts from there (version 2).
+	Boot int64 `json:"boot,omitzero"`
+	// CallRef is the keyed pseudonym of a trunk leg's SIP Call-ID, by which the two
+	// operators on the trunk find each other's leg; see CallRef (version 2).
+	CallRef string `json:"call_ref,omitzero"`
 	// CalleeRef is the keyed pseudonym of the number called; see PartyRef.
 	CalleeRef string `json:"callee_ref,omitzero"`
 	// CallerRef is the keyed pseudonym of the calling number; see PartyRef.
 	CallerRef string `json:"caller_ref,omitzero"`
+	// ClockOffsetMS is by how much the PBX's clock was ahead of its time source, in
+	// ms, absent where that is unknown or below a millisecond (version 2).
+	ClockOffsetMS int64 `json:"clock_offset_ms,omitzero"`
 	// DetailsDigest is the digest of the leg's Details in canonical form.
 	DetailsDigest string `json:"details_digest"`
 	// Direction is "inbound", "outbound" or "internal", absent where unknown.
@@ -71,6 +92,9 @@ type Call struct {
 	Start Time `json:"start"`
 	// Technology is the channel technology, such as "PJSIP".
 	Technology string `json:"technology,omitzero"`
+	// Verdict is what the PBX found when it checked the caller's STIR identity, a
+	// verstat of ATIS-1000074 (version 2).
+	Verdict string `json:"verdict,omitzero"`
 }
 
 // Observed are a leg's times as ARI's events gave them.
@@ -130,19 +154,22 @@ var directions = map[string]bool{"": true, "inbound": true, "outbound": true, "i
 var methods = map[string]int{"": 1, "mixmonitor": 1, "ari-bridge": 1, "ari-channel": 2}
 
 // Key is the key the record is stored under.
-func (r *Record) Key() string {
-	if r.Recording != nil {
-		return RecordingKey(r.MSP, r.PBX, r.Recording.ID, r.Recording.Revision)
-	}
-	return CallKey(r.MSP, r.PBX, r.Call.Leg)
-}
+func (r *Record) Key() string { return r.about().key(r) }
 
-// DetailsDigest is the digest of the record's details.
+// Indexes are the keys by which readers find the record, beside its own.
+func (r *Record) Indexes() []string { return r.about().indexes(r) }
+
+// DetailsDigest is the digest of the record's details; empty for a record of a
+// kind that has none.
 func (r *Record) DetailsDigest() string {
-	if r.Recording != nil {
+	switch {
+	case r.Call != nil:
+		return r.Call.DetailsDigest
+	case r.Recording != nil:
 		return r.Recording.DetailsDigest
+	default:
+		return ""
 	}
-	return r.Call.DetailsDigest
 }
 
 // ContentDigest is the digest of what the record says, without its place in the
@@ -180,17 +207,19 @@ func (r *Record) Check() error {
 			return Errorf(CodeInvalid, "%s is 0, it starts at 1", n.field)
 		}
 	}
-	switch {
-	case r.Call != nil && r.Recording == nil:
-		return r.Call.check()
-	case r.Recording != nil && r.Call == nil:
-		return r.Recording.check(r.V)
-	default:
-		return Errorf(CodeInvalid, "the record must hold either a call or a recording")
+	if held := r.held(); held != 1 {
+		return Errorf(CodeInvalid, "the record must hold exactly one of call, recording, link, omission, opening and beat, it holds %d", held)
 	}
+	if r.Call == nil && r.Recording == nil && r.V < 2 {
+		return Errorf(CodeInvalid, "a link, an omission, an opening and a beat are records of version 2: write the record with v 2")
+	}
+	if (r.Opening != nil) && r.Seq != 1 {
+		return Errorf(CodeInvalid, "an opening is the first record of its epoch, not record %d", r.Seq)
+	}
+	return r.about().check(r)
 }
 
-func (c *Call) check() error {
+func (c *Call) check(version int) error {
 	if err := c.Leg.Check(); err != nil {
 		return err
 	}
@@ -226,7 +255,10 @@ func (c *Call) check() error {
 	if strings.Contains(c.Technology, "/") {
 		return Errorf(CodeInvalid, "technology is the part of the channel's name before the slash: the rest is personal")
 	}
-	return checkLabel("technology", c.Technology)
+	if err := checkLabel("technology", c.Technology); err != nil {
+		return err
+	}
+	return c.checkAdded(version)
 }
 
 func (c *Call) checkTimes() error {
@@ -318,17 +350,7 @@ func checkLabel(field, s string) error {
 
 // Moment is when what the record tells of was over: the end of a call, the
 // closing of a recording.
-func (r *Record) Moment() Time {
-	if r.Recording != nil {
-		return r.Recording.ClosedAt
-	}
-	return r.Call.End
-}
+func (r *Record) Moment() Time { return r.about().moment() }
 
-// Leg is the CDR leg the record is about.
-func (r *Record) Leg() LegID {
-	if r.Recording != nil {
-		return r.Recording.Leg
-	}
-	return r.Call.Leg
-}
+// Leg is the CDR leg the record is about; empty for one that is about none.
+func (r *Record) Leg() LegID { return r.about().leg() }

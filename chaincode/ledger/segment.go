@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -23,8 +24,14 @@ const signaturePrefix = "callseal segment v1\x00"
 // Segment is a run of an adapter's records, closed and signed by the adapter: the
 // gateway that carries it can change nothing unseen.
 type Segment struct {
+	// Boots are the ranges of CDR sequences its legs have, by Asterisk's starts; the
+	// contract checks them against the legs (version 2).
+	Boots []BootRange `json:"boots,omitzero"`
 	// ClosedAt is when the adapter closed the segment, by the PBX's clock.
 	ClosedAt Time `json:"closed_at"`
+	// Closing says that the adapter was told to stop: its last record is a closing
+	// beat (version 2).
+	Closing bool `json:"closing,omitzero"`
 	// Count is the number of records, 1 to MaxRecords.
 	Count int64 `json:"count"`
 	// Epoch is the epoch of all its records.
@@ -33,7 +40,10 @@ type Segment struct {
 	FirstSeq int64 `json:"first_seq"`
 	// MSP and PBX own all its records.
 	MSP string `json:"msp"`
-	PBX string `json:"pbx"`
+	// NextBy is until when the adapter promises another segment, be it one with a
+	// beat alone; absent where it promises none (version 2).
+	NextBy Time   `json:"next_by,omitzero"`
+	PBX    string `json:"pbx"`
 	// PrevFirstSeq is the FirstSeq of the segment before it in the same epoch, which
 	// therefore holds FirstSeq − PrevFirstSeq records: whoever reads one segment can
 	// find the one before by its key. Absent in the first.
@@ -78,6 +88,9 @@ type AnchoredSegment struct {
 	// AnchoredAt is the transaction's time: the gateway's word, bounded by the
 	// peers' time window.
 	AnchoredAt Time `json:"anchored_at"`
+	// LateByAdmin says that an admin anchored it after its signer's certificate had
+	// ended: that it was closed before is the signer's word alone.
+	LateByAdmin bool `json:"late_by_admin,omitzero"`
 	// LateMS is AnchoredAt less the latest end of a call or closing of a
 	// recording in it; 0 where the PBX's clock runs ahead.
 	LateMS    int64   `json:"late_ms"`
@@ -202,6 +215,26 @@ func (s *SignedSegment) checkRecords() error {
 			return Errorf(coded.Code, "record %d: %s", record.Seq, coded.Message)
 		}
 	}
+	return s.checkTold()
+}
+
+// checkTold answers CodeInvalid unless what version 2's header tells of the
+// records is true.
+func (s *SignedSegment) checkTold() error {
+	header := &s.Segment
+	if header.V < 2 {
+		return nil
+	}
+	if header.FirstSeq == 1 && s.Records[0].Opening == nil {
+		return Errorf(CodeInvalid, "record 1 is not an opening: an epoch begins with one")
+	}
+	if !slices.Equal(header.Boots, BootsOf(s.Records)) {
+		return Errorf(CodeInvalid, "segment %d tells of other CDR sequences in boots than its legs have", header.FirstSeq)
+	}
+	last := s.Records[len(s.Records)-1].Beat
+	if header.Closing != (last != nil && last.Closing) {
+		return Errorf(CodeInvalid, "segment %d is closing if and only if its last record is a closing beat", header.FirstSeq)
+	}
 	return nil
 }
 
@@ -250,6 +283,30 @@ func (s *Segment) checkPast() error {
 	return CheckHex("prev_root", s.PrevRoot, 32)
 }
 
+// checkAdded answers CodeInvalid unless the members that version 2 added are well
+// formed, and absent in a segment of version 1.
+func (s *Segment) checkAdded() error {
+	if s.Boots == nil && !s.Closing && s.NextBy.IsZero() {
+		return nil
+	}
+	if s.V < 2 {
+		return Errorf(CodeInvalid, "boots, closing and next_by are members of version 2: write the segment with v 2")
+	}
+	if s.Boots != nil && len(s.Boots) == 0 {
+		return Errorf(CodeInvalid, "boots holds none: leave it out")
+	}
+	if len(s.Boots) > maxBoots {
+		return Errorf(CodeInvalid, "segment %d has legs of %d starts of Asterisk, at most %d are allowed: close segments sooner", s.FirstSeq, len(s.Boots), maxBoots)
+	}
+	if s.Closing && !s.NextBy.IsZero() {
+		return Errorf(CodeInvalid, "segment %d is closing and promises another", s.FirstSeq)
+	}
+	if !s.NextBy.IsZero() && s.NextBy.Before(s.ClosedAt) {
+		return Errorf(CodeInvalid, "segment %d promises the next one before it is closed itself", s.FirstSeq)
+	}
+	return nil
+}
+
 func (s *Segment) check() error {
 	if err := CheckVersion("the segment", s.V); err != nil {
 		return err
@@ -273,6 +330,9 @@ func (s *Segment) check() error {
 		return Errorf(CodeInvalid, "closed_at must be set")
 	}
 	if err := s.checkPast(); err != nil {
+		return err
+	}
+	if err := s.checkAdded(); err != nil {
 		return err
 	}
 	if err := CheckHex("root", s.Root, 32); err != nil {

@@ -27,7 +27,7 @@ type Submission struct {
 
 // NewSubmission decodes and checks what an adapter sent: header and records in
 // canonical JSON, and each record's details, which must hash to the digest in the
-// record.
+// record; nothing for a record of a kind that has none.
 func NewSubmission(header, signature []byte, records, details [][]byte) (*Submission, error) {
 	s := &Submission{details: make([][]byte, len(details))}
 	s.Signed.Signature = signature
@@ -74,6 +74,12 @@ func NewSubmission(header, signature []byte, records, details [][]byte) (*Submis
 // that is what the digest binds, and what a disclosure must hash to.
 func (s *Submission) takeDetails(i int, text []byte) error {
 	record := &s.Signed.Records[i]
+	if record.DetailsDigest() == "" {
+		if len(text) > 0 {
+			return fault.New(fault.Invalid, "record %d is of a kind that has no details, and came with some", record.Seq)
+		}
+		return nil
+	}
 	if len(text) > ledger.MaxDetailsBytes {
 		return fault.New(fault.TooLarge, "the details of record %d have %d bytes, at most %d are allowed", record.Seq, len(text), ledger.MaxDetailsBytes)
 	}
@@ -97,9 +103,11 @@ func (s *Submission) takeDetails(i int, text []byte) error {
 
 // items are the details to seal, under the keys of their records.
 func (s *Submission) items() []seal.Item {
-	items := make([]seal.Item, len(s.details))
+	items := make([]seal.Item, 0, len(s.details))
 	for i := range s.details {
-		items[i] = seal.Item{Key: s.Signed.Records[i].Key(), Details: s.details[i]}
+		if s.details[i] != nil {
+			items = append(items, seal.Item{Key: s.Signed.Records[i].Key(), Details: s.details[i]})
+		}
 	}
 	return items
 }

@@ -43,17 +43,20 @@ func TestSubmissionIsRefused(t *testing.T) {
 		kind    fault.Kind
 		says    string
 	}{
-		"501 records":               {records: 501, kind: fault.TooLarge, says: "at most 500"},
-		"no record":                 {records: 0, kind: fault.Invalid, says: "at least one"},
-		"record of 2 MB":            {records: 2, after: func(s *pb.SignedSegment) { s.RecordsJson[1] = bytes.Repeat([]byte{' '}, 2<<20) }, kind: fault.TooLarge, says: "record 2 of the segment has 2097152 bytes"},
-		"details of 2 MB":           {records: 2, after: func(s *pb.SignedSegment) { s.DetailsJson[1] = bytes.Repeat([]byte{' '}, 2<<20) }, kind: fault.TooLarge, says: "details of record 2 have 2097152 bytes"},
-		"details missing":           {records: 2, after: func(s *pb.SignedSegment) { s.DetailsJson = s.DetailsJson[:1] }, kind: fault.Invalid, says: "2 records and 1 details"},
-		"details too many":          {records: 1, after: func(s *pb.SignedSegment) { s.DetailsJson = append(s.DetailsJson, s.DetailsJson[0]) }, kind: fault.Invalid, says: "1 records and 2 details"},
-		"details swapped":           {records: 2, after: func(s *pb.SignedSegment) { s.DetailsJson[0], s.DetailsJson[1] = s.DetailsJson[1], s.DetailsJson[0] }, kind: fault.Invalid, says: "do not hash"},
-		"details altered":           {records: 1, after: func(s *pb.SignedSegment) { replace(&s.DetailsJson[0], gatewaytest.Caller, "+351900000000") }, kind: fault.Invalid, says: "do not hash"},
-		"details without salt":      {records: 1, after: func(s *pb.SignedSegment) { s.DetailsJson[0] = []byte(`{"call":{},"salt":"","v":1}`) }, kind: fault.Invalid, says: "salt"},
-		"details null":              {records: 1, after: func(s *pb.SignedSegment) { s.DetailsJson[0] = []byte(`null`) }, kind: fault.Invalid, says: "null"},
-		"details empty":             {records: 1, after: func(s *pb.SignedSegment) { s.DetailsJson[0] = nil }, kind: fault.Invalid, says: "well-formed"},
+		"501 records":          {records: 501, kind: fault.TooLarge, says: "at most 500"},
+		"no record":            {records: 0, kind: fault.Invalid, says: "at least one"},
+		"record of 2 MB":       {records: 2, after: func(s *pb.SignedSegment) { s.RecordsJson[1] = bytes.Repeat([]byte{' '}, 2<<20) }, kind: fault.TooLarge, says: "record 2 of the segment has 2097152 bytes"},
+		"details of 2 MB":      {records: 2, after: func(s *pb.SignedSegment) { s.DetailsJson[1] = bytes.Repeat([]byte{' '}, 2<<20) }, kind: fault.TooLarge, says: "details of record 2 have 2097152 bytes"},
+		"details missing":      {records: 2, after: func(s *pb.SignedSegment) { s.DetailsJson = s.DetailsJson[:1] }, kind: fault.Invalid, says: "2 records and 1 details"},
+		"details too many":     {records: 1, after: func(s *pb.SignedSegment) { s.DetailsJson = append(s.DetailsJson, s.DetailsJson[0]) }, kind: fault.Invalid, says: "1 records and 2 details"},
+		"details swapped":      {records: 2, after: func(s *pb.SignedSegment) { s.DetailsJson[0], s.DetailsJson[1] = s.DetailsJson[1], s.DetailsJson[0] }, kind: fault.Invalid, says: "do not hash"},
+		"details altered":      {records: 1, after: func(s *pb.SignedSegment) { replace(&s.DetailsJson[0], gatewaytest.Caller, "+351900000000") }, kind: fault.Invalid, says: "do not hash"},
+		"details without salt": {records: 1, after: func(s *pb.SignedSegment) { s.DetailsJson[0] = []byte(`{"call":{},"salt":"","v":1}`) }, kind: fault.Invalid, says: "salt"},
+		"details null":         {records: 1, after: func(s *pb.SignedSegment) { s.DetailsJson[0] = []byte(`null`) }, kind: fault.Invalid, says: "null"},
+		"details empty":        {records: 1, after: func(s *pb.SignedSegment) { s.DetailsJson[0] = nil }, kind: fault.Invalid, says: "well-formed"},
+		"details for an opening": {records: 1, before: func(s *ledger.SignedSegment) {
+			s.Segment.V, s.Records[0].Call, s.Records[0].Opening = 2, nil, &ledger.Opening{At: s.Segment.ClosedAt, Why: ledger.OpeningFirst}
+		}, kind: fault.Invalid, says: "a kind that has no details"},
 		"gap":                       {records: 3, before: func(s *ledger.SignedSegment) { s.Records[1].Seq, s.Records[2].Seq = 3, 4 }, kind: fault.Invalid, says: "gap"},
 		"records out of order":      {records: 2, after: func(s *pb.SignedSegment) { s.RecordsJson[0], s.RecordsJson[1] = s.RecordsJson[1], s.RecordsJson[0] }, kind: fault.Invalid, says: "gap"},
 		"record left out":           {records: 2, after: func(s *pb.SignedSegment) { s.RecordsJson, s.DetailsJson = s.RecordsJson[:1], s.DetailsJson[:1] }, kind: fault.Invalid, says: "announces 2 records and carries 1"},
@@ -65,7 +68,7 @@ func TestSubmissionIsRefused(t *testing.T) {
 			s.Records[0].Call.End, s.Records[0].Call.Start = s.Records[0].Call.Start, s.Records[0].Call.End
 		}, kind: fault.Invalid, says: "before it starts"},
 		"neither call nor recording": {
-			records: 1, before: func(s *ledger.SignedSegment) { s.Records[0].Call = nil }, kind: fault.Invalid, says: "either a call or a recording",
+			records: 1, before: func(s *ledger.SignedSegment) { s.Records[0].Call = nil }, kind: fault.Invalid, says: "exactly one of call, recording",
 		},
 		"root of the one before missing": {records: 1, before: func(s *ledger.SignedSegment) { s.Segment.FirstSeq, s.Records[0].Segment, s.Records[0].Seq = 2, 2, 2 }, kind: fault.Invalid, says: "as the one before it"},
 		"unknown version":                {records: 1, before: func(s *ledger.SignedSegment) { s.Segment.V = 9 }, kind: fault.State, says: "version 9"},

@@ -163,6 +163,15 @@ func (e *Entry) Rebind(t testing.TB) {
 	e.Record.Recording = &recording
 }
 
+// detailsJSON are the details as they are sent; none for a record that has none.
+func (e *Entry) detailsJSON(t testing.TB) []byte {
+	t.Helper()
+	if e.Record.DetailsDigest() == "" {
+		return nil
+	}
+	return JSON(t, &e.Details)
+}
+
 // Segment closes the entries into the next segment and signs it. Changes are
 // made before the root is computed and signed.
 func (a *Adapter) Segment(t testing.TB, entries []Entry, changes ...func(*ledger.SignedSegment)) *pb.SignedSegment {
@@ -172,12 +181,19 @@ func (a *Adapter) Segment(t testing.TB, entries []Entry, changes ...func(*ledger
 		MSP: a.MSP, PBX: a.PBX, PrevFirstSeq: a.before, PrevRoot: a.previous, Signer: a.Fingerprint, V: ledger.SchemaVersion,
 	}}
 	message := &pb.SignedSegment{}
+	if a.next == 1 && (len(entries) == 0 || entries[0].Record.Opening == nil) {
+		signed.Segment.V = 1 // an epoch of version 2 begins with an opening
+	}
 	for i := range entries {
 		record := entries[i].Record
 		record.Epoch, record.MSP, record.PBX, record.V = a.epoch, a.MSP, a.PBX, ledger.SchemaVersion
 		record.Segment, record.Seq = a.next, a.next+int64(i)
 		signed.Records = append(signed.Records, record)
-		message.DetailsJson = append(message.DetailsJson, JSON(t, &entries[i].Details))
+		message.DetailsJson = append(message.DetailsJson, entries[i].detailsJSON(t))
+	}
+	if signed.Segment.V > 1 && len(entries) > 0 {
+		last := signed.Records[len(signed.Records)-1].Beat
+		signed.Segment.Boots, signed.Segment.Closing = ledger.BootsOf(signed.Records), last != nil && last.Closing
 	}
 	for _, change := range changes {
 		change(signed)

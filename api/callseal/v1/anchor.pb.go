@@ -90,7 +90,8 @@ type SignedSegment struct {
 	// One to 500 records, each canonical JSON of ledger.Record, in order.
 	RecordsJson [][]byte `protobuf:"bytes,3,rep,name=records_json,json=recordsJson,proto3" json:"records_json,omitempty"`
 	// The records' details in clear, each canonical JSON of ledger.Details, as
-	// many as there are records. The gateway seals them.
+	// many as there are records, empty for one that has none. The gateway seals
+	// them.
 	DetailsJson   [][]byte `protobuf:"bytes,4,rep,name=details_json,json=detailsJson,proto3" json:"details_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
