@@ -21,8 +21,11 @@ import (
 var callable = map[string]bool{
 	"adapters:Enrol": false, "adapters:Get": true, "adapters:List": true, "adapters:Revoke": false,
 	"calls:Anchor": false, "calls:ByLinkedID": true, "calls:Get": true, "calls:Incidents": true, "calls:List": true, "calls:Segment": true,
-	"details:GetCall": true, "details:GetRecording": true, "details:Put": false,
+	"calls:Erase": false, "calls:State": true,
+	"details:GetCall": true, "details:GetRecording": true, "details:Purge": false, "details:Put": false,
 	"recordings:ByLinkedID": true, "recordings:BySHA256": true, "recordings:Get": true,
+	"recordings:Erase": false, "recordings:Hold": false, "recordings:Holds": true, "recordings:Release": false,
+	"recordings:Retain": false, "recordings:Retentions": true, "recordings:State": true,
 	"org.hyperledger.fabric:GetMetadata": true,
 }
 

@@ -22,6 +22,8 @@ func (*Details) GetEvaluateTransactions() []string { return []string{"GetCall", 
 type PutResult struct {
 	// Already counts the records whose details were there before.
 	Already int `json:"already"`
+	// Erased counts the records whose details were erased: they stay away.
+	Erased int `json:"erased"`
 	// Stored counts the records whose details this transaction stores.
 	Stored int `json:"stored"`
 }
@@ -29,7 +31,8 @@ type PutResult struct {
 // Put stores sealed details: transient data "details", a JSON array of one to 500
 // ledger.SealedRecord. The caller is the owner's gateway, and the transaction is
 // endorsed by the owner's peer alone, so that neither proposal nor gossip carries
-// it to others. Details that are there are left as they are.
+// it to others. Details that are there are left as they are, and those that were
+// erased do not come back.
 func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, error) {
 	who, err := d.owner(ctx, ledger.RoleGateway)
 	if err != nil {
@@ -52,14 +55,26 @@ func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, erro
 	collection := collectionOf(who.msp)
 	result := PutResult{}
 	seen := map[string]bool{}
+	keys := make([]string, len(records))
+	for i := range records {
+		keys[i] = records[i].Key
+		if err := checkDetailsKey(keys[i], who.msp); err != nil {
+			return "", err
+		}
+		if err := records[i].Sealed.Check(); err != nil {
+			return "", err
+		}
+	}
+	erased, err := erasedDetails(ctx, keys)
+	if err != nil {
+		return "", err
+	}
 	var writes []write
 	for i := range records {
 		record := &records[i]
-		if err := checkDetailsKey(record.Key, who.msp); err != nil {
-			return "", err
-		}
-		if err := record.Sealed.Check(); err != nil {
-			return "", err
+		if erased[record.Key] != nil {
+			result.Erased++
+			continue
 		}
 		hash, err := ctx.GetStub().GetPrivateDataHash(collection, record.Key)
 		if err != nil {
@@ -120,6 +135,13 @@ func (d *Details) get(ctx contractapi.TransactionContextInterface, msp, key stri
 		return "", ledger.Errorf(ledger.CodeInternal, "read the collection: %v", err)
 	}
 	if value == nil {
+		erased, err := erasedDetails(ctx, []string{key})
+		if err != nil {
+			return "", err
+		}
+		if destroyed := erased[key]; destroyed != nil {
+			return "", ledger.Errorf(ledger.CodeNotFound, "the details of this record were erased at %s (%s)", destroyed.At, destroyed.Reason)
+		}
 		return "", ledger.Errorf(ledger.CodeNotFound, "no details are stored for this record")
 	}
 	return string(value), nil

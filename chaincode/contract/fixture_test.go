@@ -108,6 +108,9 @@ func (c *channel) simulate(call stub.Call) (*peer.Response, *stub.Tx) {
 	}
 	require.Empty(c.t, response.GetMessage())
 	for _, write := range tx.Writes() {
+		if write.Purge {
+			continue
+		}
 		require.NotEmpty(c.t, write.Value, "an empty value would delete %q", write.Key)
 		canonical := jsontext.Value(bytes.Clone(write.Value))
 		require.NoError(c.t, canonical.Canonicalize())
@@ -118,6 +121,7 @@ func (c *channel) simulate(call stub.Call) (*peer.Response, *stub.Tx) {
 			ledger.TypeCall, ledger.TypeSegment, ledger.TypeRecording, ledger.TypeRecordingByCall, ledger.TypeRecordingByHash,
 			ledger.TypeIncident, ledger.TypeAdapter,
 			ledger.TypeLink, ledger.TypeLinkTo, ledger.TypeOmission, ledger.TypeOpening, ledger.TypeBeat, ledger.TypeCallByRef,
+			ledger.TypeHold, ledger.TypeHoldVersion, ledger.TypeRetention, ledger.TypeRetentionVersion, ledger.TypeErasure,
 		}, objectType)
 	}
 	require.False(c.t, tx.Scanned() && len(tx.Writes()) > 0, "a transaction that writes must not scan")
@@ -247,7 +251,7 @@ func resign(t testing.TB, signer *stub.Identity, signed *ledger.SignedSegment) {
 	leaves := make([][]byte, len(signed.Records))
 	for i := range signed.Records {
 		record := &signed.Records[i]
-		record.Epoch, record.MSP, record.PBX, record.Segment, record.Seq, record.V = header.Epoch, header.MSP, header.PBX, header.FirstSeq, header.FirstSeq+int64(i), 1
+		record.Epoch, record.MSP, record.PBX, record.Segment, record.Seq, record.V = header.Epoch, header.MSP, header.PBX, header.FirstSeq, header.FirstSeq+int64(i), max(1, record.V)
 		var err error
 		leaves[i], err = ledger.Canonical(record)
 		require.NoError(t, err)

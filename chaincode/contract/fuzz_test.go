@@ -18,7 +18,7 @@ func fuzzed(t *testing.T, c *channel, role ledger.Role, transient map[string][]b
 	response, tx := c.Invoke(operators()[atlas].chaincode, call)
 	if response.GetStatus() < shim.ERRORTHRESHOLD {
 		for _, write := range tx.Writes() {
-			require.NotEmpty(t, write.Value)
+			require.NotEqual(t, write.Purge, len(write.Value) > 0)
 			objectType, parts, err := ledger.SplitKey(write.Key)
 			require.NoError(t, err)
 			if objectType != ledger.TypeRecordingByHash {
@@ -104,6 +104,12 @@ func FuzzInvoke(f *testing.F) {
 	f.Add("details:GetCall", atlas, "pbx1", first, leg(first, 0).UniqueID, "0", uint8(5))
 	f.Add("details:GetRecording", atlas, "pbx1", strings.Repeat("ab", 16), "1", "", uint8(4))
 	f.Add("details:Put", "", "", "", "", "", uint8(0))
+	f.Add("details:Purge", "", "", "", "", "", uint8(0))
+	f.Add("recordings:State", atlas, "pbx1", strings.Repeat("ab", 16), "1", "", uint8(4))
+	f.Add("recordings:Holds", atlas, "pbx1", first, "", "", uint8(3))
+	f.Add("recordings:Release", atlas, "pbx1", first, hexOf(32), "1", uint8(5))
+	f.Add("recordings:Retentions", atlas, "pbx1", strings.Repeat("ab", 16), "1", "", uint8(4))
+	f.Add("calls:State", atlas, "pbx1", first, leg(first, 0).UniqueID, "0", uint8(5))
 	f.Add("org.hyperledger.fabric:GetMetadata", "", "", "", "", "", uint8(0))
 	f.Add("calls:anchor", "[]", "", "", "", "", uint8(1))
 	f.Add("get", "\x00", "\U0010ffff", "\xff", "-1", "1e3", uint8(5))

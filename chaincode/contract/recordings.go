@@ -13,7 +13,7 @@ type Recordings struct{ contractapi.Contract }
 
 // GetEvaluateTransactions names the functions that only read.
 func (*Recordings) GetEvaluateTransactions() []string {
-	return []string{"Get", "ByLinkedID", "BySHA256"}
+	return []string{"Get", "ByLinkedID", "BySHA256", "Holds", "Retentions", "State"}
 }
 
 // Get answers one revision of a recording, a ledger.Record, or NOT_FOUND.

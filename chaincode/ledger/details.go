@@ -95,6 +95,9 @@ type Sealed struct {
 	Algorithm string `json:"alg"`
 	// Ciphertext includes the tag, base64.
 	Ciphertext []byte `json:"ciphertext"`
+	// KeyCommitment is the KeyCommitment of the record's key (version 2): an
+	// erasure names it, so that what was destroyed is known.
+	KeyCommitment string `json:"key_commitment,omitzero"`
 	// Nonce is 96 bits, base64.
 	Nonce []byte `json:"nonce"`
 	// V is SchemaVersion.
@@ -118,8 +121,12 @@ func (s *Sealed) Check() error {
 		return Errorf(CodeInvalid, "the ciphertext is shorter than its tag")
 	case len(s.Ciphertext) > MaxDetailsBytes+16:
 		return Errorf(CodeTooLarge, "the details have %d bytes, at most %d are allowed", len(s.Ciphertext)-16, MaxDetailsBytes)
+	case s.KeyCommitment == "":
+		return nil
+	case s.V < 2:
+		return Errorf(CodeInvalid, "key_commitment is a member of version 2: seal with v 2")
 	}
-	return nil
+	return CheckHex("key_commitment", s.KeyCommitment, sha256.Size)
 }
 
 // SealedRecord is one entry of the transient data of details:Put.
