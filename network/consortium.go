@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/callseal/callseal/chaincode/ledger"
 )
 
 //go:embed consortium.yaml
@@ -56,7 +58,7 @@ type Member struct {
 	// Orderer is the member's orderer.
 	Orderer OrdererAddresses `yaml:"orderer"`
 	// Chaincode is the member's chaincode service; operators only.
-	Chaincode *ServiceAddress `yaml:"chaincode"`
+	Chaincode *ChaincodeAddresses `yaml:"chaincode"`
 	// Gateway is the member's Callseal gateway; operators only.
 	Gateway *ServiceAddress `yaml:"gateway"`
 	// PBXs are the ids of the PBXs whose adapters the member runs.
@@ -74,6 +76,20 @@ type OrdererAddresses struct {
 	Address    string `yaml:"address"`
 	Admin      string `yaml:"admin"`
 	Operations string `yaml:"operations"`
+}
+
+// ChaincodeAddresses says where a member's chaincode service listens, each as
+// host:port. A package holds its service's address, so each version of the
+// chaincodes has its own: successive versions take turns, and while an upgrade
+// runs both are served.
+type ChaincodeAddresses struct {
+	// Address is where the chaincode of calls is served, Governance where the
+	// governance chaincode is.
+	Address    string `yaml:"address"`
+	Governance string `yaml:"governance"`
+	// Standby and StandbyGovernance are those of every other version.
+	Standby           string `yaml:"standby"`
+	StandbyGovernance string `yaml:"standby_governance"`
 }
 
 // ServiceAddress says where a service listens, as host:port.
@@ -238,6 +254,9 @@ func (c *Consortium) places() []place {
 		add("orderer operations endpoint", kindOrderer, &m.Orderer.Operations)
 		if m.Chaincode != nil {
 			add("chaincode service", kindChaincode, &m.Chaincode.Address)
+			add("governance chaincode service", kindChaincode, &m.Chaincode.Governance)
+			add("standby chaincode service", kindChaincode, &m.Chaincode.Standby)
+			add("standby governance chaincode service", kindChaincode, &m.Chaincode.StandbyGovernance)
 		}
 		if m.Gateway != nil {
 			add("gateway", kindGateway, &m.Gateway.Address)
@@ -294,6 +313,8 @@ func (c *Consortium) check() error {
 		return fmt.Errorf("the channel name %q must be lower-case letters, digits, dots and hyphens", c.Channel)
 	case !channelName.MatchString(c.Chaincode) || strings.Contains(c.Chaincode, "."):
 		return fmt.Errorf("the chaincode name %q must be lower-case letters, digits and hyphens", c.Chaincode)
+	case c.Chaincode == ledger.GovernanceChaincode:
+		return fmt.Errorf("the chaincode name %q is the governance chaincode's: choose another", c.Chaincode)
 	case c.Consensus != BFT && c.Consensus != Raft:
 		return fmt.Errorf("the consensus %q is unknown: use bft or raft", c.Consensus)
 	case len(c.Operators) < 3:
@@ -334,9 +355,15 @@ func (c *Consortium) checkMembers() error {
 	for _, m := range c.Operators {
 		switch {
 		case m.Chaincode == nil:
-			return fmt.Errorf("the operator %s has no chaincode service: add `chaincode: { address: … }`", m.Name)
+			return fmt.Errorf("the operator %s has no chaincode service: add `chaincode: { address: …, governance: …, standby: …, standby_governance: … }`", m.Name)
 		case m.Gateway == nil:
 			return fmt.Errorf("the operator %s has no gateway: add `gateway: { address: … }`", m.Name)
+		}
+		for _, address := range []string{m.Chaincode.Governance, m.Chaincode.Standby, m.Chaincode.StandbyGovernance} {
+			host, _, err := splitAddress(address)
+			if own, _, ownErr := splitAddress(m.Chaincode.Address); err == nil && ownErr == nil && host != own {
+				return fmt.Errorf("the chaincode services of %s are at %s and at %s: one program serves them, so give them one host", m.Name, own, host)
+			}
 		}
 	}
 	if r := c.Regulator; r != nil && (r.Chaincode != nil || r.Gateway != nil || len(r.PBXs) > 0) {

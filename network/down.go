@@ -31,6 +31,12 @@ func (n *Network) stopAll(ctx context.Context) error {
 		for _, one := range all.nodesOf(kind) {
 			group.Go(func() error { return n.stop(ctx, one.name, true) })
 		}
+		if kind == kindChaincode {
+			// An upgrade that was interrupted may have left these.
+			for _, operator := range n.consortium.Operators {
+				group.Go(func() error { return n.stop(ctx, nextName(operator), true) })
+			}
+		}
 		failures = append(failures, group.Wait())
 	}
 	return errors.Join(failures...)
@@ -66,8 +72,9 @@ func Clean(ctx context.Context, state string) error {
 	}
 	n, err := Open(Options{State: state})
 	var half *HalfMadeError
+	var format *FormatError
 	switch {
-	case errors.As(err, &half):
+	case errors.As(err, &half), errors.As(err, &format):
 		// Its definition may be gone: the standard names find what may run.
 		n = &Network{layout: LayoutAt(state), consortium: Development()}
 	case err != nil:

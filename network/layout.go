@@ -52,6 +52,7 @@ func (l Layout) marker() string        { return filepath.Join(l.root, "network.j
 func (l Layout) halfMade() string      { return filepath.Join(l.root, "being-made") }
 func (l Layout) lockFile() string      { return l.root + ".lock" }
 func (l Layout) consortium() string    { return filepath.Join(l.root, "consortium.yaml") }
+func (l Layout) deployments() string   { return filepath.Join(l.root, "chaincode.json") }
 func (l Layout) channelFolder() string { return filepath.Join(l.root, "channel") }
 func (l Layout) builder() string       { return filepath.Join(l.root, "builder") }
 func (l Layout) pidFile(node string) string {

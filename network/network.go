@@ -16,18 +16,11 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
-
-	"github.com/callseal/callseal/network/ccbuilder"
 )
 
-// chaincodeVersion and chaincodeSequence are those of the first definition.
-const (
-	chaincodeVersion  = "1.0"
-	chaincodeSequence = 1
-)
-
-// stateFormat is the version of the state folder's own layout.
-const stateFormat = 1
+// stateFormat is the version of the state folder's own layout. 2 has the governance
+// chaincode and addresses for the next version of both.
+const stateFormat = 2
 
 // Options says which network to work on. The zero value is the development
 // consortium in the default state folder.
@@ -55,6 +48,12 @@ type Options struct {
 	Builder []string
 	// WithoutGateways leaves the operators' gateways out.
 	WithoutGateways bool
+	// ChaincodeVersion is what the operators approve the chaincodes as; empty means
+	// what the program says of itself. Programs of version 1.0 say nothing.
+	ChaincodeVersion string
+	// WithoutGovernance leaves the governance chaincode out, which version 1.0 did
+	// not have. An upgrade brings it.
+	WithoutGovernance bool
 	// Programs are files to run in place of the product's own, by node, such as
 	// "corvus-chaincode". Only this process knows of them; the network is the
 	// same to everyone else, which is how an operator that cheats would do it.
@@ -66,6 +65,7 @@ type Network struct {
 	options    Options
 	layout     Layout
 	consortium *Consortium
+	deployed   deployments
 }
 
 // marker is network.json, written last: a state folder without it is not whole.
@@ -101,10 +101,13 @@ func Open(options Options) (*Network, error) {
 		return nil, err
 	}
 	made, existing, err := n.readState()
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case made == nil:
+	}
+	if err := n.readDeployments(); err != nil {
+		return nil, err
+	}
+	if made == nil {
 		n.consortium = wanted
 		return n, nil
 	}
@@ -148,7 +151,7 @@ func (n *Network) readState() (*marker, *Consortium, error) {
 		return nil, nil, n.broken("its network.json is not readable")
 	}
 	if made.Format != stateFormat {
-		return nil, nil, fmt.Errorf("the state folder %s was made by another version of callseal (format %d, this one has %d): use that version or `callseal network clean`", n.layout.root, made.Format, stateFormat)
+		return nil, nil, &FormatError{State: n.layout.root, Format: made.Format}
 	}
 	existing, err := ReadConsortium(n.layout.consortium())
 	if err != nil {
@@ -185,6 +188,20 @@ type HalfMadeError struct {
 // Error says what is wrong and what to do, in one sentence.
 func (e *HalfMadeError) Error() string {
 	return fmt.Sprintf("the state folder %s is half-made, %s: remove it with `callseal network clean` and start again", e.State, e.Reason)
+}
+
+// FormatError says that a state folder was made by a callseal that laid it out in
+// another way.
+type FormatError struct {
+	// State is the folder.
+	State string
+	// Format is its layout's version.
+	Format int
+}
+
+// Error says what is wrong and what to do, in one sentence.
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("the state folder %s was made by another version of callseal (format %d, this one has %d): use that version or `callseal network clean`", e.State, e.Format, stateFormat)
 }
 
 func (n *Network) broken(reason string) error {
@@ -244,7 +261,7 @@ func (n *Network) made() bool {
 
 // make fills a new state folder: identities, configuration, the channel's first
 // block, and the marker last.
-func (n *Network) make(ctx context.Context, binaries fabricBinaries) error {
+func (n *Network) make(ctx context.Context, binaries fabricBinaries, version string) error {
 	if err := writeFile(n.layout.halfMade(), nil, 0o600); err != nil {
 		return err
 	}
@@ -276,6 +293,9 @@ func (n *Network) make(ctx context.Context, binaries fabricBinaries) error {
 		return fmt.Errorf("write the definition: %w", err)
 	}
 	if err := writeFile(n.layout.consortium(), definition, 0o600); err != nil {
+		return err
+	}
+	if err := n.deploy(deployments{Current: deployment{Version: version, Governance: !n.options.WithoutGovernance}}); err != nil {
 		return err
 	}
 	content, err := json.Marshal(marker{
@@ -351,14 +371,20 @@ func (n *Network) programOf(one node, name string) (string, error) {
 	if replaced := n.options.Programs[one.name]; replaced != "" {
 		return replaced, nil
 	}
-	return n.program(name)
+	return n.programIn(one.deployed.Bin, name)
 }
 
 // program finds one of the product's own programs.
-func (n *Network) program(name string) (string, error) {
+func (n *Network) program(name string) (string, error) { return n.programIn("", name) }
+
+// programIn finds one of them in a folder; empty means the network's.
+func (n *Network) programIn(bin, name string) (string, error) {
+	if bin == "" {
+		bin = n.options.Bin
+	}
 	var places []string
-	if n.options.Bin != "" {
-		bin, err := filepath.Abs(n.options.Bin)
+	if bin != "" {
+		bin, err := filepath.Abs(bin)
 		if err != nil {
 			return "", fmt.Errorf("folder of Callseal's programs: %w", err)
 		}
@@ -381,12 +407,8 @@ func (n *Network) program(name string) (string, error) {
 		}
 	}
 	where := "beside callseal or on PATH"
-	if n.options.Bin != "" {
-		where = "in " + n.options.Bin
+	if bin != "" {
+		where = "in " + bin
 	}
 	return "", fmt.Errorf("the program %s is missing: it should be %s; `make build` makes it", name, where)
-}
-
-func (n *Network) chaincodePackage(member Member) (ccbuilder.Package, error) {
-	return ccbuilder.Pack(n.consortium.Chaincode+"_"+chaincodeVersion, member.Chaincode.Address)
 }

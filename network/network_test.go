@@ -277,7 +277,7 @@ func requireMutualTLS(t *testing.T, n *networktest.Network) {
 			member.Orderer.Address, member.Orderer.Admin, member.Orderer.Operations,
 		}
 		if member.Chaincode != nil {
-			addresses = append(addresses, member.Chaincode.Address)
+			addresses = append(addresses, member.Chaincode.Address, member.Chaincode.Governance)
 		}
 		for _, address := range addresses {
 			requireRefused(t, address, clientTLS(t, files, "", ""))

@@ -25,6 +25,8 @@ type node struct {
 	// of what is there.
 	address string
 	listens []place
+	// deployed is what a chaincode node serves.
+	deployed deployment
 }
 
 // command is a program with its arguments and its own environment.
@@ -55,7 +57,10 @@ func (n *Network) nodes() []node {
 		add(member, kindPeer, member.Peer.Address)
 	}
 	for _, member := range n.consortium.Operators {
-		add(member, kindChaincode, member.Chaincode.Address)
+		all = append(all, n.chaincodeNode(member, nodeName(member, kindChaincode), n.deployed.Current))
+		if next := n.deployed.Next; next != nil {
+			all = append(all, n.chaincodeNode(member, nextName(member), *next))
+		}
 	}
 	if !n.options.WithoutGateways {
 		for _, member := range n.consortium.Operators {
@@ -63,6 +68,20 @@ func (n *Network) nodes() []node {
 		}
 	}
 	return all
+}
+
+// nextName is the node that serves the next version during an upgrade.
+func nextName(member Member) string { return nodeName(member, kindChaincode) + "-next" }
+
+func (n *Network) chaincodeNode(member Member, name string, d deployment) node {
+	calls, governance := d.addresses(member)
+	one := node{name: name, kind: kindChaincode, member: member, address: calls, deployed: d}
+	for _, place := range n.consortium.places() {
+		if *place.address == calls || *place.address == governance {
+			one.listens = append(one.listens, place)
+		}
+	}
+	return one
 }
 
 func (n *Network) nodesOf(kind string) []node {
@@ -122,22 +141,26 @@ func (n *Network) commandOf(one node, binaries fabricBinaries) (command, error) 
 			environment: append([]string{"FABRIC_CFG_PATH=" + org.node(kindOrderer)}, nodeLogging...),
 		}, nil
 	case kindChaincode:
-		chaincode, err := n.chaincodePackage(one.member)
-		if err != nil {
-			return command{}, err
+		environment := []string{
+			"CORE_PEER_LOCALMSPID=" + one.member.MSP,
+			"CALLSEAL_TLS_CERT=" + server.CertFile(),
+			"CALLSEAL_TLS_KEY=" + server.KeyFile(),
+			"CALLSEAL_TLS_CLIENT_CA=" + org.chaincodeClientCA(),
+		}
+		calls, governance := one.deployed.addresses(one.member)
+		for _, which := range n.chaincodes(one.deployed) {
+			pack, err := n.pack(one.member, one.deployed, which)
+			if err != nil {
+				return command{}, err
+			}
+			if which.policy == governPolicy {
+				environment = append(environment, "CALLSEAL_GOVERNANCE_ADDRESS="+governance, "CALLSEAL_GOVERNANCE_ID="+pack.ID)
+			} else {
+				environment = append(environment, "CHAINCODE_SERVER_ADDRESS="+calls, "CORE_CHAINCODE_ID_NAME="+pack.ID)
+			}
 		}
 		program, err := n.programOf(one, "callseal-chaincode")
-		return command{
-			program: program,
-			environment: []string{
-				"CHAINCODE_SERVER_ADDRESS=" + one.address,
-				"CORE_CHAINCODE_ID_NAME=" + chaincode.ID,
-				"CORE_PEER_LOCALMSPID=" + one.member.MSP,
-				"CALLSEAL_TLS_CERT=" + server.CertFile(),
-				"CALLSEAL_TLS_KEY=" + server.KeyFile(),
-				"CALLSEAL_TLS_CLIENT_CA=" + org.chaincodeClientCA(),
-			},
-		}, err
+		return command{program: program, environment: environment}, err
 	default:
 		program, err := n.programOf(one, "callseal-gateway")
 		return command{program: program, arguments: []string{"--config", org.GatewayConfig()}}, err

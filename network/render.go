@@ -50,8 +50,17 @@ func renderNodes(layout Layout, consortium *Consortium, member Member) error {
 	return nil
 }
 
-// writePolicy is the channel policy that guards what the chaincode writes.
-const writePolicy = "CallsealWrite"
+const (
+	// writePolicy is the channel policy that guards what the chaincode writes.
+	writePolicy = "CallsealWrite"
+	// governPolicy is the stricter one that guards what the governance chaincode
+	// writes.
+	governPolicy = "CallsealGovern"
+)
+
+// governors is how many of the operators must endorse what changes the rules: one
+// more than a majority, and of three all.
+func governors(operators int) int { return min(operators, operators/2+2) }
 
 // configtxMember is one organisation as the configtx template sees it.
 type configtxMember struct {
@@ -85,7 +94,9 @@ func renderChannel(layout Layout, consortium *Consortium) error {
 		"OrdererType": ordererType,
 		"Members":     members,
 		"Orderers":    orderers,
-		"WritePolicy": writePolicy,
+		"Write":       writePolicy,
+		"Govern":      governPolicy,
+		"Governors":   outOf(governors(len(consortium.Operators)), "peer", consortium.Operators),
 		"TwoPeers":    outOf(2, "peer", consortium.Operators),
 		"TwoAdmins":   outOf(2, "admin", consortium.Operators),
 		"AnyOperator": outOf(1, "member", consortium.Operators),

@@ -48,12 +48,19 @@ func (n *Network) Up(ctx context.Context, progress func(string)) error {
 		if err := n.checkWhole(); err != nil {
 			return err
 		}
+		if err := n.checkVersion(ctx); err != nil {
+			return err
+		}
 		if err := n.writeBuilder(); err != nil {
 			return err
 		}
 	} else {
 		begun := time.Now()
-		if err := n.make(ctx, binaries); err != nil {
+		version, err := n.programVersion(ctx, "")
+		if err != nil {
+			return err
+		}
+		if err := n.make(ctx, binaries, version); err != nil {
 			return err
 		}
 		progress(fmt.Sprintf("identities of %d members and the channel's first block made (%s)", len(n.consortium.Members()), elapsed(begun)))
@@ -82,22 +89,16 @@ func (n *Network) run(ctx context.Context, binaries fabricBinaries, progress fun
 	progress(fmt.Sprintf("%d orderers (%s) and %d peers on channel %s (%s)", len(n.nodesOf(kindOrderer)), n.consortium.Consensus, len(members), n.consortium.Channel, elapsed(begun)))
 	begun = time.Now()
 	operators := members[:len(n.consortium.Operators)]
-	if err := n.deployChaincode(ctx, operators); err != nil {
+	if err := n.defineAll(ctx, operators, n.deployed.Current); err != nil {
 		return err
 	}
 	if err := n.eachNode(ctx, kindChaincode); err != nil {
 		return err
 	}
-	group, waiting := errgroup.WithContext(ctx)
-	for _, member := range operators {
-		group.Go(func() error {
-			return await(waiting, "let the peers meet", func(ctx context.Context) error { return n.peersMet(ctx, member) })
-		})
-	}
-	if err := group.Wait(); err != nil {
+	if err := n.awaitPeers(ctx, operators, n.deployed.Current); err != nil {
 		return err
 	}
-	progress(fmt.Sprintf("chaincode %s defined, %d services running (%s)", n.consortium.Chaincode, len(operators), elapsed(begun)))
+	progress(fmt.Sprintf("chaincode %s version %s defined, %d services running (%s)", n.consortium.Chaincode, n.deployed.Current.Version, len(operators), elapsed(begun)))
 	begun = time.Now()
 	for _, operator := range operators {
 		if err := n.enrolAdapters(ctx, operator); err != nil {
@@ -319,9 +320,14 @@ func (n *Network) healthy(ctx context.Context, one node) error {
 		return err
 	case kindChaincode:
 		folder := org.chaincodeClient()
-		return n.serves(ctx, one, filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem"), roots, false)
+		for _, place := range one.listens {
+			if err := n.serves(ctx, one.name, *place.address, filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem"), roots, false); err != nil {
+				return err
+			}
+		}
+		return nil
 	default:
 		identity := org.Identity(roleGateway)
-		return n.serves(ctx, one, identity.CertFile(), identity.KeyFile(), roots, true)
+		return n.serves(ctx, one.name, one.address, identity.CertFile(), identity.KeyFile(), roots, true)
 	}
 }

@@ -1,5 +1,7 @@
-// Package service runs the contracts as a gRPC server that the operator's own
-// peer connects to (Fabric's "chaincode as a service"), over mutual TLS only.
+// Package service runs both chaincodes, the calls' and governance's, each as a gRPC
+// server that the operator's own peer connects to (Fabric's "chaincode as a
+// service"), over mutual TLS only. There are two servers because a peer knows a
+// chaincode by its package id and holds one connection for each.
 package service
 
 import (
@@ -37,6 +39,9 @@ type Config struct {
 	// PackageID is what the peer knows the installed package by
 	// (CORE_CHAINCODE_ID_NAME).
 	PackageID string
+	// GovernanceAddress and GovernancePackageID are the same for the governance
+	// chaincode (CALLSEAL_GOVERNANCE_ADDRESS, CALLSEAL_GOVERNANCE_ID).
+	GovernanceAddress, GovernancePackageID string
 	// PeerMSP is the operator whose peer connects (CORE_PEER_LOCALMSPID).
 	PeerMSP string
 	// CertFile and KeyFile are the server's TLS certificate and key, PEM
@@ -50,12 +55,14 @@ type Config struct {
 // FromEnvironment reads the configuration from the environment.
 func FromEnvironment() Config {
 	return Config{
-		Address:      os.Getenv("CHAINCODE_SERVER_ADDRESS"),
-		PackageID:    os.Getenv("CORE_CHAINCODE_ID_NAME"),
-		PeerMSP:      os.Getenv("CORE_PEER_LOCALMSPID"),
-		CertFile:     os.Getenv("CALLSEAL_TLS_CERT"),
-		KeyFile:      os.Getenv("CALLSEAL_TLS_KEY"),
-		ClientCAFile: os.Getenv("CALLSEAL_TLS_CLIENT_CA"),
+		Address:             os.Getenv("CHAINCODE_SERVER_ADDRESS"),
+		PackageID:           os.Getenv("CORE_CHAINCODE_ID_NAME"),
+		GovernanceAddress:   os.Getenv("CALLSEAL_GOVERNANCE_ADDRESS"),
+		GovernancePackageID: os.Getenv("CALLSEAL_GOVERNANCE_ID"),
+		PeerMSP:             os.Getenv("CORE_PEER_LOCALMSPID"),
+		CertFile:            os.Getenv("CALLSEAL_TLS_CERT"),
+		KeyFile:             os.Getenv("CALLSEAL_TLS_KEY"),
+		ClientCAFile:        os.Getenv("CALLSEAL_TLS_CLIENT_CA"),
 	}
 }
 
@@ -63,7 +70,8 @@ func FromEnvironment() Config {
 func (c Config) check() error {
 	var missing []error
 	for _, required := range []struct{ variable, value string }{
-		{"CHAINCODE_SERVER_ADDRESS", c.Address}, {"CORE_CHAINCODE_ID_NAME", c.PackageID}, {"CORE_PEER_LOCALMSPID", c.PeerMSP},
+		{"CHAINCODE_SERVER_ADDRESS", c.Address}, {"CORE_CHAINCODE_ID_NAME", c.PackageID},
+		{"CALLSEAL_GOVERNANCE_ADDRESS", c.GovernanceAddress}, {"CALLSEAL_GOVERNANCE_ID", c.GovernancePackageID}, {"CORE_PEER_LOCALMSPID", c.PeerMSP},
 		{"CALLSEAL_TLS_CERT", c.CertFile}, {"CALLSEAL_TLS_KEY", c.KeyFile}, {"CALLSEAL_TLS_CLIENT_CA", c.ClientCAFile},
 	} {
 		if required.value == "" {
@@ -81,12 +89,16 @@ func Run(config Config) error {
 	return Serve(ctx, config)
 }
 
-// Serve serves until the context ends.
+// Serve serves until the context ends, or until either chaincode cannot be served.
 func Serve(ctx context.Context, config Config) error {
 	if err := config.check(); err != nil {
 		return err
 	}
-	chaincode, err := contract.New(config.PeerMSP)
+	calls, err := contract.New(config.PeerMSP)
+	if err != nil {
+		return err
+	}
+	governance, err := contract.NewGovernance()
 	if err != nil {
 		return err
 	}
@@ -94,10 +106,50 @@ func Serve(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Address)
-	if err != nil {
+	both := []chaincode{
+		{address: config.Address, packageID: config.PackageID, contracts: calls},
+		{address: config.GovernanceAddress, packageID: config.GovernancePackageID, contracts: governance},
+	}
+	for i := range both {
+		if err := both[i].listen(ctx); err != nil {
+			if i > 0 {
+				_ = both[0].listener.Close()
+			}
+			return err
+		}
+	}
+	serving, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, len(both))
+	for _, one := range both {
+		go func() { ended <- one.serve(serving, transport) }()
+	}
+	var failures []error
+	for range both {
+		failures = append(failures, <-ended)
+		// One chaincode without the other is of no use to the peer.
+		cancel()
+	}
+	return errors.Join(failures...)
+}
+
+// chaincode is one of the two, where it listens and what its peer knows it by.
+type chaincode struct {
+	address, packageID string
+	contracts          *contract.Chaincode
+	listener           net.Listener
+}
+
+func (c *chaincode) listen(ctx context.Context) error {
+	var err error
+	if c.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", c.address); err != nil {
 		return fmt.Errorf("listen for the peer: %w", err)
 	}
+	return nil
+}
+
+// serve answers the peer until the context ends.
+func (c *chaincode) serve(ctx context.Context, transport credentials.TransportCredentials) error {
 	server := grpc.NewServer(
 		grpc.Creds(transport),
 		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes),
@@ -105,14 +157,14 @@ func Serve(ctx context.Context, config Config) error {
 		// The peer pings at least this often while it waits for work.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 30 * time.Second, PermitWithoutStream: true}),
 	)
-	peer.RegisterChaincodeServer(server, &shim.ChaincodeServer{CCID: config.PackageID, CC: chaincode})
+	peer.RegisterChaincodeServer(server, &shim.ChaincodeServer{CCID: c.packageID, CC: c.contracts})
 	status := health.NewServer()
 	healthpb.RegisterHealthServer(server, status)
 	status.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
 
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	slog.Info("chaincode service ready", "address", listener.Addr().String(), "package", config.PackageID, "version", contract.Version)
+	go func() { served <- server.Serve(c.listener) }()
+	slog.Info("chaincode service ready", "address", c.listener.Addr().String(), "package", c.packageID, "version", contract.Version)
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve the peer: %w", err)

@@ -80,11 +80,15 @@ func setup(t *testing.T) (config service.Config, servers, clients *authority) {
 	for name, content := range map[string][]byte{"cert.pem": certificate, "key.pem": key, "ca.pem": clients.pem()} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), content, 0o600))
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
+	var free [2]string
+	for i := range free {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer func() { _ = listener.Close() }()
+		free[i] = listener.Addr().String()
+	}
 	return service.Config{
-		Address: listener.Addr().String(), PackageID: "callseal:1", PeerMSP: "AtlasMSP",
+		Address: free[0], PackageID: "callseal:1", GovernanceAddress: free[1], GovernancePackageID: "governance:1", PeerMSP: "AtlasMSP",
 		CertFile: filepath.Join(folder, "cert.pem"), KeyFile: filepath.Join(folder, "key.pem"), ClientCAFile: filepath.Join(folder, "ca.pem"),
 	}, servers, clients
 }
@@ -103,24 +107,28 @@ func serve(t *testing.T, config service.Config) {
 		case <-time.After(10 * time.Second):
 			t.Error("the service does not stop")
 		}
-		_, err := net.DialTimeout("tcp", config.Address, time.Second)
-		require.Error(t, err, "the port is closed")
-	})
-	require.Eventually(t, func() bool {
-		connection, err := net.DialTimeout("tcp", config.Address, time.Second)
-		if err == nil {
-			_ = connection.Close()
+		for _, address := range []string{config.Address, config.GovernanceAddress} {
+			_, err := net.DialTimeout("tcp", address, time.Second)
+			require.Error(t, err, "the port is closed")
 		}
-		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	})
+	for _, address := range []string{config.Address, config.GovernanceAddress} {
+		require.Eventually(t, func() bool {
+			connection, err := net.DialTimeout("tcp", address, time.Second)
+			if err == nil {
+				_ = connection.Close()
+			}
+			return err == nil
+		}, 10*time.Second, 10*time.Millisecond)
+	}
 }
 
 // connect dials with the given client certificates.
-func connect(t *testing.T, config service.Config, servers *authority, certificates ...tls.Certificate) *grpc.ClientConn {
+func connect(t *testing.T, address string, servers *authority, certificates ...tls.Certificate) *grpc.ClientConn {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AddCert(servers.certificate)
-	connection, err := grpc.NewClient(config.Address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
 		RootCAs: pool, Certificates: certificates, MinVersion: tls.VersionTLS12,
 	})))
 	require.NoError(t, err)
@@ -135,22 +143,24 @@ func keyPair(t *testing.T, certificate, key []byte) tls.Certificate {
 	return pair
 }
 
-func TestAPeerConnectsAndRegistersTheChaincode(t *testing.T) {
+func TestAPeerConnectsAndRegistersBothChaincodes(t *testing.T) {
 	config, servers, clients := setup(t)
 	serve(t, config)
 	certificate, key := clients.issue(t, time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
-	connection := connect(t, config, servers, keyPair(t, certificate, key))
+	for address, packageID := range map[string]string{config.Address: "callseal:1", config.GovernanceAddress: "governance:1"} {
+		connection := connect(t, address, servers, keyPair(t, certificate, key))
 
-	answer, err := healthpb.NewHealthClient(connection).Check(t.Context(), &healthpb.HealthCheckRequest{})
-	require.NoError(t, err)
-	require.Equal(t, healthpb.HealthCheckResponse_SERVING, answer.GetStatus())
+		answer, err := healthpb.NewHealthClient(connection).Check(t.Context(), &healthpb.HealthCheckRequest{})
+		require.NoError(t, err)
+		require.Equal(t, healthpb.HealthCheckResponse_SERVING, answer.GetStatus())
 
-	stream, err := peer.NewChaincodeClient(connection).Connect(t.Context())
-	require.NoError(t, err)
-	message, err := stream.Recv()
-	require.NoError(t, err)
-	require.Equal(t, peer.ChaincodeMessage_REGISTER, message.GetType())
-	require.True(t, bytes.Contains(message.GetPayload(), []byte("callseal:1")), "it names its package")
+		stream, err := peer.NewChaincodeClient(connection).Connect(t.Context())
+		require.NoError(t, err)
+		message, err := stream.Recv()
+		require.NoError(t, err)
+		require.Equal(t, peer.ChaincodeMessage_REGISTER, message.GetType())
+		require.True(t, bytes.Contains(message.GetPayload(), []byte(packageID)), "it names its package")
+	}
 }
 
 func TestOthersDoNotConnect(t *testing.T) {
@@ -170,7 +180,7 @@ func TestOthersDoNotConnect(t *testing.T) {
 		"a server's":                  pair(clients, later, x509.ExtKeyUsageServerAuth),
 	} {
 		t.Run(name, func(t *testing.T) {
-			connection := connect(t, config, servers, certificates...)
+			connection := connect(t, config.Address, servers, certificates...)
 			_, err := healthpb.NewHealthClient(connection).Check(t.Context(), &healthpb.HealthCheckRequest{})
 			require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
 			stream, err := peer.NewChaincodeClient(connection).Connect(t.Context())
@@ -199,7 +209,8 @@ func TestOthersDoNotConnect(t *testing.T) {
 
 func TestTheConfigurationComesFromTheEnvironment(t *testing.T) {
 	variables := []string{
-		"CHAINCODE_SERVER_ADDRESS", "CORE_CHAINCODE_ID_NAME", "CORE_PEER_LOCALMSPID", "CALLSEAL_TLS_CERT", "CALLSEAL_TLS_KEY", "CALLSEAL_TLS_CLIENT_CA",
+		"CHAINCODE_SERVER_ADDRESS", "CORE_CHAINCODE_ID_NAME", "CALLSEAL_GOVERNANCE_ADDRESS", "CALLSEAL_GOVERNANCE_ID",
+		"CORE_PEER_LOCALMSPID", "CALLSEAL_TLS_CERT", "CALLSEAL_TLS_KEY", "CALLSEAL_TLS_CLIENT_CA",
 	}
 	for _, variable := range variables {
 		t.Setenv(variable, "")
@@ -217,7 +228,8 @@ func TestTheConfigurationComesFromTheEnvironment(t *testing.T) {
 		}
 	}
 	require.Equal(t, service.Config{
-		Address: "CHAINCODE_SERVER_ADDRESS", PackageID: "CORE_CHAINCODE_ID_NAME", PeerMSP: "CORE_PEER_LOCALMSPID",
+		Address: "CHAINCODE_SERVER_ADDRESS", PackageID: "CORE_CHAINCODE_ID_NAME",
+		GovernanceAddress: "CALLSEAL_GOVERNANCE_ADDRESS", GovernancePackageID: "CALLSEAL_GOVERNANCE_ID", PeerMSP: "CORE_PEER_LOCALMSPID",
 		CertFile: "CALLSEAL_TLS_CERT", KeyFile: "CALLSEAL_TLS_KEY", ClientCAFile: "CALLSEAL_TLS_CLIENT_CA",
 	}, service.FromEnvironment())
 }
@@ -235,6 +247,7 @@ func TestABrokenConfigurationIsOneSentence(t *testing.T) {
 	}{
 		{"CORE_PEER_LOCALMSPID", func(c *service.Config) { c.PeerMSP = "Atlas MSP" }},
 		{"listen for the peer", func(c *service.Config) { c.Address = taken.Addr().String() }},
+		{"listen for the peer", func(c *service.Config) { c.GovernanceAddress = taken.Addr().String() }},
 		{"load the service's TLS certificate", func(c *service.Config) { c.CertFile = "nowhere" }},
 		{"load the service's TLS certificate", func(c *service.Config) { c.KeyFile = nonsense }},
 		{"read the peers' CA", func(c *service.Config) { c.ClientCAFile = "nowhere" }},
