@@ -1,0 +1,4 @@
+package reputation
+
+// Factors is the table, for the test that it is exact.
+var Factors = factors
