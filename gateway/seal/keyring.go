@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -27,11 +28,23 @@ var ErrNoKey = errors.New("the key of these details is not in the keyring: it wa
 // lockTimeout bounds the wait for another process to let the keyring go.
 const lockTimeout = 2 * time.Second
 
-var bucket = []byte("record keys v1")
+// Buckets: a record is named by the SHA-256 of its key on the ledger.
+var (
+	bucket          = []byte("record keys v1")
+	destroyedBucket = []byte("destroyed keys v1")
+	stateBucket     = []byte("keyring v1")
+)
 
 // Keyring holds one 256-bit key a record, in one file. Back it up: without it
-// the details on the ledger cannot be read by anyone.
-type Keyring struct{ db *bbolt.DB }
+// the details on the ledger cannot be read by anyone. A backup holds the keys
+// that were destroyed since: keep few, and let them go within the term in which
+// erasures must be complete.
+type Keyring struct {
+	path string
+
+	mu sync.RWMutex // held whole while the file is replaced
+	db *bbolt.DB
+}
 
 // Item is what to seal: a record's key on the ledger and its details.
 type Item struct {
@@ -51,18 +64,28 @@ func Open(path string) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the keyring %s: %w", path, err)
 	}
+	keyring := &Keyring{path: path, db: db}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(bucket)
-		return err
+		for _, name := range [][]byte{bucket, destroyedBucket, stateBucket} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare the keyring %s: %w", path, err), db.Close())
+	if err == nil {
+		err = keyring.finishScrub()
 	}
-	return &Keyring{db: db}, nil
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare the keyring %s: %w", path, err), keyring.db.Close())
+	}
+	return keyring, nil
 }
 
 // Close lets the file go.
 func (k *Keyring) Close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if err := k.db.Close(); err != nil {
 		return fmt.Errorf("close the keyring: %w", err)
 	}
@@ -70,14 +93,19 @@ func (k *Keyring) Close() error {
 }
 
 // Seal encrypts the items. New keys are on disk before it returns; a record that
-// has a key keeps it.
+// has a key keeps it, and one whose key was destroyed is left out.
 func (k *Keyring) Seal(items []Item) ([]ledger.SealedRecord, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
 	sealed := make([]ledger.SealedRecord, 0, len(items))
 	err := k.db.Update(func(tx *bbolt.Tx) error {
 		sealed = sealed[:0]
-		keys := tx.Bucket(bucket)
+		keys, destroyed := tx.Bucket(bucket), tx.Bucket(destroyedBucket)
 		for _, item := range items {
 			name := sha256.Sum256([]byte(item.Key))
+			if destroyed.Get(name[:]) != nil {
+				continue
+			}
 			key := keys.Get(name[:])
 			if key == nil {
 				key = make([]byte, 32)
@@ -93,7 +121,7 @@ func (k *Keyring) Seal(items []Item) ([]ledger.SealedRecord, error) {
 			nonce := make([]byte, box.NonceSize())
 			_, _ = rand.Read(nonce)
 			sealed = append(sealed, ledger.SealedRecord{Key: item.Key, Sealed: ledger.Sealed{
-				Algorithm: ledger.SealAlgorithm, Nonce: nonce, V: ledger.SchemaVersion,
+				Algorithm: ledger.SealAlgorithm, KeyCommitment: ledger.KeyCommitment(key), Nonce: nonce, V: ledger.SchemaVersion,
 				Ciphertext: box.Seal(nil, nonce, item.Details, []byte(item.Key)),
 			}})
 		}
@@ -111,6 +139,28 @@ func (k *Keyring) Unseal(recordKey string, sealed *ledger.Sealed) ([]byte, error
 	if err := sealed.Check(); err != nil {
 		return nil, err
 	}
+	key, err := k.key(recordKey)
+	if err != nil {
+		return nil, err
+	}
+	if sealed.KeyCommitment != "" && sealed.KeyCommitment != ledger.KeyCommitment(key) {
+		return nil, errors.New("the sealed details name another key than the record's: they were altered, or sealed by another gateway")
+	}
+	box, err := boxOf(key)
+	if err != nil {
+		return nil, err
+	}
+	details, err := box.Open(nil, sealed.Nonce, sealed.Ciphertext, []byte(recordKey))
+	if err != nil {
+		return nil, fmt.Errorf("the sealed details do not open with their key: they were altered: %w", err)
+	}
+	return details, nil
+}
+
+// key is the record's key, or ErrNoKey.
+func (k *Keyring) key(recordKey string) ([]byte, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
 	name := sha256.Sum256([]byte(recordKey))
 	var key []byte
 	err := k.db.View(func(tx *bbolt.Tx) error {
@@ -123,15 +173,7 @@ func (k *Keyring) Unseal(recordKey string, sealed *ledger.Sealed) ([]byte, error
 	if key == nil {
 		return nil, ErrNoKey
 	}
-	box, err := boxOf(key)
-	if err != nil {
-		return nil, err
-	}
-	details, err := box.Open(nil, sealed.Nonce, sealed.Ciphertext, []byte(recordKey))
-	if err != nil {
-		return nil, fmt.Errorf("the sealed details do not open with their key: they were altered: %w", err)
-	}
-	return details, nil
+	return key, nil
 }
 
 func boxOf(key []byte) (cipher.AEAD, error) {

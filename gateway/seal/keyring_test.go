@@ -1,6 +1,7 @@
 package seal_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -91,7 +92,7 @@ func TestUnsealRefuses(t *testing.T) {
 		"cut short":               {"key of one", change(func(s *ledger.Sealed) { s.Ciphertext = s.Ciphertext[:15] }), "shorter than its tag"},
 		"nonce of another length": {"key of one", change(func(s *ledger.Sealed) { s.Nonce = s.Nonce[:8] }), "nonce"},
 		"another algorithm":       {"key of one", change(func(s *ledger.Sealed) { s.Algorithm = "none" }), "A256GCM"},
-		"of another version":      {"key of one", change(func(s *ledger.Sealed) { s.V = 2 }), "version 2"},
+		"of another version":      {"key of one", change(func(s *ledger.Sealed) { s.V = ledger.SchemaVersion + 1 }), fmt.Sprintf("version %d", ledger.SchemaVersion+1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := keyring.Unseal(c.key, c.sealed)
