@@ -118,7 +118,7 @@ func (a *anchoring) authenticate(signed *ledger.SignedSegment) error {
 
 func (a *anchoring) decideSegment(signed *ledger.SignedSegment, leaves [][]byte, keys []string) (*ledger.SegmentOutcome, error) {
 	segment := &signed.Segment
-	outcome := &ledger.SegmentOutcome{Epoch: segment.Epoch, FirstSeq: segment.FirstSeq, Outcome: ledger.OutcomeAnchored, Records: make([]ledger.RecordOutcome, 0, len(leaves))}
+	outcome := &ledger.SegmentOutcome{Epoch: segment.Epoch, FirstSeq: segment.FirstSeq, Outcome: ledger.OutcomeAnchored}
 	stored := a.state[segment.Key()]
 	if stored != nil {
 		var anchored ledger.AnchoredSegment
@@ -137,7 +137,9 @@ func (a *anchoring) decideSegment(signed *ledger.SignedSegment, leaves [][]byte,
 		if err != nil {
 			return nil, err
 		}
-		outcome.Records = append(outcome.Records, ledger.RecordOutcome{Key: keys[i], Outcome: what, Seq: record.Seq})
+		if what != outcome.Outcome {
+			outcome.Exceptions = append(outcome.Exceptions, ledger.RecordOutcome{Outcome: what, Seq: record.Seq})
+		}
 		if what != ledger.OutcomeAnchored {
 			absent = append(absent, ledger.AbsentLeaf{LeafHash: ledger.LeafHash(leaves[i]), Outcome: what, Seq: record.Seq})
 		}
@@ -153,10 +155,6 @@ func (a *anchoring) decideSegment(signed *ledger.SignedSegment, leaves [][]byte,
 func (a *anchoring) refuseFork(signed *ledger.SignedSegment, outcome *ledger.SegmentOutcome, storedRoot string) (*ledger.SegmentOutcome, error) {
 	segment := &signed.Segment
 	outcome.Outcome = ledger.OutcomeConflict
-	for i := range signed.Records {
-		record := &signed.Records[i]
-		outcome.Records = append(outcome.Records, ledger.RecordOutcome{Key: record.Key(), Outcome: ledger.OutcomeConflict, Seq: record.Seq})
-	}
 	return outcome, a.putIncident(&ledger.Incident{
 		Kind: ledger.IncidentFork, Key: segment.Key(), MSP: segment.MSP, PBX: segment.PBX,
 		OfferedDigest: segment.Root, StoredDigest: storedRoot, Signer: segment.Signer,

@@ -121,6 +121,7 @@ func (c *channel) simulate(call stub.Call) (*peer.Response, *stub.Tx) {
 			ledger.TypeCall, ledger.TypeSegment, ledger.TypeRecording, ledger.TypeRecordingByCall, ledger.TypeRecordingByHash,
 			ledger.TypeIncident, ledger.TypeAdapter,
 			ledger.TypeLink, ledger.TypeLinkTo, ledger.TypeOmission, ledger.TypeOpening, ledger.TypeBeat, ledger.TypeCallByRef,
+			ledger.TypeDevice, ledger.TypeDeviceVersion, ledger.TypeDeviceByAOR, ledger.TypeDeviceByFingerprint,
 			ledger.TypeHold, ledger.TypeHoldVersion, ledger.TypeRetention, ledger.TypeRetentionVersion, ledger.TypeErasure,
 		}, objectType)
 	}
@@ -264,11 +265,11 @@ func resign(t testing.TB, signer *stub.Identity, signed *ledger.SignedSegment) {
 	require.NoError(t, err)
 }
 
-// outcomes are the outcomes of a segment's records.
-func outcomes(s ledger.SegmentOutcome) []ledger.Outcome {
+// outcomes are the outcomes of a segment's n records.
+func outcomes(s ledger.SegmentOutcome, n int) []ledger.Outcome {
 	all := []ledger.Outcome{}
-	for _, record := range s.Records {
-		all = append(all, record.Outcome)
+	for i := range n {
+		all = append(all, s.Of(s.FirstSeq+int64(i)))
 	}
 	return all
 }

@@ -1,5 +1,10 @@
 package ledger
 
+import (
+	"cmp"
+	"slices"
+)
+
 // Outcome says what became of a segment or of a record in it.
 type Outcome string
 
@@ -24,17 +29,27 @@ type AnchorResult struct {
 // SegmentOutcome is the outcome of one segment. A segment in conflict (another
 // one stands at its place in the epoch) is refused whole.
 type SegmentOutcome struct {
-	Epoch    int64           `json:"epoch"`
-	FirstSeq int64           `json:"first_seq"`
-	Outcome  Outcome         `json:"outcome"`
-	Records  []RecordOutcome `json:"records"`
+	Epoch int64 `json:"epoch"`
+	// Exceptions are the records whose outcome is not the segment's, in order of
+	// Seq: the answer stands in the block, so it does not repeat what is usual.
+	Exceptions []RecordOutcome `json:"exceptions,omitzero"`
+	FirstSeq   int64           `json:"first_seq"`
+	Outcome    Outcome         `json:"outcome"`
 }
 
 // RecordOutcome is the outcome of one record.
 type RecordOutcome struct {
-	Key     string  `json:"key"`
 	Outcome Outcome `json:"outcome"`
 	Seq     int64   `json:"seq"`
+}
+
+// Of is the outcome of the record with that number.
+func (s *SegmentOutcome) Of(seq int64) Outcome {
+	i, found := slices.BinarySearchFunc(s.Exceptions, seq, func(record RecordOutcome, seq int64) int { return cmp.Compare(record.Seq, seq) })
+	if found {
+		return s.Exceptions[i].Outcome
+	}
+	return s.Outcome
 }
 
 // Incident kinds.

@@ -117,7 +117,7 @@ func (a *Anchorer) commit(ctx context.Context, public *fabric.Endorsed, receipt 
 // other, endorse them. The details of a refused record are not those of the
 // record that stands there.
 func (a *Anchorer) storeDetails(ctx context.Context, submission *Submission, outcome *ledger.SegmentOutcome) error {
-	items := acceptedOf(outcome, submission.items())
+	items := acceptedOf(submission, outcome)
 	if len(items) == 0 {
 		return nil
 	}
@@ -196,7 +196,7 @@ func changes(outcome *ledger.SegmentOutcome) bool {
 	if outcome.Outcome != ledger.OutcomeAlready {
 		return true
 	}
-	for _, record := range outcome.Records {
+	for _, record := range outcome.Exceptions {
 		if record.Outcome != ledger.OutcomeAlready {
 			return true
 		}
@@ -205,12 +205,13 @@ func changes(outcome *ledger.SegmentOutcome) bool {
 }
 
 // acceptedOf leaves out the details of refused records.
-func acceptedOf(outcome *ledger.SegmentOutcome, items []seal.Item) []seal.Item {
+func acceptedOf(submission *Submission, outcome *ledger.SegmentOutcome) []seal.Item {
 	refused := map[string]bool{}
-	for _, record := range outcome.Records {
-		if record.Outcome == ledger.OutcomeConflict {
-			refused[record.Key] = true
+	for i := range submission.Signed.Records {
+		record := &submission.Signed.Records[i]
+		if outcome.Of(record.Seq) == ledger.OutcomeConflict {
+			refused[record.Key()] = true
 		}
 	}
-	return slices.DeleteFunc(items, func(item seal.Item) bool { return refused[item.Key] })
+	return slices.DeleteFunc(submission.items(), func(item seal.Item) bool { return refused[item.Key] })
 }

@@ -86,8 +86,9 @@ func (s *anchorService) anchor(ctx context.Context, segment *pb.SignedSegment) (
 	if !receipt.CommittedAt.IsZero() {
 		message.CommittedAt = timestamppb.New(receipt.CommittedAt)
 	}
-	for _, record := range receipt.Records {
-		message.Records = append(message.Records, &pb.RecordReceipt{Seq: record.Seq, Outcome: outcomes[record.Outcome]})
+	for i := range submission.Signed.Records {
+		seq := submission.Signed.Records[i].Seq
+		message.Records = append(message.Records, &pb.RecordReceipt{Seq: seq, Outcome: outcomes[receipt.Of(seq)]})
 	}
 	return message, nil
 }
