@@ -48,11 +48,13 @@ func New(peerMSP string) (*Chaincode, error) {
 		return nil, err
 	}
 	calls, recordings, adapters, details := &Calls{}, &Recordings{}, &Adapters{}, &Details{peerMSP: peerMSP}
+	devices := &Devices{}
 	return assemble(defaultContract,
 		one{calls, &calls.Contract, defaultContract, "CDR legs and the signed segments they arrive in"},
 		one{recordings, &recordings.Contract, "recordings", "digests of call recordings"},
 		one{adapters, &adapters.Contract, "adapters", "certificates that may sign segments"},
 		one{details, &details.Contract, "details", "sealed personal details in the owner's private collection"},
+		one{devices, &devices.Contract, "devices", "which devices may call"},
 	)
 }
 

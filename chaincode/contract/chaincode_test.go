@@ -23,6 +23,8 @@ var callable = map[string]bool{
 	"calls:Anchor": false, "calls:ByLinkedID": true, "calls:Get": true, "calls:Incidents": true, "calls:List": true, "calls:Segment": true,
 	"calls:Erase": false, "calls:State": true,
 	"details:GetCall": true, "details:GetRecording": true, "details:Purge": false, "details:Put": false,
+	"devices:ByAOR": true, "devices:ByFingerprint": true, "devices:Check": true, "devices:Get": true, "devices:History": true, "devices:List": true,
+	"devices:Register": false, "devices:Reinstate": false, "devices:Revoke": false, "devices:Rotate": false, "devices:Suspend": false, "devices:Version": true,
 	"recordings:ByLinkedID": true, "recordings:BySHA256": true, "recordings:Get": true,
 	"recordings:Erase": false, "recordings:Hold": false, "recordings:Holds": true, "recordings:Release": false,
 	"recordings:Retain": false, "recordings:Retentions": true, "recordings:State": true,
@@ -59,7 +61,7 @@ func TestExactlyTheDocumentedFunctionsCanBeCalled(t *testing.T) {
 
 	for _, function := range []string{
 		"", ":", "calls", "calls:", ":Anchor", "Nothing", "calls:Nothing", "calls:ANCHOR", "calls:GetName", "calls:GetEvaluateTransactions", "GetInfo",
-		"calls:GetIgnoredFunctions", "calls:calls:Anchor", "calls:Anchor:", "Calls:Anchor", "devices:Get", "org.hyperledger.fabric:Nothing", "calls:Anchor\x00", "\xff", "calls: Anchor",
+		"calls:GetIgnoredFunctions", "calls:calls:Anchor", "calls:Anchor:", "Calls:Anchor", "devices:Gets", "org.hyperledger.fabric:Nothing", "calls:Anchor\x00", "\xff", "calls: Anchor",
 	} {
 		for n := range 3 {
 			message := c.refuse(ledger.CodeInvalid, as(atlas, ledger.RoleGateway, append([]string{function}, make([]string, n)...)...))

@@ -21,7 +21,11 @@ func fuzzed(t *testing.T, c *channel, role ledger.Role, transient map[string][]b
 			require.NotEqual(t, write.Purge, len(write.Value) > 0)
 			objectType, parts, err := ledger.SplitKey(write.Key)
 			require.NoError(t, err)
-			if objectType != ledger.TypeRecordingByHash {
+			switch objectType {
+			case ledger.TypeRecordingByHash:
+			case ledger.TypeDeviceByAOR, ledger.TypeDeviceByFingerprint:
+				require.Equal(t, atlas, parts[1], "an operator writes of its own devices alone")
+			default:
 				require.Equal(t, atlas, parts[0], "an operator writes under its own name alone")
 			}
 			if write.Collection != "" {
