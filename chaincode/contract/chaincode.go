@@ -49,7 +49,9 @@ func New(peerMSP string) (*Chaincode, error) {
 	}
 	calls, recordings, adapters, details := &Calls{}, &Recordings{}, &Adapters{}, &Details{peerMSP: peerMSP}
 	devices := &Devices{}
+	about := &About{governance: ledger.GovernanceChaincode}
 	return assemble(defaultContract,
+		one{about, &about.Contract, "about", "which version of the chaincode a peer runs"},
 		one{calls, &calls.Contract, defaultContract, "CDR legs and the signed segments they arrive in"},
 		one{recordings, &recordings.Contract, "recordings", "digests of call recordings"},
 		one{adapters, &adapters.Contract, "adapters", "certificates that may sign segments"},
@@ -60,8 +62,9 @@ func New(peerMSP string) (*Chaincode, error) {
 
 // NewGovernance assembles the governance chaincode.
 func NewGovernance() (*Chaincode, error) {
-	governance := &Governance{}
+	governance, about := &Governance{}, &About{}
 	return assemble("governance",
+		one{about, &about.Contract, "about", "which version of the chaincode a peer runs"},
 		one{governance, &governance.Contract, "governance", "policy documents that the operators vote on"},
 	)
 }

@@ -19,6 +19,7 @@ import (
 
 // callable are all functions, and whether they only read.
 var callable = map[string]bool{
+	"about:Version":  true,
 	"adapters:Enrol": false, "adapters:Get": true, "adapters:List": true, "adapters:Revoke": false,
 	"calls:Anchor": false, "calls:ByLinkedID": true, "calls:Get": true, "calls:Incidents": true, "calls:List": true, "calls:Segment": true,
 	"calls:Erase": false, "calls:State": true,

@@ -16,6 +16,13 @@ const (
 	PolicyRetention      = "retention"
 )
 
+// PolicyNames are the names of all policy documents, sorted.
+func PolicyNames() []string {
+	return []string{
+		PolicyConsent, PolicyConsortium, PolicyDevices, PolicyPseudonyms, PolicyReconciliation, PolicyReputation, PolicyRetention,
+	}
+}
+
 // Policy is one policy document: exactly one of its kinds is set. Until the
 // operators have voted for one, the built-in default holds, which is version 0;
 // the consortium's own has no default.
@@ -86,6 +93,16 @@ func (p *Policy) Check() error {
 	return check()
 }
 
+// Digest is the SHA-256 of the document's canonical form, hexadecimal: what
+// operators vote for.
+func (p *Policy) Digest() (string, error) {
+	canonical, err := Canonical(p)
+	if err != nil {
+		return "", Errorf(CodeInvalid, "the policy cannot be written canonically: %v", err)
+	}
+	return Digest(canonical), nil
+}
+
 // DefaultPolicy is the document that holds until the operators have voted for
 // one, or CodeNotFound where there is none by that name.
 func DefaultPolicy(name string) (*PolicyVersion, error) {
@@ -103,6 +120,8 @@ func DefaultPolicy(name string) (*PolicyVersion, error) {
 		policy.Reputation = defaultReputationPolicy()
 	case PolicyRetention:
 		policy.Retention = defaultRetentionPolicy()
+	case PolicyConsortium:
+		return nil, Errorf(CodeNotFound, "the operators have not founded their consortium yet: propose the document %q, which takes the votes of all it lists", PolicyConsortium)
 	default:
 		return nil, Errorf(CodeNotFound, "no policy document is in force by that name")
 	}

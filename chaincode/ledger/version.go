@@ -21,3 +21,15 @@ func CheckVersion(what string, v int) error {
 	}
 	return nil
 }
+
+// About is what a chaincode says of itself.
+type About struct {
+	// Chaincode is its version, as the operators approved it.
+	Chaincode string `json:"chaincode"`
+	// Governance is the name of the chaincode that holds the policy documents.
+	Governance string `json:"governance,omitzero"`
+	// Schema is the newest version of stored values that it reads.
+	Schema int64 `json:"schema"`
+	// V is SchemaVersion.
+	V int `json:"v"`
+}
