@@ -22,7 +22,7 @@ var callable = map[string]bool{
 	"about:Version":  true,
 	"adapters:Enrol": false, "adapters:Get": true, "adapters:List": true, "adapters:Revoke": false,
 	"calls:Anchor": false, "calls:ByLinkedID": true, "calls:Get": true, "calls:Incidents": true, "calls:List": true, "calls:Segment": true,
-	"calls:Erase": false, "calls:State": true,
+	"calls:Erase": false, "calls:State": true, "calls:Chain": true, "calls:Gaps": true,
 	"details:GetCall": true, "details:GetRecording": true, "details:Purge": false, "details:Put": false,
 	"devices:ByAOR": true, "devices:ByFingerprint": true, "devices:Check": true, "devices:Get": true, "devices:History": true, "devices:List": true,
 	"devices:Register": false, "devices:Reinstate": false, "devices:Revoke": false, "devices:Rotate": false, "devices:Suspend": false, "devices:Version": true,

@@ -15,13 +15,23 @@ type BootRange struct {
 	Count int64 `json:"count"`
 	// Highest and Lowest are the highest and lowest CDR sequence among them.
 	Highest int64 `json:"highest"`
-	Lowest  int64 `json:"lowest"`
+	// Latest is when the latest of them started: once a later Asterisk runs, none
+	// of an earlier can.
+	Latest Time  `json:"latest"`
+	Lowest int64 `json:"lowest"`
 }
+
+// Holes is how many CDR sequences between the lowest and the highest no leg has.
+// It is below 0 where two legs share one.
+func (b *BootRange) Holes() int64 { return b.Highest - b.Lowest + 1 - b.Count }
 
 // add joins another range of the same start.
 func (b *BootRange) add(other BootRange) {
 	b.Count += other.Count
 	b.Highest, b.Lowest = max(b.Highest, other.Highest), min(b.Lowest, other.Lowest)
+	if b.Latest.Before(other.Latest) {
+		b.Latest = other.Latest
+	}
 }
 
 // BootsOf are the ranges of the legs among records, in order of the starts; nil
@@ -30,7 +40,7 @@ func BootsOf(records []Record) []BootRange {
 	var boots []BootRange
 	for i := range records {
 		if call := records[i].Call; call != nil && call.Boot != 0 {
-			boots = addBoot(boots, BootRange{Boot: call.Boot, Count: 1, Highest: call.Leg.Sequence, Lowest: call.Leg.Sequence})
+			boots = addBoot(boots, BootRange{Boot: call.Boot, Count: 1, Highest: call.Leg.Sequence, Latest: call.Start, Lowest: call.Leg.Sequence})
 		}
 	}
 	return boots

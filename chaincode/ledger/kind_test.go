@@ -140,7 +140,7 @@ func opened(t require.TestingT, change ...func(*ledger.SignedSegment)) *ledger.S
 			s.Records[i].Seq = int64(i + 1)
 		}
 		s.Segment.V, s.Segment.Closing = 2, true
-		s.Segment.Boots = []ledger.BootRange{{Boot: 1_772_300_000_000, Count: 2, Highest: 12, Lowest: 7}}
+		s.Segment.Boots = []ledger.BootRange{{Boot: 1_772_300_000_000, Count: 2, Highest: 12, Latest: ledger.TimeOf(noon), Lowest: 7}}
 	}}, change...)...)
 }
 
@@ -160,11 +160,16 @@ func TestSegmentsOfVersion2TellTheTruth(t *testing.T) {
 		"another count":      func(s *ledger.SignedSegment) { s.Segment.Boots[0].Count++ },
 		"another high water": func(s *ledger.SignedSegment) { s.Segment.Boots[0].Highest++ },
 		"another low water":  func(s *ledger.SignedSegment) { s.Segment.Boots[0].Lowest-- },
+		"another time":       func(s *ledger.SignedSegment) { s.Segment.Boots[0].Latest = s.Segment.ClosedAt },
 		"another start":      func(s *ledger.SignedSegment) { s.Segment.Boots[0].Boot-- },
 		"a start too many": func(s *ledger.SignedSegment) {
-			s.Segment.Boots = append(s.Segment.Boots, ledger.BootRange{Boot: 1 << 50})
+			s.Segment.Boots = append(s.Segment.Boots, ledger.BootRange{Boot: 1 << 50, Latest: s.Segment.ClosedAt})
 		},
-		"twenty-one starts":       func(s *ledger.SignedSegment) { s.Segment.Boots = make([]ledger.BootRange, 21) },
+		"twenty-one starts": func(s *ledger.SignedSegment) {
+			for range 20 {
+				s.Segment.Boots = append(s.Segment.Boots, s.Segment.Boots[0])
+			}
+		},
 		"closing not told":        func(s *ledger.SignedSegment) { s.Segment.Closing = false },
 		"closing without a beat":  func(s *ledger.SignedSegment) { s.Records[3].Beat.Closing = false },
 		"a promise after closing": func(s *ledger.SignedSegment) { s.Segment.NextBy = s.Segment.ClosedAt },
@@ -196,15 +201,19 @@ func TestBootsAreSummedUp(t *testing.T) {
 			record := callRecord()
 			boot, sequence := rapid.Int64Range(0, 3).Draw(t, "boot"), rapid.Int64Range(0, 99).Draw(t, "sequence")
 			record.Call.Boot, record.Call.Leg.Sequence = boot, sequence
+			record.Call.Start = ledger.TimeOf(noon.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "start")) * time.Second))
 			records = append(records, record, recordingRecord())
 			if boot == 0 {
 				continue
 			}
 			sum, found := want[boot]
 			if !found {
-				sum = ledger.BootRange{Boot: boot, Highest: sequence, Lowest: sequence}
+				sum = ledger.BootRange{Boot: boot, Highest: sequence, Latest: record.Call.Start, Lowest: sequence}
 			}
 			sum.Count, sum.Highest, sum.Lowest = sum.Count+1, max(sum.Highest, sequence), min(sum.Lowest, sequence)
+			if record.Call.Start.UnixMilli() > sum.Latest.UnixMilli() {
+				sum.Latest = record.Call.Start
+			}
 			want[boot] = sum
 		}
 		got := ledger.BootsOf(records)

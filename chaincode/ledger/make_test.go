@@ -183,7 +183,7 @@ var (
 	anyBoots = rapid.Custom(func(t *rapid.T) []ledger.BootRange {
 		var boots []ledger.BootRange
 		for range rapid.IntRange(0, 2).Draw(t, "boots") {
-			boots = append(boots, ledger.BootRange{Boot: anyInteger.Draw(t, "boot"), Count: anyInteger.Draw(t, "count"), Highest: anyInteger.Draw(t, "highest"), Lowest: anyInteger.Draw(t, "lowest")})
+			boots = append(boots, ledger.BootRange{Boot: anyInteger.Draw(t, "boot"), Count: anyInteger.Draw(t, "count"), Highest: anyInteger.Draw(t, "highest"), Latest: anyTime.Draw(t, "latest"), Lowest: anyInteger.Draw(t, "lowest")})
 		}
 		return boots
 	})

@@ -101,3 +101,6 @@ func parseTime(text []byte) (Time, bool) {
 	back, err := at.AppendText(buffer[:0])
 	return at, err == nil && bytes.Equal(back, text)
 }
+
+// msTime is the instant that many ms after 1970.
+func msTime(ms int64) Time { return Time{ms: ms, set: true} }
