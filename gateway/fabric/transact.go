@@ -63,6 +63,11 @@ func (c *Channel) transactOnce(ctx context.Context, what Proposal) (Outcome, err
 	if err != nil {
 		return Outcome{}, err
 	}
+	if what.Submitting != nil {
+		if err := what.Submitting(endorsed.ID()); err != nil {
+			return Outcome{}, err
+		}
+	}
 	outcome := Outcome{Result: endorsed.Result()}
 	submitted, err := endorsed.Submit(ctx)
 	if err == nil {

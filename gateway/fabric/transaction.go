@@ -25,6 +25,9 @@ type Proposal struct {
 	// EndorsedBy names the MSPs that must endorse; empty leaves the choice to
 	// the endorsement policy. Transient data reaches no one else.
 	EndorsedBy []string
+	// Submitting, where set, is told by Transact of every transaction before it
+	// is sent, so that it can be asked for after a crash. Its error prevents it.
+	Submitting func(transactionID string) error
 }
 
 func (p *Proposal) options() []client.ProposalOption {
