@@ -251,14 +251,14 @@ func resign(t testing.TB, signer *stub.Identity, signed *ledger.SignedSegment) {
 	resignAs(t, signer, signed, 1)
 }
 
-// resignAs is resign with records of the given version.
+// resignAs is resign with records of at least the given version.
 func resignAs(t testing.TB, signer *stub.Identity, signed *ledger.SignedSegment, version int) {
 	t.Helper()
 	header := &signed.Segment
 	leaves := make([][]byte, len(signed.Records))
 	for i := range signed.Records {
 		record := &signed.Records[i]
-		record.Epoch, record.MSP, record.PBX, record.Segment, record.Seq, record.V = header.Epoch, header.MSP, header.PBX, header.FirstSeq, header.FirstSeq+int64(i), version
+		record.Epoch, record.MSP, record.PBX, record.Segment, record.Seq, record.V = header.Epoch, header.MSP, header.PBX, header.FirstSeq, header.FirstSeq+int64(i), max(record.V, version)
 		var err error
 		leaves[i], err = ledger.Canonical(record)
 		require.NoError(t, err)
