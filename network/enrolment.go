@@ -19,16 +19,11 @@ import (
 // enrolAdapters puts the certificates of an operator's PBX adapters on the
 // ledger, signed for by the operator's admin. Those already there are left be.
 func (n *Network) enrolAdapters(ctx context.Context, operator *access) error {
-	connection, err := client.Connect(operator.signer,
-		client.WithSign(operator.signer.Sign),
-		// The signer hashes by itself.
-		client.WithHash(hash.NONE),
-		client.WithClientConnection(operator.peer))
+	contract, closeContract, err := n.contract(operator)
 	if err != nil {
-		return fmt.Errorf("gateway of %s's peer: %w", operator.member.Name, err)
+		return err
 	}
-	defer func() { _ = connection.Close() }()
-	contract := connection.GetNetwork(n.consortium.Channel).GetContract(n.consortium.Chaincode)
+	defer closeContract()
 	for _, pbx := range operator.member.PBXs {
 		files := n.layout.Operator(operator.member.Name).Identity(pbx)
 		remembered := filepath.Join(files.root, "enrolled")
@@ -40,7 +35,7 @@ func (n *Network) enrolAdapters(ctx context.Context, operator *access) error {
 			return fmt.Errorf("certificate of the adapter of %s: %w", pbx, err)
 		}
 		err = await(ctx, "enrol the adapter of "+pbx, func(ctx context.Context) error {
-			return enrol(ctx, contract, string(certificate))
+			return invoke(ctx, contract, "adapters:Enrol", string(certificate))
 		})
 		if err != nil {
 			return err
@@ -52,12 +47,26 @@ func (n *Network) enrolAdapters(ctx context.Context, operator *access) error {
 	return nil
 }
 
-// enrol submits one enrolment. Repeating it is harmless: the chaincode answers
-// that the certificate is there.
-func enrol(ctx context.Context, contract *client.Contract, certificate string) error {
+// contract is the operator's chaincode as its admin calls it.
+func (n *Network) contract(operator *access) (*client.Contract, func(), error) {
+	connection, err := client.Connect(operator.signer,
+		client.WithSign(operator.signer.Sign),
+		// The signer hashes by itself.
+		client.WithHash(hash.NONE),
+		client.WithClientConnection(operator.peer))
+	if err != nil {
+		return nil, nil, fmt.Errorf("gateway of %s's peer: %w", operator.member.Name, err)
+	}
+	contract := connection.GetNetwork(n.consortium.Channel).GetContract(n.consortium.Chaincode)
+	return contract, func() { _ = connection.Close() }, nil
+}
+
+// invoke submits one transaction. Repeating an enrolment or a revocation is
+// harmless: the chaincode answers that it is there.
+func invoke(ctx context.Context, contract *client.Contract, function string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, lifecycleStep)
 	defer cancel()
-	proposal, err := contract.NewProposal("adapters:Enrol", client.WithArguments(certificate))
+	proposal, err := contract.NewProposal(function, client.WithArguments(args...))
 	if err != nil {
 		return permanent(fmt.Errorf("propose: %w", err))
 	}

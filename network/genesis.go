@@ -37,6 +37,15 @@ func lastLine(output string) string {
 
 // channelPolicies lists the application policies of a configuration block.
 func channelPolicies(block *common.Block) (map[string]*common.ConfigPolicy, error) {
+	config, err := configIn(block)
+	if err != nil {
+		return nil, err
+	}
+	return config.GetChannelGroup().GetGroups()["Application"].GetPolicies(), nil
+}
+
+// configIn is the configuration that a configuration block holds.
+func configIn(block *common.Block) (*common.Config, error) {
 	if len(block.GetData().GetData()) == 0 {
 		return nil, errors.New("the configuration block is empty")
 	}
@@ -50,5 +59,5 @@ func channelPolicies(block *common.Block) (map[string]*common.ConfigPolicy, erro
 	if err := proto.Unmarshal(payload.GetData(), config); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	return config.GetConfig().GetChannelGroup().GetGroups()["Application"].GetPolicies(), nil
+	return config.GetConfig(), nil
 }

@@ -131,17 +131,23 @@ func TestNetworkLife(t *testing.T) {
 // contractOf connects an admin to its own peer.
 func contractOf(t *testing.T, n *networktest.Network, member string) *client.Contract {
 	t.Helper()
+	return contractAs(t, n, member, "admin")
+}
+
+// contractAs connects one of a member's identities to its own peer.
+func contractAs(t *testing.T, n *networktest.Network, member, name string) *client.Contract {
+	t.Helper()
 	m, err := n.Consortium().Member(member)
 	require.NoError(t, err)
 	files := n.Layout().Operator(member)
-	admin := files.Identity("admin")
-	cert, err := identity.ReadCertificate(admin.CertFile())
+	who := files.Identity(name)
+	cert, err := identity.ReadCertificate(who.CertFile())
 	require.NoError(t, err)
-	key, err := identity.ReadPrivateKey(admin.KeyFile())
+	key, err := identity.ReadPrivateKey(who.KeyFile())
 	require.NoError(t, err)
 	signer, err := identity.NewPrivateKeySigningIdentity(m.MSP, cert, key)
 	require.NoError(t, err)
-	connection, err := grpc.NewClient(m.Peer.Address, grpc.WithTransportCredentials(credentials.NewTLS(clientTLS(t, files, admin.TLSCertFile(), admin.TLSKeyFile()))))
+	connection, err := grpc.NewClient(m.Peer.Address, grpc.WithTransportCredentials(credentials.NewTLS(clientTLS(t, files, who.TLSCertFile(), who.TLSKeyFile()))))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = connection.Close() })
 	gateway, err := client.Connect(signer, client.WithSign(signer.Sign), client.WithHash(hash.NONE), client.WithClientConnection(connection))
@@ -237,6 +243,7 @@ func TestRunningNetwork(t *testing.T) {
 		want := states(t, n)["atlas-peer"].Height
 		require.Eventually(t, func() bool { return states(t, n)["corvus-peer"].Height == want }, 30*time.Second, 50*time.Millisecond, "it catches up")
 	})
+	t.Run("revoked identities are refused", func(t *testing.T) { requireRevocation(t, n) })
 	t.Run("Fabric's own peer program works with env", func(t *testing.T) { requirePeerProgram(t, n) })
 	t.Run("logs hold no colour and can be followed", func(t *testing.T) {
 		var log bytes.Buffer

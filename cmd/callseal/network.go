@@ -43,7 +43,7 @@ under $XDG_STATE_HOME or ~/.local/state.`,
 	command.AddCommand(
 		networkUpCommand(&flags), networkDownCommand(&flags), networkStatusCommand(&flags),
 		networkLogsCommand(&flags), networkCleanCommand(&flags), networkEnvCommand(&flags),
-		networkBuilderCommand(),
+		networkRevokeCommand(&flags), networkBuilderCommand(),
 	)
 	return command
 }
@@ -237,6 +237,41 @@ func networkEnvCommand(flags *networkFlags) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+func networkRevokeCommand(flags *networkFlags) *cobra.Command {
+	var asJSON bool
+	command := &cobra.Command{
+		Use:   "revoke OPERATOR IDENTITY",
+		Short: "Withdraw the certificate of a gateway, an adapter or a person",
+		Long: `Withdraw the certificate of one of an operator's identities: gateway, auditor,
+compliance, or an adapter by its PBX's id. The operator's revocation list goes into
+the channel's configuration, signed for by its own admin; from that block on every
+peer and orderer refuses what the certificate signs. What was committed before stays.
+An adapter's segments are refused too.`,
+		Example: `  callseal network revoke atlas auditor
+  callseal network revoke atlas atlas-pbx-1 --json`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(command *cobra.Command, arguments []string) error {
+			ctx, stop := interruptible(command)
+			defer stop()
+			n, err := flags.open()
+			if err != nil {
+				return err
+			}
+			revoked, err := n.Revoke(ctx, arguments[0], arguments[1])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(command.OutOrStdout()).Encode(revoked)
+			}
+			_, err = fmt.Fprintf(command.OutOrStdout(), "%s of %s revoked: certificate %s is refused from now on\n", revoked.Identity, revoked.Member, revoked.Serial)
+			return err
+		},
+	}
+	command.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return command
 }
 
 // networkBuilderCommand is what peers run to turn an installed package into a
