@@ -5,6 +5,7 @@
 //	server/  the gRPC face: callers, permissions, messages, health
 //	anchor/  a segment's way to the ledger
 //	seal/    the keys of personal details
+//	erasure/ the steps that erase them
 //	fabric/  the channel, stage by stage
 //	fault/   the one domain error
 package gateway
@@ -16,9 +17,11 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"sync"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/seal"
 	"github.com/callseal/callseal/gateway/server"
@@ -41,9 +44,15 @@ func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
 		return fmt.Errorf("open the keyring: %w", err)
 	}
 	defer func() { err = errors.Join(err, keyring.Close()) }()
+	erasures, err := erasure.OpenJournal(filepath.Join(config.StateDir, "erasures.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, erasures.Close()) }()
+	eraser := erasure.New(channel, keyring, erasures, log)
 	serving, err := server.New(server.TLS{
 		CertFile: config.TLS.CertFile, KeyFile: config.TLS.KeyFile, ClientCAFile: config.TLS.ClientCAFile,
-	}, channel, keyring, log)
+	}, channel, keyring, eraser, log)
 	if err != nil {
 		return fmt.Errorf("assemble the server: %w", err)
 	}
@@ -54,6 +63,12 @@ func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
 	log.Info("gateway ready", "operator", config.Operator, "msp", config.MSP, "listen", listener.Addr().String(), "peer", config.Peer.Address)
 	// Without systemd this does nothing.
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	erasing, stopErasing := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	background.Go(func() { eraser.Run(erasing) })
+	// Before the journals are closed.
+	defer background.Wait()
+	defer stopErasing()
 	if err := serving.Serve(ctx, listener); err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}

@@ -30,6 +30,9 @@ var allowed = map[string][]ledger.Role{
 	"/callseal.v1.LedgerService/GetSegment":    readers,
 	"/callseal.v1.LedgerService/ListIncidents": readers,
 
+	"/callseal.v1.ErasureService/Erase":      {ledger.RoleCompliance},
+	"/callseal.v1.ErasureService/GetErasure": {ledger.RoleCompliance, ledger.RoleAuditor},
+
 	"/grpc.health.v1.Health/Check": everyone,
 	"/grpc.health.v1.Health/List":  everyone,
 	"/grpc.health.v1.Health/Watch": everyone,

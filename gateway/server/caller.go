@@ -13,9 +13,10 @@ import (
 // caller is who holds the other end of the connection, by its certificate. TLS
 // has checked that the operator's own CA issued it and that it is valid now.
 type caller struct {
-	name string // common name, for logs
-	role ledger.Role
-	pbx  string // for an adapter
+	name        string // common name, for logs
+	role        ledger.Role
+	pbx         string // for an adapter
+	fingerprint string // of the certificate
 }
 
 type callerKey struct{}
@@ -41,7 +42,10 @@ func identify(ctx context.Context) (caller, error) {
 	if err != nil {
 		return caller{}, fault.Of(err)
 	}
-	who := caller{name: certificate.Subject.CommonName, role: ledger.Role(attributes[ledger.AttributeRole]), pbx: attributes[ledger.AttributePBX]}
+	who := caller{
+		name: certificate.Subject.CommonName, role: ledger.Role(attributes[ledger.AttributeRole]), pbx: attributes[ledger.AttributePBX],
+		fingerprint: ledger.Fingerprint(certificate.Raw),
+	}
 	if who.role == "" {
 		return caller{}, fault.New(fault.Denied, "the certificate of %q has no role: issue one with the attribute %s", who.name, ledger.AttributeRole)
 	}

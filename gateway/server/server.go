@@ -21,6 +21,7 @@ import (
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/gateway/anchor"
+	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/seal"
 )
@@ -51,7 +52,7 @@ type Server struct {
 }
 
 // New assembles the services.
-func New(transport TLS, channel *fabric.Channel, keyring *seal.Keyring, log *slog.Logger) (*Server, error) {
+func New(transport TLS, channel *fabric.Channel, keyring *seal.Keyring, eraser *erasure.Eraser, log *slog.Logger) (*Server, error) {
 	creds, err := transport.credentials()
 	if err != nil {
 		return nil, err
@@ -69,6 +70,7 @@ func New(transport TLS, channel *fabric.Channel, keyring *seal.Keyring, log *slo
 	pb.RegisterAnchorServiceServer(server, &anchorService{anchorer: anchor.New(channel, keyring), msp: channel.MSP()})
 	pb.RegisterCallServiceServer(server, &callService{reader: reading})
 	pb.RegisterRecordingServiceServer(server, &recordingService{reader: reading})
+	pb.RegisterErasureServiceServer(server, &erasureService{eraser: eraser})
 	pb.RegisterLedgerServiceServer(server, &ledgerService{reader: reading})
 	status := health.NewServer()
 	healthpb.RegisterHealthServer(server, status)

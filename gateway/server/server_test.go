@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/seal"
@@ -47,7 +48,11 @@ func newServer(t *testing.T) *Server {
 	keyring, err := seal.Open(filepath.Join(folder, "keyring.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = keyring.Close() })
-	made, err := New(TLS{CertFile: cert, KeyFile: key, ClientCAFile: authority}, channel, keyring, slog.New(slog.DiscardHandler))
+	journal, err := erasure.OpenJournal(filepath.Join(folder, "erasures.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = journal.Close() })
+	eraser := erasure.New(channel, keyring, journal, slog.New(slog.DiscardHandler))
+	made, err := New(TLS{CertFile: cert, KeyFile: key, ClientCAFile: authority}, channel, keyring, eraser, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	return made
 }
@@ -86,6 +91,10 @@ func TestAuthorize(t *testing.T) {
 		{"visitor", read, false},
 		{ledger.RoleAdapter, health, true},
 		{"visitor", health, false},
+		{ledger.RoleCompliance, "/callseal.v1.ErasureService/Erase", true},
+		{ledger.RoleGateway, "/callseal.v1.ErasureService/Erase", false},
+		{ledger.RoleAdmin, "/callseal.v1.ErasureService/Erase", false},
+		{ledger.RoleAuditor, "/callseal.v1.ErasureService/GetErasure", true},
 		{ledger.RoleAdmin, "/callseal.v1.CallService/Unheard", false},
 	} {
 		err := authorize(caller{role: c.role}, c.method)
