@@ -82,6 +82,21 @@ func (n *Network) defineAll(ctx context.Context, operators []*access, d deployme
 	return nil
 }
 
+// checkDefined refuses to go on where the channel defines another version than the
+// one this machine serves: operators changed it by other means.
+func (n *Network) checkDefined(ctx context.Context, operator *access, d deployment) error {
+	for _, which := range n.chaincodes(d) {
+		committed, err := n.committed(ctx, operator, which.name)
+		if err != nil {
+			return err
+		}
+		if committed.Sequence > 0 && committed.Version != d.Version {
+			return fmt.Errorf("the channel defines chaincode %s as version %s, sequence %d, and this machine serves version %s: serve that version, or have the operators define this one", which.name, committed.Version, committed.Sequence, d.Version)
+		}
+	}
+	return nil
+}
+
 // commit commits a definition that the operators approved, and waits until all of
 // their peers know it.
 func (n *Network) commit(ctx context.Context, operators []*access, which chaincode, wanted Definition) error {

@@ -33,6 +33,9 @@ type NodeStatus struct {
 	MemoryBytes int64 `json:"memory_bytes,omitempty"`
 	// Height is the number of blocks a peer or orderer has.
 	Height uint64 `json:"height,omitempty"`
+	// Chaincodes are what the channel defines a chaincode service as, governance
+	// first, as its peer sees it.
+	Chaincodes []Definition `json:"chaincodes,omitempty"`
 	// State is one of the State constants.
 	State string `json:"state"`
 	// Problem says why the node is unhealthy.
@@ -89,6 +92,15 @@ func (n *Network) statusOf(ctx context.Context, one node, member *access) NodeSt
 			var info ordererChannel
 			info, _, err = member.ordererHas(ctx, n.consortium.Channel)
 			status.Height = info.Height
+		case kindChaincode:
+			// What is wrong with the peer is said of the peer.
+			if all, err := n.definitions(ctx, member); err == nil {
+				for _, which := range n.chaincodes(one.deployed) {
+					if at := slices.IndexFunc(all, func(d Definition) bool { return d.Name == which.name }); at >= 0 {
+						status.Chaincodes = append(status.Chaincodes, all[at])
+					}
+				}
+			}
 		}
 	}
 	if err != nil {

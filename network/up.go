@@ -33,6 +33,13 @@ func (n *Network) Up(ctx context.Context, progress func(string)) error {
 			return err
 		}
 	}
+	// Another command may have upgraded it since it was opened.
+	if err := n.readDeployments(); err != nil {
+		return err
+	}
+	if next := n.deployed.Next; next != nil {
+		return fmt.Errorf("an upgrade of the network in %s to version %s was interrupted: `callseal network upgrade` goes on with it", n.layout.root, next.Version)
+	}
 	// Everything that can be refused is refused before anything is written.
 	binaries, err := findFabric(ctx, n.options.FabricBin, progress)
 	if err != nil {
@@ -89,6 +96,9 @@ func (n *Network) run(ctx context.Context, binaries fabricBinaries, progress fun
 	progress(fmt.Sprintf("%d orderers (%s) and %d peers on channel %s (%s)", len(n.nodesOf(kindOrderer)), n.consortium.Consensus, len(members), n.consortium.Channel, elapsed(begun)))
 	begun = time.Now()
 	operators := members[:len(n.consortium.Operators)]
+	if err := n.checkDefined(ctx, operators[0], n.deployed.Current); err != nil {
+		return err
+	}
 	if err := n.defineAll(ctx, operators, n.deployed.Current); err != nil {
 		return err
 	}
@@ -100,6 +110,9 @@ func (n *Network) run(ctx context.Context, binaries fabricBinaries, progress fun
 	}
 	progress(fmt.Sprintf("chaincode %s version %s defined, %d services running (%s)", n.consortium.Chaincode, n.deployed.Current.Version, len(operators), elapsed(begun)))
 	begun = time.Now()
+	if err := n.useGovernance(ctx, operators); err != nil {
+		return err
+	}
 	for _, operator := range operators {
 		if err := n.enrolAdapters(ctx, operator); err != nil {
 			return err
@@ -108,7 +121,7 @@ func (n *Network) run(ctx context.Context, binaries fabricBinaries, progress fun
 	if err := n.awaitBlocks(ctx, members); err != nil {
 		return err
 	}
-	progress(fmt.Sprintf("adapters of every PBX enrolled (%s)", elapsed(begun)))
+	progress(fmt.Sprintf("consortium founded, adapters of every PBX enrolled (%s)", elapsed(begun)))
 	return n.startGateways(ctx, binaries, progress)
 }
 

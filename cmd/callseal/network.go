@@ -42,7 +42,7 @@ under $XDG_STATE_HOME or ~/.local/state.`,
 	command.PersistentFlags().StringVar(&flags.state, "state", "", "state folder of the network")
 	command.AddCommand(
 		networkUpCommand(&flags), networkDownCommand(&flags), networkStatusCommand(&flags),
-		networkLogsCommand(&flags), networkCleanCommand(&flags), networkEnvCommand(&flags),
+		networkUpgradeCommand(&flags), networkLogsCommand(&flags), networkCleanCommand(&flags), networkEnvCommand(&flags),
 		networkRevokeCommand(&flags), networkBuilderCommand(),
 	)
 	return command
@@ -107,6 +107,36 @@ in the user's cache folder.`,
 	return command
 }
 
+func networkUpgradeCommand(flags *networkFlags) *cobra.Command {
+	var bin, version string
+	command := &cobra.Command{
+		Use:   "upgrade",
+		Short: "Change the network over to another version of the chaincodes",
+		Long: `Change the network over to another version of the chaincodes, on the running
+ledger: the new services start beside the old ones, every operator's admin approves
+the new definitions, and once all peers run them the old services stop and the
+gateways start again from the new programs.
+
+Going back is the same with the older programs. They read what they wrote; what the
+newer version wrote meanwhile they refuse to read, with NEWER_VERSION.`,
+		Example: "  callseal network upgrade --bin ~/callseal-2.1/bin",
+		Args:    cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			ctx, stop := interruptible(command)
+			defer stop()
+			n, err := network.Open(network.Options{State: flags.state, ChaincodeVersion: version})
+			if err != nil {
+				return err
+			}
+			out := command.OutOrStdout()
+			return n.Upgrade(ctx, bin, func(line string) { _, _ = fmt.Fprintln(out, line) })
+		},
+	}
+	command.Flags().StringVar(&bin, "bin", "", "folder with the new callseal-chaincode and callseal-gateway (default: the network's)")
+	command.Flags().StringVar(&version, "version", "", "version of the chaincodes (default: what the program says)")
+	return command
+}
+
 func networkDownCommand(flags *networkFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
@@ -161,14 +191,18 @@ func writeStatus(w io.Writer, report []network.NodeStatus) error {
 	rows := table.NewWriter()
 	rows.SetStyle(table.StyleLight)
 	rows.Style().Options = table.OptionsNoBordersAndSeparators
-	rows.AppendHeader(table.Row{"Node", "Operator", "Kind", "Address", "PID", "Memory", "Height", "State"})
+	rows.AppendHeader(table.Row{"Node", "Operator", "Kind", "Address", "PID", "Memory", "Height", "Chaincode", "State"})
 	for _, node := range report {
-		row := table.Row{node.Node, node.Operator, node.Kind, node.Address, "", "", "", node.State}
+		row := table.Row{node.Node, node.Operator, node.Kind, node.Address, "", "", "", "", node.State}
 		if node.PID != 0 {
 			row[4], row[5] = node.PID, fmt.Sprintf("%d MB", node.MemoryBytes>>20)
 		}
 		if node.Height != 0 {
 			row[6] = node.Height
+		}
+		for _, definition := range node.Chaincodes {
+			// The last is the calls'; governance has the same version.
+			row[7] = fmt.Sprintf("%s, sequence %d", definition.Version, definition.Sequence)
 		}
 		rows.AppendRow(row)
 	}
