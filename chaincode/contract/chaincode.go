@@ -50,6 +50,7 @@ func New(peerMSP string) (*Chaincode, error) {
 	calls, recordings, adapters, details := &Calls{}, &Recordings{}, &Adapters{}, &Details{peerMSP: peerMSP}
 	devices := &Devices{}
 	about := &About{governance: ledger.GovernanceChaincode}
+	standing := &Reputation{}
 	return assemble(defaultContract,
 		one{about, &about.Contract, "about", "which version of the chaincode a peer runs"},
 		one{calls, &calls.Contract, defaultContract, "CDR legs and the signed segments they arrive in"},
@@ -57,6 +58,7 @@ func New(peerMSP string) (*Chaincode, error) {
 		one{adapters, &adapters.Contract, "adapters", "certificates that may sign segments"},
 		one{details, &details.Contract, "details", "sealed personal details in the owner's private collection"},
 		one{devices, &devices.Contract, "devices", "which devices may call"},
+		one{standing, &standing.Contract, "reputation", "what operators hold on numbers, addresses and accounts"},
 	)
 }
 

@@ -29,6 +29,8 @@ var callable = map[string]bool{
 	"recordings:ByLinkedID": true, "recordings:BySHA256": true, "recordings:Get": true,
 	"recordings:Erase": false, "recordings:Hold": false, "recordings:Holds": true, "recordings:Release": false,
 	"recordings:Retain": false, "recordings:Retentions": true, "recordings:State": true,
+	"reputation:Allow": false, "reputation:Appeal": false, "reputation:Appeals": true, "reputation:Carry": false, "reputation:Decide": false,
+	"reputation:Disallow": false, "reputation:Get": true, "reputation:Opinion": true, "reputation:Opinions": true, "reputation:Pardon": false, "reputation:Record": false,
 	"org.hyperledger.fabric:GetMetadata": true,
 }
 

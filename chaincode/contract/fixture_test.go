@@ -120,6 +120,7 @@ func (c *channel) simulate(call stub.Call) (*peer.Response, *stub.Tx) {
 		require.Contains(c.t, []string{
 			ledger.TypeCall, ledger.TypeSegment, ledger.TypeRecording, ledger.TypeRecordingByCall, ledger.TypeRecordingByHash,
 			ledger.TypeIncident, ledger.TypeAdapter,
+			ledger.TypeOpinion, ledger.TypePardon, ledger.TypeAllowance, ledger.TypeAppeal,
 			ledger.TypeLink, ledger.TypeLinkTo, ledger.TypeOmission, ledger.TypeOpening, ledger.TypeBeat, ledger.TypeCallByRef,
 			ledger.TypeDevice, ledger.TypeDeviceVersion, ledger.TypeDeviceByAOR, ledger.TypeDeviceByFingerprint,
 			ledger.TypeHold, ledger.TypeHoldVersion, ledger.TypeRetention, ledger.TypeRetentionVersion, ledger.TypeErasure,

@@ -25,6 +25,10 @@ func fuzzed(t *testing.T, c *channel, role ledger.Role, transient map[string][]b
 			case ledger.TypeRecordingByHash:
 			case ledger.TypeDeviceByAOR, ledger.TypeDeviceByFingerprint:
 				require.Equal(t, atlas, parts[1], "an operator writes of its own devices alone")
+			case ledger.TypeOpinion, ledger.TypePardon, ledger.TypeAllowance:
+				require.Equal(t, atlas, parts[2], "an operator writes its own opinions alone")
+			case ledger.TypeAppeal:
+				require.Contains(t, []string{parts[0], parts[3]}, atlas, "an operator appeals and decides for itself alone")
 			default:
 				require.Equal(t, atlas, parts[0], "an operator writes under its own name alone")
 			}
