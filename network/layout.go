@@ -104,6 +104,10 @@ func (o Organisation) GatewayConfig() string {
 // GatewayState is the folder in which the member's gateway keeps its own state.
 func (o Organisation) GatewayState() string { return filepath.Join(o.root, "gateway", "state") }
 
+// PeerData is the folder in which the member's peer keeps its ledger, private
+// data and transient data: its fileSystemPath.
+func (o Organisation) PeerData() string { return filepath.Join(o.root, kindPeer, "data") }
+
 func (o Organisation) node(kind string) string { return filepath.Join(o.root, kind) }
 
 // chaincodeClient is the folder with the peer's certificate towards its
