@@ -48,7 +48,7 @@ func New(peerMSP string) (*Chaincode, error) {
 		return nil, err
 	}
 	calls, recordings, adapters, details := &Calls{}, &Recordings{}, &Adapters{}, &Details{peerMSP: peerMSP}
-	devices := &Devices{}
+	devices, consents := &Devices{}, &Consents{}
 	about := &About{governance: ledger.GovernanceChaincode}
 	standing := &Reputation{}
 	return assemble(defaultContract,
@@ -58,6 +58,7 @@ func New(peerMSP string) (*Chaincode, error) {
 		one{adapters, &adapters.Contract, "adapters", "certificates that may sign segments"},
 		one{details, &details.Contract, "details", "sealed personal details in the owner's private collection"},
 		one{devices, &devices.Contract, "devices", "which devices may call"},
+		one{consents, &consents.Contract, "consents", "what the parties of a call agreed to"},
 		one{standing, &standing.Contract, "reputation", "what operators hold on numbers, addresses and accounts"},
 	)
 }

@@ -24,6 +24,8 @@ var callable = map[string]bool{
 	"calls:Anchor": false, "calls:ByLinkedID": true, "calls:Get": true, "calls:Incidents": true, "calls:List": true, "calls:Segment": true,
 	"calls:Erase": false, "calls:State": true, "calls:Chain": true, "calls:Gaps": true,
 	"details:GetCall": true, "details:GetRecording": true, "details:Purge": false, "details:Put": false,
+	"consents:Declare": false, "consents:ForCall": true, "consents:Get": true, "consents:Report": false, "consents:Standing": true,
+	"consents:Violating": true, "consents:Violations": true,
 	"devices:ByAOR": true, "devices:ByFingerprint": true, "devices:Check": true, "devices:Get": true, "devices:History": true, "devices:List": true,
 	"devices:Register": false, "devices:Reinstate": false, "devices:Revoke": false, "devices:Rotate": false, "devices:Suspend": false, "devices:Version": true,
 	"recordings:ByLinkedID": true, "recordings:BySHA256": true, "recordings:Get": true,

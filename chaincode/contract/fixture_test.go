@@ -123,6 +123,7 @@ func (c *channel) simulate(call stub.Call) (*peer.Response, *stub.Tx) {
 			ledger.TypeOpinion, ledger.TypePardon, ledger.TypeAllowance, ledger.TypeAppeal,
 			ledger.TypeLink, ledger.TypeLinkTo, ledger.TypeOmission, ledger.TypeOpening, ledger.TypeBeat, ledger.TypeCallByRef,
 			ledger.TypeDevice, ledger.TypeDeviceVersion, ledger.TypeDeviceByAOR, ledger.TypeDeviceByFingerprint,
+			ledger.TypeConsent, ledger.TypeViolation,
 			ledger.TypeHold, ledger.TypeHoldVersion, ledger.TypeRetention, ledger.TypeRetentionVersion, ledger.TypeErasure,
 		}, objectType)
 	}

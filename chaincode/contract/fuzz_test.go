@@ -22,7 +22,7 @@ func fuzzed(t *testing.T, c *channel, role ledger.Role, transient map[string][]b
 			objectType, parts, err := ledger.SplitKey(write.Key)
 			require.NoError(t, err)
 			switch objectType {
-			case ledger.TypeRecordingByHash:
+			case ledger.TypeRecordingByHash, ledger.TypeViolation: // anyone may report a violation, which is checked
 			case ledger.TypeDeviceByAOR, ledger.TypeDeviceByFingerprint:
 				require.Equal(t, atlas, parts[1], "an operator writes of its own devices alone")
 			case ledger.TypeOpinion, ledger.TypePardon, ledger.TypeAllowance:
