@@ -13,7 +13,7 @@ type Calls struct{ contractapi.Contract }
 
 // GetEvaluateTransactions names the functions that only read.
 func (*Calls) GetEvaluateTransactions() []string {
-	return []string{"Get", "ByLinkedID", "List", "Segment", "Incidents", "State", "Gaps", "Chain"}
+	return []string{"Get", "ByLinkedID", "List", "Segment", "Incidents", "State", "Gaps", "Chain", "Conversation", "Omissions", "Corrections", "Reconcile", "Disputes"}
 }
 
 // Anchor puts signed segments on the ledger (design: P1's phases 3 and 4).
@@ -29,33 +29,19 @@ func (*Calls) GetEvaluateTransactions() []string {
 // enrolled for the PBX, expired or revoked), SIGNATURE_INVALID. On an error
 // nothing is written.
 func (*Calls) Anchor(ctx contractapi.TransactionContextInterface, segments string) (string, error) {
-	who, err := callerOf(ctx)
-	if err != nil {
-		return "", err
-	}
-	data, err := input(ctx, "segments", segments)
-	if err != nil {
-		return "", err
-	}
-	at, err := now(ctx)
-	if err != nil {
-		return "", err
-	}
-	anchoring := &anchoring{stub: ctx.GetStub(), at: at, txID: ctx.GetStub().GetTxID()}
-	if err := anchoring.decode(data, who); err != nil {
-		return "", err
-	}
-	if err := anchoring.read(); err != nil {
-		return "", err
-	}
-	result, err := anchoring.decide()
-	if err != nil {
-		return "", err
-	}
-	if err := put(anchoring.stub, anchoring.writes); err != nil {
-		return "", err
-	}
-	return text(result)
+	return anchor(ctx, segments, false)
+}
+
+// AnchorLate is Anchor for segments that reach the ledger only after their signer's
+// certificate expired or was revoked, as when a PBX was cut off or its journal found
+// again. The caller is an admin of the owner, in place of its gateway; the segments
+// were closed while the certificate was good, which is the signer's word alone, and
+// are marked late_by_admin for ever.
+//
+// Errors: as Anchor's; FAILED_PRECONDITION for a signer whose certificate is good
+// still.
+func (*Calls) AnchorLate(ctx contractapi.TransactionContextInterface, segments string) (string, error) {
+	return anchor(ctx, segments, true)
 }
 
 // Get answers one CDR leg, a ledger.Record, or NOT_FOUND.

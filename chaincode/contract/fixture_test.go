@@ -122,6 +122,7 @@ func (c *channel) simulate(call stub.Call) (*peer.Response, *stub.Tx) {
 			ledger.TypeIncident, ledger.TypeAdapter,
 			ledger.TypeOpinion, ledger.TypePardon, ledger.TypeAllowance, ledger.TypeAppeal,
 			ledger.TypeLink, ledger.TypeLinkTo, ledger.TypeOmission, ledger.TypeOpening, ledger.TypeBeat, ledger.TypeCallByRef,
+			ledger.TypeCorrection, ledger.TypeDispute, ledger.TypeDisputeOf,
 			ledger.TypeDevice, ledger.TypeDeviceVersion, ledger.TypeDeviceByAOR, ledger.TypeDeviceByFingerprint,
 			ledger.TypeConsent, ledger.TypeViolation,
 			ledger.TypeHold, ledger.TypeHoldVersion, ledger.TypeRetention, ledger.TypeRetentionVersion, ledger.TypeErasure,

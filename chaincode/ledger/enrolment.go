@@ -107,6 +107,27 @@ func (e *Enrolment) Verify(segment *Segment, signature []byte, at Time) error {
 	if !e.RevokedAt.IsZero() {
 		return Errorf(CodeDenied, "the adapter's certificate %.12s… was revoked: enrol the new one", e.Fingerprint)
 	}
+	return e.verify(segment, signature, at)
+}
+
+// VerifyLate is Verify for a segment that comes when the certificate has ended: it
+// was closed, by its own word, while the certificate was valid and not revoked.
+// CodeState says that the certificate is good still, and the segment not late.
+func (e *Enrolment) VerifyLate(segment *Segment, signature []byte, at Time) error {
+	if !e.RevokedAt.IsZero() && !segment.ClosedAt.Before(e.RevokedAt) {
+		return Errorf(CodeDenied, "segment %d was closed after the certificate %.12s… was revoked at %s", segment.FirstSeq, e.Fingerprint, e.RevokedAt)
+	}
+	if err := e.verify(segment, signature, segment.ClosedAt); err != nil {
+		return err
+	}
+	if e.Verify(segment, signature, at) == nil {
+		return Errorf(CodeState, "the certificate %.12s… is good still: the gateway anchors segment %d", e.Fingerprint, segment.FirstSeq)
+	}
+	return nil
+}
+
+// verify judges everything but the revocation.
+func (e *Enrolment) verify(segment *Segment, signature []byte, at Time) error {
 	certificate, err := x509.ParseCertificate(e.Certificate)
 	if err != nil {
 		return Errorf(CodeInternal, "the enrolled certificate cannot be read: %v", err)
