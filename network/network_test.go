@@ -137,6 +137,12 @@ func contractOf(t *testing.T, n *networktest.Network, member string) *client.Con
 // contractAs connects one of a member's identities to its own peer.
 func contractAs(t *testing.T, n *networktest.Network, member, name string) *client.Contract {
 	t.Helper()
+	return contractIn(t, n, member, name, n.Consortium().Chaincode)
+}
+
+// contractIn connects it to any chaincode there.
+func contractIn(t *testing.T, n *networktest.Network, member, name, chaincode string) *client.Contract {
+	t.Helper()
 	m, err := n.Consortium().Member(member)
 	require.NoError(t, err)
 	files := n.Layout().Operator(member)
@@ -153,7 +159,7 @@ func contractAs(t *testing.T, n *networktest.Network, member, name string) *clie
 	gateway, err := client.Connect(signer, client.WithSign(signer.Sign), client.WithHash(hash.NONE), client.WithClientConnection(connection))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = gateway.Close() })
-	return gateway.GetNetwork(n.Consortium().Channel).GetContract(n.Consortium().Chaincode)
+	return gateway.GetNetwork(n.Consortium().Channel).GetContract(chaincode)
 }
 
 func clientTLS(t *testing.T, files network.Organisation, certFile, keyFile string) *tls.Config {

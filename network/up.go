@@ -121,7 +121,11 @@ func (n *Network) run(ctx context.Context, binaries fabricBinaries, progress fun
 	if err := n.awaitBlocks(ctx, members); err != nil {
 		return err
 	}
-	progress(fmt.Sprintf("consortium founded, adapters of every PBX enrolled (%s)", elapsed(begun)))
+	done := "adapters of every PBX enrolled"
+	if n.deployed.Current.Governance {
+		done = "consortium founded, " + done
+	}
+	progress(fmt.Sprintf("%s (%s)", done, elapsed(begun)))
 	return n.startGateways(ctx, binaries, progress)
 }
 

@@ -185,13 +185,14 @@ func (n *Network) retire(ctx context.Context, next deployment) error {
 func (n *Network) renewGateways(ctx context.Context, bin string, binaries fabricBinaries, progress func(string)) error {
 	if bin != "" {
 		if _, err := n.programIn(bin, "callseal-gateway"); err != nil {
-			progress("gateways left as they are: " + bin + " has none")
+			progress("gateways stay at the version they are: " + bin + " holds none")
 			return nil
 		}
 		if err := n.keepBin(bin); err != nil {
 			return err
 		}
 	}
+	renewed := 0
 	for _, one := range n.nodesOf(kindGateway) {
 		if _, running := readProcess(n.layout.pidFile(one.name)); !running {
 			continue
@@ -205,7 +206,10 @@ func (n *Network) renewGateways(ctx context.Context, bin string, binaries fabric
 		if err := n.ready(ctx, one.name); err != nil {
 			return err
 		}
-		progress(one.name + " started again")
+		renewed++
+	}
+	if renewed > 0 {
+		progress(fmt.Sprintf("%d gateways started again", renewed))
 	}
 	return nil
 }
