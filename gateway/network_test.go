@@ -3,13 +3,9 @@ package gateway_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -275,41 +271,4 @@ func (w *world) height(t *testing.T) uint64 {
 
 func legMessage(leg ledger.LegID) *pb.LegId {
 	return &pb.LegId{Linkedid: leg.LinkedID, Uniqueid: leg.UniqueID, Sequence: leg.Sequence}
-}
-
-// nowhere fails if a text stands in a file below a folder, in clear or in a
-// common encoding. It answers how many files hold the control.
-func nowhere(t *testing.T, folder string, secrets []string, control string) int {
-	t.Helper()
-	needles := map[string][]byte{}
-	for _, secret := range secrets {
-		needles[secret] = []byte(secret)
-		needles[secret+" in hexadecimal"] = []byte(hex.EncodeToString([]byte(secret)))
-		for shift := range 3 {
-			// Leave out the digits that depend on the neighbours.
-			text := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + secret))
-			needles[secret+" in base64"+strings.Repeat("'", shift)] = []byte(text[4 : len(text)-4])
-		}
-	}
-	found := 0
-	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return nil //nolint:nilerr // a running node's files come and go
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return nil //nolint:nilerr // as above
-		}
-		for name, needle := range needles {
-			if bytes.Contains(content, needle) {
-				t.Errorf("%s holds %s", path, name)
-			}
-		}
-		if bytes.Contains(content, []byte(control)) {
-			found++
-		}
-		return nil
-	})
-	require.NoError(t, err)
-	return found
 }

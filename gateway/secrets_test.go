@@ -29,6 +29,7 @@ import (
 	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/gatewaytest"
 	"github.com/callseal/callseal/network/msp"
+	"github.com/callseal/callseal/privacy"
 )
 
 // process sends a proposal straight to a peer's endorser, past every gateway.
@@ -325,7 +326,15 @@ func testNothingInClear(t *testing.T, w *world) {
 	for _, secret := range secrets {
 		require.NotContains(t, string(w.log.Bytes()), secret)
 	}
-	found := nowhere(t, w.Layout().Root(), secrets, call.Record.Call.Leg.LinkedID)
-	require.GreaterOrEqual(t, found, 3, "what is public is found, so the search does search")
+	const control = "the linkedid, which is public"
+	needles := []privacy.Needle{{Name: control, Value: []byte(call.Record.Call.Leg.LinkedID)}}
+	for i, secret := range secrets {
+		needles = append(needles, privacy.Needle{Name: fmt.Sprintf("secret %d", i), Value: []byte(secret)})
+	}
+	report, err := privacy.Walk(within(t, patience), []string{w.Layout().Root()}, needles)
+	require.NoError(t, err)
+	public := report.Of(control)
+	require.GreaterOrEqual(t, len(public), 3, "what is public is found, so the search does search")
+	require.Len(t, report.Findings, len(public), "%v", report.Findings)
 	require.Contains(t, string(w.log.Bytes()), "call served", "the log was written at its most talkative")
 }
