@@ -16,7 +16,7 @@ type Details struct {
 }
 
 // GetEvaluateTransactions names the functions that only read.
-func (*Details) GetEvaluateTransactions() []string { return []string{"GetCall", "GetRecording"} }
+func (*Details) GetEvaluateTransactions() []string { return []string{"GetCall", "GetDevice", "GetRecording"} }
 
 // PutResult is the answer of Put.
 type PutResult struct {
@@ -29,12 +29,12 @@ type PutResult struct {
 }
 
 // Put stores sealed details: transient data "details", a JSON array of one to 500
-// ledger.SealedRecord. The caller is the owner's gateway, and the transaction is
-// endorsed by the owner's peer alone, so that neither proposal nor gossip carries
-// it to others. Details that are there are left as they are, and those that were
-// erased do not come back.
+// ledger.SealedRecord. The caller is the owner's gateway or, where all details are
+// those of devices, its admin, and the transaction is endorsed by the owner's peer
+// alone, so that neither proposal nor gossip carries it to others. Details that
+// are there are left as they are, and those that were erased do not come back.
 func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, error) {
-	who, err := d.owner(ctx, ledger.RoleGateway)
+	who, err := d.owner(ctx, ledger.RoleGateway, ledger.RoleAdmin)
 	if err != nil {
 		return "", err
 	}
@@ -60,6 +60,9 @@ func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, erro
 		keys[i] = records[i].Key
 		if err := checkDetailsKey(keys[i], who.msp); err != nil {
 			return "", err
+		}
+		if who.role == ledger.RoleAdmin && !isDeviceKey(keys[i]) {
+			return "", ledger.Errorf(ledger.CodeDenied, "an admin stores the details of devices only: those of calls and recordings are the gateway's")
 		}
 		if err := records[i].Sealed.Check(); err != nil {
 			return "", err
@@ -122,8 +125,22 @@ func (d *Details) GetRecording(ctx contractapi.TransactionContextInterface, msp,
 	return d.get(ctx, msp, ledger.RecordingKey(msp, pbx, id, revision))
 }
 
-func (d *Details) get(ctx contractapi.TransactionContextInterface, msp, key string) (string, error) {
-	who, err := d.owner(ctx, ledger.RoleGateway, ledger.RoleCompliance)
+// GetDevice answers the sealed details that version n of a device brought
+// (ledger.Device's details_n), as GetCall; admins may ask too.
+func (d *Details) GetDevice(ctx contractapi.TransactionContextInterface, msp, id string, n int64) (string, error) {
+	if err := checkDevice(msp, id); err != nil {
+		return "", err
+	}
+	if err := ledger.CheckNumber("n", n); err != nil {
+		return "", err
+	}
+	return d.get(ctx, msp, ledger.DeviceVersionKey(msp, id, n), ledger.RoleAdmin)
+}
+
+// get answers sealed details to the owner's gateway and compliance, and to the
+// further roles given.
+func (d *Details) get(ctx contractapi.TransactionContextInterface, msp, key string, further ...ledger.Role) (string, error) {
+	who, err := d.owner(ctx, append(further, ledger.RoleGateway, ledger.RoleCompliance)...)
 	if err != nil {
 		return "", err
 	}
@@ -165,14 +182,20 @@ func collectionOf(msp string) string { return "_implicit_org_" + msp }
 
 // keyParts is the number of parts of a key that details are stored under, the
 // last of which is a number.
-var keyParts = map[string]int{ledger.TypeCall: 5, ledger.TypeRecording: 4}
+var keyParts = map[string]int{ledger.TypeCall: 5, ledger.TypeRecording: 4, ledger.TypeDeviceVersion: 3}
 
-// checkDetailsKey answers CodeInvalid unless the key is that of a call or
-// recording, and CodeDenied unless it is one of the MSP.
+// isDeviceKey says whether a key is that of a version of a device.
+func isDeviceKey(key string) bool {
+	objectType, _, err := ledger.SplitKey(key)
+	return err == nil && objectType == ledger.TypeDeviceVersion
+}
+
+// checkDetailsKey answers CodeInvalid unless the key is that of a call, a
+// recording or a version of a device, and CodeDenied unless it is one of the MSP.
 func checkDetailsKey(key, msp string) error {
 	objectType, parts, err := ledger.SplitKey(key)
 	if err != nil || len(parts) == 0 || len(parts) != keyParts[objectType] {
-		return ledger.Errorf(ledger.CodeInvalid, "details are stored under the key of a call or of a recording")
+		return ledger.Errorf(ledger.CodeInvalid, "details are stored under the key of a call, of a recording or of a version of a device")
 	}
 	for _, part := range parts {
 		if err := ledger.CheckName("a part of the details' key", part); err != nil {

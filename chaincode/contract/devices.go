@@ -116,6 +116,79 @@ func (*Devices) Rotate(ctx contractapi.TransactionContextInterface, id, rotation
 	return storeDevice(stub, next, before)
 }
 
+// Erase states on the ledger that the owner erases the sealed details which
+// version n of a device brought. Only then may details:Purge remove them. They
+// must be out of use: the device is revoked, or another version brought new ones.
+// The caller is the owner's compliance or admin role, or its gateway.
+//
+// Request is a ledger.ErasureRequest in JSON, without audio; the answer is the
+// ledger.Erasure, the one that stands where they were erased before.
+//
+// Errors: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION
+// while the details are in use.
+func (*Devices) Erase(ctx contractapi.TransactionContextInterface, msp, id string, n int64, request string) (string, error) {
+	data, err := input(ctx, "request", request)
+	if err != nil {
+		return "", err
+	}
+	var asked ledger.ErasureRequest
+	if err := ledger.DecodeStrict(data, &asked); err != nil {
+		return "", err
+	}
+	if err := asked.Check(); err != nil {
+		return "", err
+	}
+	if asked.Audio != nil {
+		return "", ledger.Errorf(ledger.CodeInvalid, "a device has no audio")
+	}
+	if err := ledger.CheckNumber("n", n); err != nil {
+		return "", err
+	}
+	who, err := callerOf(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := who.mayActFor(msp, ledger.RoleCompliance, ledger.RoleAdmin, ledger.RoleGateway); err != nil {
+		return "", err
+	}
+	at, err := now(ctx)
+	if err != nil {
+		return "", err
+	}
+	stub := ctx.GetStub()
+	device, err := deviceOf(stub, msp, id)
+	if err != nil {
+		return "", err
+	}
+	versionKey := ledger.DeviceVersionKey(msp, id, n)
+	if _, err := get(stub, versionKey, "the device has no such version"); err != nil {
+		return "", err
+	}
+	key, err := ledger.ErasureKey(versionKey)
+	if err != nil {
+		return "", err
+	}
+	var erasure ledger.Erasure
+	found, err := load(stub, key, &erasure)
+	if err != nil {
+		return "", err
+	}
+	if found {
+		return text(&erasure)
+	}
+	if device.Status != ledger.DeviceRevoked && device.DetailsN == n {
+		return "", ledger.Errorf(ledger.CodeState, "the details of version %d are in use: revoke the device or rotate it to new ones first", n)
+	}
+	details := &ledger.Destruction{
+		At: at, By: who.role, EvidenceDigest: asked.EvidenceDigest, KeyCommitment: asked.Details.KeyCommitment, Reason: asked.Reason,
+		RequestedBy: asked.RequestedBy, TxID: stub.GetTxID(),
+	}
+	if details.SealedDigest, err = privateDigest(ctx, collectionOf(msp), versionKey); err != nil {
+		return "", err
+	}
+	return store(ctx, key, &ledger.Erasure{Details: details, Device: &ledger.DeviceVersionID{ID: id, N: n}, MSP: msp, V: ledger.SchemaVersion})
+}
+
 // Get answers a device as it stands, a ledger.Device, or NOT_FOUND.
 func (*Devices) Get(ctx contractapi.TransactionContextInterface, msp, id string) (string, error) {
 	if err := checkDevice(msp, id); err != nil {

@@ -384,7 +384,7 @@ func TestPagesOfDevices(t *testing.T) {
 	}
 	var ids []string
 	bookmark := ""
-	for pages := 0; pages < 4; pages++ {
+	for range 4 {
 		var page contract.DevicePage
 		c.ask(as(corvus, ledger.RoleAuditor, "devices:List", atlas, "2", bookmark), &page)
 		for i := range page.Devices {

@@ -1,6 +1,8 @@
 package contract
 
 import (
+	"slices"
+
 	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
@@ -37,7 +39,7 @@ func (d *Details) Purge(ctx contractapi.TransactionContextInterface) (string, er
 	}
 	for i, key := range keys {
 		if erased[key] == nil {
-			return "", ledger.Errorf(ledger.CodeState, "the erasure of record %d of the list is not on the ledger: state it first with recordings:Erase or calls:Erase", i+1)
+			return "", ledger.Errorf(ledger.CodeState, "the erasure of record %d of the list is not on the ledger: state it first with recordings:Erase, calls:Erase or devices:Erase", i+1)
 		}
 	}
 	if err := checkNoneHeld(ctx, keys); err != nil {
@@ -120,11 +122,15 @@ func erasedDetails(ctx contractapi.TransactionContextInterface, keys []string) (
 }
 
 // checkNoneHeld answers CodeState while a case holds one of the records, which
-// are anchored.
+// are anchored. Devices are not held: a case is about a conversation.
 func checkNoneHeld(ctx contractapi.TransactionContextInterface, keys []string) error {
 	at, err := now(ctx)
 	if err != nil {
 		return err
+	}
+	keys = slices.DeleteFunc(slices.Clone(keys), isDeviceKey)
+	if len(keys) == 0 {
+		return nil
 	}
 	records, err := getAll(ctx.GetStub(), keys)
 	if err != nil {

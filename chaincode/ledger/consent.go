@@ -355,7 +355,7 @@ func (q *ConsentQuestion) Decide(consents []Consent, policy *ConsentPolicy, poli
 	if decision.Rule == RuleAllParty {
 		decision.Allowed = granted > 0 && granted == len(decision.Parties)
 	} else {
-		decision.Allowed = granted > 0 && !(objected && policy.Forbids(RuleOneParty))
+		decision.Allowed = granted > 0 && (!objected || !policy.Forbids(RuleOneParty))
 	}
 	return decision
 }

@@ -23,6 +23,8 @@ const (
 type Details struct {
 	// Call is set for a CDR leg.
 	Call *CallDetails `json:"call,omitzero"`
+	// Device is set for a version of a device (version 2).
+	Device *DeviceDetails `json:"device,omitzero"`
 	// Recording is set for a recording.
 	Recording *RecordingDetails `json:"recording,omitzero"`
 	// Salt is 256 random bits in hexadecimal.
@@ -71,8 +73,22 @@ func (d *Details) Check() error {
 	if err := CheckVersion("the details", d.V); err != nil {
 		return err
 	}
-	if (d.Call == nil) == (d.Recording == nil) {
-		return Errorf(CodeInvalid, "details are those of either a call or a recording")
+	kinds := 0
+	for _, is := range []bool{d.Call != nil, d.Device != nil, d.Recording != nil} {
+		if is {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		return Errorf(CodeInvalid, "details are those of either a call, a recording or a device")
+	}
+	if d.Device != nil {
+		if d.V < 2 {
+			return Errorf(CodeInvalid, "device is a member of version 2: write the details with v 2")
+		}
+		if err := d.Device.check(); err != nil {
+			return err
+		}
 	}
 	return CheckHex("salt", d.Salt, saltBytes)
 }

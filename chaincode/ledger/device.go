@@ -510,3 +510,70 @@ func normalHost(host string) (string, bool) {
 	}
 	return host, true
 }
+
+// DeviceVersionID names one version of a device within one operator.
+type DeviceVersionID struct {
+	ID string `json:"id"`
+	N  int64  `json:"n"`
+}
+
+// maxNetworks bounds the networks of one device.
+const maxNetworks = 20
+
+// DeviceDetails says in clear what a device's pseudonyms hide. Only its owner
+// sees it, sealed, under the key of the version that brought it.
+type DeviceDetails struct {
+	// Account is the name of its SIP account.
+	Account string `json:"account,omitzero"`
+	// AORs are its addresses of record, as NormalizeAOR writes them, sorted.
+	AORs []string `json:"aors"`
+	// Fingerprints are the SHA-256 of its certificates in hexadecimal, sorted.
+	Fingerprints []string `json:"fingerprints,omitzero"`
+	// Label is what people call it.
+	Label string `json:"label,omitzero"`
+	// Networks are those it calls from, such as 192.0.2.0/24, sorted: what
+	// identifies a device is its account and its network.
+	Networks []string `json:"networks,omitzero"`
+}
+
+func (d *DeviceDetails) check() error {
+	if len(d.AORs) == 0 {
+		return Errorf(CodeInvalid, "aors is missing: a device has at least one address of record")
+	}
+	for _, label := range []struct{ field, value string }{{"account", d.Account}, {"label", d.Label}} {
+		if err := checkLabel(label.field, label.value); err != nil {
+			return err
+		}
+	}
+	for _, list := range []struct {
+		field  string
+		values []string
+		good   func(string) bool
+	}{
+		{"aors", d.AORs, func(s string) bool {
+			normal, err := NormalizeAOR(s)
+			return err == nil && normal == s
+		}},
+		{"fingerprints", d.Fingerprints, func(s string) bool { return CheckHex("", s, sha256.Size) == nil }},
+		{"networks", d.Networks, func(s string) bool {
+			network, err := netip.ParsePrefix(s)
+			return err == nil && network.Masked().String() == s
+		}},
+	} {
+		if list.values != nil && len(list.values) == 0 {
+			return Errorf(CodeInvalid, "%s holds none: leave it out", list.field)
+		}
+		if len(list.values) > maxNetworks {
+			return Errorf(CodeInvalid, "%s holds %d, at most %d are allowed", list.field, len(list.values), maxNetworks)
+		}
+		for i, value := range list.values {
+			if !list.good(value) {
+				return Errorf(CodeInvalid, "entry %d of %s is not written as it must be: addresses as 600@pbx.example, networks as 192.0.2.0/24, fingerprints as SHA-256 in hexadecimal", i+1, list.field)
+			}
+			if i > 0 && list.values[i-1] >= value {
+				return Errorf(CodeInvalid, "%s must be sorted and named once", list.field)
+			}
+		}
+	}
+	return nil
+}

@@ -124,3 +124,38 @@ func TestEveryChangeOfADeviceHasReasons(t *testing.T) {
 	require.Empty(t, ledger.DeviceReasons(ledger.DeviceRegistered))
 	require.True(t, slices.IsSorted(ledger.DeviceKinds))
 }
+
+func TestTheDetailsOfADevice(t *testing.T) {
+	good := func() *ledger.Details {
+		return &ledger.Details{Device: &ledger.DeviceDetails{
+			Account: "600", AORs: []string{"600@pbx.example"}, Fingerprints: []string{hexOf(32)}, Label: "Reception, left", Networks: []string{"192.0.2.0/24", "2001:db8::/64"},
+		}, Salt: hexOf(32), V: ledger.SchemaVersion}
+	}
+	require.NoError(t, good().Check())
+	text, err := ledger.Canonical(good())
+	require.NoError(t, err)
+	var back ledger.Details
+	require.NoError(t, ledger.DecodeStrict(text, &back))
+	require.Equal(t, good(), &back)
+	for name, spoil := range map[string]func(*ledger.Details){
+		"version 1":            func(d *ledger.Details) { d.V = 1 },
+		"a recording as well":  func(d *ledger.Details) { d.Recording = &ledger.RecordingDetails{File: "a.wav"} },
+		"nothing":              func(d *ledger.Details) { d.Device = nil },
+		"no address":           func(d *ledger.Details) { d.Device.AORs = nil },
+		"an address with sip:": func(d *ledger.Details) { d.Device.AORs[0] = "sip:600@pbx.example" },
+		"an address twice":     func(d *ledger.Details) { d.Device.AORs = append(d.Device.AORs, d.Device.AORs[0]) },
+		"a host's bits":        func(d *ledger.Details) { d.Device.Networks[0] = "192.0.2.1/24" },
+		"a bare address":       func(d *ledger.Details) { d.Device.Networks[0] = "192.0.2.1" },
+		"no network":           func(d *ledger.Details) { d.Device.Networks = []string{} },
+		"a short fingerprint":  func(d *ledger.Details) { d.Device.Fingerprints[0] = "aa" },
+		"a long label":         func(d *ledger.Details) { d.Device.Label = strings.Repeat("x", 101) },
+		"a label of two lines": func(d *ledger.Details) { d.Device.Label = "a\nb" },
+		"too many networks":    func(d *ledger.Details) { d.Device.Networks = make([]string, 21) },
+	} {
+		details := good()
+		spoil(details)
+		err := details.Check()
+		require.Error(t, err, name)
+		requireCode(t, ledger.CodeInvalid, err)
+	}
+}

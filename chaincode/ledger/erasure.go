@@ -9,12 +9,12 @@ import (
 const TypeErasure = "erasure"
 
 // ErasureKey is the key of a record's erasure, made of the record's own key:
-// erasure ⟨msp, "cdr" or "rec", the other parts of the record's key⟩. It answers
-// CodeInvalid for a key that is not a record's.
+// erasure ⟨msp, "cdr", "rec" or "device-version", the other parts of the record's
+// key⟩. It answers CodeInvalid for another key.
 func ErasureKey(recordKey string) (string, error) {
 	objectType, parts, err := SplitKey(recordKey)
-	if err != nil || objectType != TypeCall && objectType != TypeRecording {
-		return "", Errorf(CodeInvalid, "only calls and recordings are erased")
+	if err != nil || objectType != TypeCall && objectType != TypeRecording && objectType != TypeDeviceVersion {
+		return "", Errorf(CodeInvalid, "only calls, recordings and versions of devices are erased")
 	}
 	return CompositeKey(TypeErasure, append([]string{parts[0], objectType}, parts[1:]...)...), nil
 }
@@ -63,8 +63,11 @@ type Erasure struct {
 	Call *LegID `json:"call,omitzero"`
 	// Details tells of the destruction of the record's details.
 	Details *Destruction `json:"details,omitzero"`
-	MSP     string       `json:"msp"`
-	PBX     string       `json:"pbx"`
+	// Device names the version of a device, where the record is one.
+	Device *DeviceVersionID `json:"device,omitzero"`
+	MSP    string           `json:"msp"`
+	// PBX is absent for a device.
+	PBX string `json:"pbx,omitzero"`
 	// Recording names the recording, where the record is one.
 	Recording *RecordingID `json:"recording,omitzero"`
 	V         int          `json:"v"`
