@@ -23,12 +23,16 @@ var allowed = map[string][]ledger.Role{
 	"/callseal.v1.CallService/ListLegs":  readers,
 	"/callseal.v1.CallService/ListCalls": readers,
 
+	"/callseal.v1.CallService/GetConversation": readers,
+
 	"/callseal.v1.RecordingService/GetRecording":   readers,
 	"/callseal.v1.RecordingService/ListRecordings": readers,
 	"/callseal.v1.RecordingService/FindRecordings": readers,
 
 	"/callseal.v1.LedgerService/GetSegment":    readers,
 	"/callseal.v1.LedgerService/ListIncidents": readers,
+	"/callseal.v1.LedgerService/GetChain":      readers,
+	"/callseal.v1.LedgerService/ListGaps":      readers,
 
 	"/callseal.v1.ErasureService/Erase":      {ledger.RoleCompliance},
 	"/callseal.v1.ErasureService/GetErasure": {ledger.RoleCompliance, ledger.RoleAuditor},

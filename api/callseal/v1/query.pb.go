@@ -1048,6 +1048,372 @@ func (x *Incident) GetTransactionId() string {
 	return ""
 }
 
+// GetConversationRequest names a linkedid.
+type GetConversationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// Any linkedid of the conversation.
+	Linkedid      string `protobuf:"bytes,3,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConversationRequest) Reset() {
+	*x = GetConversationRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConversationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConversationRequest) ProtoMessage() {}
+
+func (x *GetConversationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConversationRequest.ProtoReflect.Descriptor instead.
+func (*GetConversationRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetConversationRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *GetConversationRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *GetConversationRequest) GetLinkedid() string {
+	if x != nil {
+		return x.Linkedid
+	}
+	return ""
+}
+
+// GetConversationResponse carries a conversation.
+type GetConversationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Canonical JSON of ledger.Conversation.
+	ConversationJson []byte `protobuf:"bytes,1,opt,name=conversation_json,json=conversationJson,proto3" json:"conversation_json,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *GetConversationResponse) Reset() {
+	*x = GetConversationResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConversationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConversationResponse) ProtoMessage() {}
+
+func (x *GetConversationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConversationResponse.ProtoReflect.Descriptor instead.
+func (*GetConversationResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetConversationResponse) GetConversationJson() []byte {
+	if x != nil {
+		return x.ConversationJson
+	}
+	return nil
+}
+
+// GetChainRequest names a PBX.
+type GetChainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx           string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChainRequest) Reset() {
+	*x = GetChainRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChainRequest) ProtoMessage() {}
+
+func (x *GetChainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChainRequest.ProtoReflect.Descriptor instead.
+func (*GetChainRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetChainRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *GetChainRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+// GetChainResponse says how a history ends.
+type GetChainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The latest epoch.
+	Epoch int64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The number of its last record.
+	LastSeq int64 `protobuf:"varint,2,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
+	// The root of its last segment, hexadecimal.
+	LastRoot string `protobuf:"bytes,3,opt,name=last_root,json=lastRoot,proto3" json:"last_root,omitempty"`
+	// Whether that segment closed the epoch.
+	Closing       bool `protobuf:"varint,4,opt,name=closing,proto3" json:"closing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChainResponse) Reset() {
+	*x = GetChainResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChainResponse) ProtoMessage() {}
+
+func (x *GetChainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChainResponse.ProtoReflect.Descriptor instead.
+func (*GetChainResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *GetChainResponse) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *GetChainResponse) GetLastSeq() int64 {
+	if x != nil {
+		return x.LastSeq
+	}
+	return 0
+}
+
+func (x *GetChainResponse) GetLastRoot() string {
+	if x != nil {
+		return x.LastRoot
+	}
+	return ""
+}
+
+func (x *GetChainResponse) GetClosing() bool {
+	if x != nil {
+		return x.Closing
+	}
+	return false
+}
+
+// ListGapsRequest asks for a page of a walk.
+type ListGapsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// Where to go on, as the page before said; 0 for the beginning.
+	Epoch int64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Where to go on within the epoch; 0 for its beginning.
+	From int64 `protobuf:"varint,4,opt,name=from,proto3" json:"from,omitempty"`
+	// The number of segments to walk, 1 to 1000; 500 when 0.
+	Limit         int32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGapsRequest) Reset() {
+	*x = ListGapsRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGapsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGapsRequest) ProtoMessage() {}
+
+func (x *ListGapsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGapsRequest.ProtoReflect.Descriptor instead.
+func (*ListGapsRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListGapsRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *ListGapsRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *ListGapsRequest) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ListGapsRequest) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *ListGapsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ListGapsResponse carries a page of a walk.
+type ListGapsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Canonical JSON of ledger.Gaps; its member next says where to go on.
+	GapsJson      []byte `protobuf:"bytes,1,opt,name=gaps_json,json=gapsJson,proto3" json:"gaps_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGapsResponse) Reset() {
+	*x = ListGapsResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGapsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGapsResponse) ProtoMessage() {}
+
+func (x *ListGapsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGapsResponse.ProtoReflect.Descriptor instead.
+func (*ListGapsResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListGapsResponse) GetGapsJson() []byte {
+	if x != nil {
+		return x.GapsJson
+	}
+	return nil
+}
+
 var File_callseal_v1_query_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_query_proto_rawDesc = "" +
@@ -1119,19 +1485,44 @@ const file_callseal_v1_query_proto_rawDesc = "" +
 	"\rstored_digest\x18\x03 \x01(\tR\fstoredDigest\x12%\n" +
 	"\x0eoffered_digest\x18\x04 \x01(\tR\rofferedDigest\x12\x16\n" +
 	"\x06signer\x18\x05 \x01(\tR\x06signer\x12%\n" +
-	"\x0etransaction_id\x18\x06 \x01(\tR\rtransactionId2\xe8\x01\n" +
+	"\x0etransaction_id\x18\x06 \x01(\tR\rtransactionId\"X\n" +
+	"\x16GetConversationRequest\x12\x10\n" +
+	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
+	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x1a\n" +
+	"\blinkedid\x18\x03 \x01(\tR\blinkedid\"F\n" +
+	"\x17GetConversationResponse\x12+\n" +
+	"\x11conversation_json\x18\x01 \x01(\fR\x10conversationJson\"5\n" +
+	"\x0fGetChainRequest\x12\x10\n" +
+	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
+	"\x03pbx\x18\x02 \x01(\tR\x03pbx\"z\n" +
+	"\x10GetChainResponse\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x19\n" +
+	"\blast_seq\x18\x02 \x01(\x03R\alastSeq\x12\x1b\n" +
+	"\tlast_root\x18\x03 \x01(\tR\blastRoot\x12\x18\n" +
+	"\aclosing\x18\x04 \x01(\bR\aclosing\"u\n" +
+	"\x0fListGapsRequest\x12\x10\n" +
+	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
+	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x03R\x05epoch\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\x03R\x04from\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\x05R\x05limit\"/\n" +
+	"\x10ListGapsResponse\x12\x1b\n" +
+	"\tgaps_json\x18\x01 \x01(\fR\bgapsJson2\xc6\x02\n" +
 	"\vCallService\x12D\n" +
 	"\aGetCall\x12\x1b.callseal.v1.GetCallRequest\x1a\x1c.callseal.v1.GetCallResponse\x12G\n" +
 	"\bListLegs\x12\x1c.callseal.v1.ListLegsRequest\x1a\x1d.callseal.v1.ListLegsResponse\x12J\n" +
-	"\tListCalls\x12\x1d.callseal.v1.ListCallsRequest\x1a\x1e.callseal.v1.ListCallsResponse2\x9d\x02\n" +
+	"\tListCalls\x12\x1d.callseal.v1.ListCallsRequest\x1a\x1e.callseal.v1.ListCallsResponse\x12\\\n" +
+	"\x0fGetConversation\x12#.callseal.v1.GetConversationRequest\x1a$.callseal.v1.GetConversationResponse2\x9d\x02\n" +
 	"\x10RecordingService\x12S\n" +
 	"\fGetRecording\x12 .callseal.v1.GetRecordingRequest\x1a!.callseal.v1.GetRecordingResponse\x12Y\n" +
 	"\x0eListRecordings\x12\".callseal.v1.ListRecordingsRequest\x1a#.callseal.v1.ListRecordingsResponse\x12Y\n" +
-	"\x0eFindRecordings\x12\".callseal.v1.FindRecordingsRequest\x1a#.callseal.v1.FindRecordingsResponse2\xb6\x01\n" +
+	"\x0eFindRecordings\x12\".callseal.v1.FindRecordingsRequest\x1a#.callseal.v1.FindRecordingsResponse2\xc8\x02\n" +
 	"\rLedgerService\x12M\n" +
 	"\n" +
 	"GetSegment\x12\x1e.callseal.v1.GetSegmentRequest\x1a\x1f.callseal.v1.GetSegmentResponse\x12V\n" +
-	"\rListIncidents\x12!.callseal.v1.ListIncidentsRequest\x1a\".callseal.v1.ListIncidentsResponseB9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
+	"\rListIncidents\x12!.callseal.v1.ListIncidentsRequest\x1a\".callseal.v1.ListIncidentsResponse\x12G\n" +
+	"\bGetChain\x12\x1c.callseal.v1.GetChainRequest\x1a\x1d.callseal.v1.GetChainResponse\x12G\n" +
+	"\bListGaps\x12\x1c.callseal.v1.ListGapsRequest\x1a\x1d.callseal.v1.ListGapsResponseB9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
 
 var (
 	file_callseal_v1_query_proto_rawDescOnce sync.Once
@@ -1145,61 +1536,73 @@ func file_callseal_v1_query_proto_rawDescGZIP() []byte {
 	return file_callseal_v1_query_proto_rawDescData
 }
 
-var file_callseal_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_callseal_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_callseal_v1_query_proto_goTypes = []any{
-	(*GetCallRequest)(nil),         // 0: callseal.v1.GetCallRequest
-	(*GetCallResponse)(nil),        // 1: callseal.v1.GetCallResponse
-	(*ListLegsRequest)(nil),        // 2: callseal.v1.ListLegsRequest
-	(*ListLegsResponse)(nil),       // 3: callseal.v1.ListLegsResponse
-	(*ListCallsRequest)(nil),       // 4: callseal.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),      // 5: callseal.v1.ListCallsResponse
-	(*GetRecordingRequest)(nil),    // 6: callseal.v1.GetRecordingRequest
-	(*GetRecordingResponse)(nil),   // 7: callseal.v1.GetRecordingResponse
-	(*ListRecordingsRequest)(nil),  // 8: callseal.v1.ListRecordingsRequest
-	(*ListRecordingsResponse)(nil), // 9: callseal.v1.ListRecordingsResponse
-	(*FindRecordingsRequest)(nil),  // 10: callseal.v1.FindRecordingsRequest
-	(*FindRecordingsResponse)(nil), // 11: callseal.v1.FindRecordingsResponse
-	(*GetSegmentRequest)(nil),      // 12: callseal.v1.GetSegmentRequest
-	(*GetSegmentResponse)(nil),     // 13: callseal.v1.GetSegmentResponse
-	(*ListIncidentsRequest)(nil),   // 14: callseal.v1.ListIncidentsRequest
-	(*ListIncidentsResponse)(nil),  // 15: callseal.v1.ListIncidentsResponse
-	(*Incident)(nil),               // 16: callseal.v1.Incident
-	(*LegId)(nil),                  // 17: callseal.v1.LegId
-	(*Call)(nil),                   // 18: callseal.v1.Call
-	(*Recording)(nil),              // 19: callseal.v1.Recording
-	(*Commit)(nil),                 // 20: callseal.v1.Commit
-	(*timestamppb.Timestamp)(nil),  // 21: google.protobuf.Timestamp
+	(*GetCallRequest)(nil),          // 0: callseal.v1.GetCallRequest
+	(*GetCallResponse)(nil),         // 1: callseal.v1.GetCallResponse
+	(*ListLegsRequest)(nil),         // 2: callseal.v1.ListLegsRequest
+	(*ListLegsResponse)(nil),        // 3: callseal.v1.ListLegsResponse
+	(*ListCallsRequest)(nil),        // 4: callseal.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),       // 5: callseal.v1.ListCallsResponse
+	(*GetRecordingRequest)(nil),     // 6: callseal.v1.GetRecordingRequest
+	(*GetRecordingResponse)(nil),    // 7: callseal.v1.GetRecordingResponse
+	(*ListRecordingsRequest)(nil),   // 8: callseal.v1.ListRecordingsRequest
+	(*ListRecordingsResponse)(nil),  // 9: callseal.v1.ListRecordingsResponse
+	(*FindRecordingsRequest)(nil),   // 10: callseal.v1.FindRecordingsRequest
+	(*FindRecordingsResponse)(nil),  // 11: callseal.v1.FindRecordingsResponse
+	(*GetSegmentRequest)(nil),       // 12: callseal.v1.GetSegmentRequest
+	(*GetSegmentResponse)(nil),      // 13: callseal.v1.GetSegmentResponse
+	(*ListIncidentsRequest)(nil),    // 14: callseal.v1.ListIncidentsRequest
+	(*ListIncidentsResponse)(nil),   // 15: callseal.v1.ListIncidentsResponse
+	(*Incident)(nil),                // 16: callseal.v1.Incident
+	(*GetConversationRequest)(nil),  // 17: callseal.v1.GetConversationRequest
+	(*GetConversationResponse)(nil), // 18: callseal.v1.GetConversationResponse
+	(*GetChainRequest)(nil),         // 19: callseal.v1.GetChainRequest
+	(*GetChainResponse)(nil),        // 20: callseal.v1.GetChainResponse
+	(*ListGapsRequest)(nil),         // 21: callseal.v1.ListGapsRequest
+	(*ListGapsResponse)(nil),        // 22: callseal.v1.ListGapsResponse
+	(*LegId)(nil),                   // 23: callseal.v1.LegId
+	(*Call)(nil),                    // 24: callseal.v1.Call
+	(*Recording)(nil),               // 25: callseal.v1.Recording
+	(*Commit)(nil),                  // 26: callseal.v1.Commit
+	(*timestamppb.Timestamp)(nil),   // 27: google.protobuf.Timestamp
 }
 var file_callseal_v1_query_proto_depIdxs = []int32{
-	17, // 0: callseal.v1.GetCallRequest.leg:type_name -> callseal.v1.LegId
-	18, // 1: callseal.v1.GetCallResponse.call:type_name -> callseal.v1.Call
-	18, // 2: callseal.v1.ListLegsResponse.calls:type_name -> callseal.v1.Call
-	18, // 3: callseal.v1.ListCallsResponse.calls:type_name -> callseal.v1.Call
-	19, // 4: callseal.v1.GetRecordingResponse.recording:type_name -> callseal.v1.Recording
-	19, // 5: callseal.v1.ListRecordingsResponse.recordings:type_name -> callseal.v1.Recording
-	19, // 6: callseal.v1.FindRecordingsResponse.recordings:type_name -> callseal.v1.Recording
-	20, // 7: callseal.v1.GetSegmentResponse.commit:type_name -> callseal.v1.Commit
-	21, // 8: callseal.v1.GetSegmentResponse.anchored_at:type_name -> google.protobuf.Timestamp
+	23, // 0: callseal.v1.GetCallRequest.leg:type_name -> callseal.v1.LegId
+	24, // 1: callseal.v1.GetCallResponse.call:type_name -> callseal.v1.Call
+	24, // 2: callseal.v1.ListLegsResponse.calls:type_name -> callseal.v1.Call
+	24, // 3: callseal.v1.ListCallsResponse.calls:type_name -> callseal.v1.Call
+	25, // 4: callseal.v1.GetRecordingResponse.recording:type_name -> callseal.v1.Recording
+	25, // 5: callseal.v1.ListRecordingsResponse.recordings:type_name -> callseal.v1.Recording
+	25, // 6: callseal.v1.FindRecordingsResponse.recordings:type_name -> callseal.v1.Recording
+	26, // 7: callseal.v1.GetSegmentResponse.commit:type_name -> callseal.v1.Commit
+	27, // 8: callseal.v1.GetSegmentResponse.anchored_at:type_name -> google.protobuf.Timestamp
 	16, // 9: callseal.v1.ListIncidentsResponse.incidents:type_name -> callseal.v1.Incident
-	21, // 10: callseal.v1.Incident.at:type_name -> google.protobuf.Timestamp
+	27, // 10: callseal.v1.Incident.at:type_name -> google.protobuf.Timestamp
 	0,  // 11: callseal.v1.CallService.GetCall:input_type -> callseal.v1.GetCallRequest
 	2,  // 12: callseal.v1.CallService.ListLegs:input_type -> callseal.v1.ListLegsRequest
 	4,  // 13: callseal.v1.CallService.ListCalls:input_type -> callseal.v1.ListCallsRequest
-	6,  // 14: callseal.v1.RecordingService.GetRecording:input_type -> callseal.v1.GetRecordingRequest
-	8,  // 15: callseal.v1.RecordingService.ListRecordings:input_type -> callseal.v1.ListRecordingsRequest
-	10, // 16: callseal.v1.RecordingService.FindRecordings:input_type -> callseal.v1.FindRecordingsRequest
-	12, // 17: callseal.v1.LedgerService.GetSegment:input_type -> callseal.v1.GetSegmentRequest
-	14, // 18: callseal.v1.LedgerService.ListIncidents:input_type -> callseal.v1.ListIncidentsRequest
-	1,  // 19: callseal.v1.CallService.GetCall:output_type -> callseal.v1.GetCallResponse
-	3,  // 20: callseal.v1.CallService.ListLegs:output_type -> callseal.v1.ListLegsResponse
-	5,  // 21: callseal.v1.CallService.ListCalls:output_type -> callseal.v1.ListCallsResponse
-	7,  // 22: callseal.v1.RecordingService.GetRecording:output_type -> callseal.v1.GetRecordingResponse
-	9,  // 23: callseal.v1.RecordingService.ListRecordings:output_type -> callseal.v1.ListRecordingsResponse
-	11, // 24: callseal.v1.RecordingService.FindRecordings:output_type -> callseal.v1.FindRecordingsResponse
-	13, // 25: callseal.v1.LedgerService.GetSegment:output_type -> callseal.v1.GetSegmentResponse
-	15, // 26: callseal.v1.LedgerService.ListIncidents:output_type -> callseal.v1.ListIncidentsResponse
-	19, // [19:27] is the sub-list for method output_type
-	11, // [11:19] is the sub-list for method input_type
+	17, // 14: callseal.v1.CallService.GetConversation:input_type -> callseal.v1.GetConversationRequest
+	6,  // 15: callseal.v1.RecordingService.GetRecording:input_type -> callseal.v1.GetRecordingRequest
+	8,  // 16: callseal.v1.RecordingService.ListRecordings:input_type -> callseal.v1.ListRecordingsRequest
+	10, // 17: callseal.v1.RecordingService.FindRecordings:input_type -> callseal.v1.FindRecordingsRequest
+	12, // 18: callseal.v1.LedgerService.GetSegment:input_type -> callseal.v1.GetSegmentRequest
+	14, // 19: callseal.v1.LedgerService.ListIncidents:input_type -> callseal.v1.ListIncidentsRequest
+	19, // 20: callseal.v1.LedgerService.GetChain:input_type -> callseal.v1.GetChainRequest
+	21, // 21: callseal.v1.LedgerService.ListGaps:input_type -> callseal.v1.ListGapsRequest
+	1,  // 22: callseal.v1.CallService.GetCall:output_type -> callseal.v1.GetCallResponse
+	3,  // 23: callseal.v1.CallService.ListLegs:output_type -> callseal.v1.ListLegsResponse
+	5,  // 24: callseal.v1.CallService.ListCalls:output_type -> callseal.v1.ListCallsResponse
+	18, // 25: callseal.v1.CallService.GetConversation:output_type -> callseal.v1.GetConversationResponse
+	7,  // 26: callseal.v1.RecordingService.GetRecording:output_type -> callseal.v1.GetRecordingResponse
+	9,  // 27: callseal.v1.RecordingService.ListRecordings:output_type -> callseal.v1.ListRecordingsResponse
+	11, // 28: callseal.v1.RecordingService.FindRecordings:output_type -> callseal.v1.FindRecordingsResponse
+	13, // 29: callseal.v1.LedgerService.GetSegment:output_type -> callseal.v1.GetSegmentResponse
+	15, // 30: callseal.v1.LedgerService.ListIncidents:output_type -> callseal.v1.ListIncidentsResponse
+	20, // 31: callseal.v1.LedgerService.GetChain:output_type -> callseal.v1.GetChainResponse
+	22, // 32: callseal.v1.LedgerService.ListGaps:output_type -> callseal.v1.ListGapsResponse
+	22, // [22:33] is the sub-list for method output_type
+	11, // [11:22] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
 	11, // [11:11] is the sub-list for extension extendee
 	0,  // [0:11] is the sub-list for field type_name
@@ -1217,7 +1620,7 @@ func file_callseal_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callseal_v1_query_proto_rawDesc), len(file_callseal_v1_query_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -19,9 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CallService_GetCall_FullMethodName   = "/callseal.v1.CallService/GetCall"
-	CallService_ListLegs_FullMethodName  = "/callseal.v1.CallService/ListLegs"
-	CallService_ListCalls_FullMethodName = "/callseal.v1.CallService/ListCalls"
+	CallService_GetCall_FullMethodName         = "/callseal.v1.CallService/GetCall"
+	CallService_ListLegs_FullMethodName        = "/callseal.v1.CallService/ListLegs"
+	CallService_ListCalls_FullMethodName       = "/callseal.v1.CallService/ListCalls"
+	CallService_GetConversation_FullMethodName = "/callseal.v1.CallService/GetConversation"
 )
 
 // CallServiceClient is the client API for CallService service.
@@ -37,6 +38,9 @@ type CallServiceClient interface {
 	ListLegs(ctx context.Context, in *ListLegsRequest, opts ...grpc.CallOption) (*ListLegsResponse, error)
 	// ListCalls pages through a PBX's legs in order of linkedid.
 	ListCalls(ctx context.Context, in *ListCallsRequest, opts ...grpc.CallOption) (*ListCallsResponse, error)
+	// GetConversation answers all the ledger holds of the conversation that a
+	// linkedid belongs to, over transfers, pickups and parking.
+	GetConversation(ctx context.Context, in *GetConversationRequest, opts ...grpc.CallOption) (*GetConversationResponse, error)
 }
 
 type callServiceClient struct {
@@ -77,6 +81,16 @@ func (c *callServiceClient) ListCalls(ctx context.Context, in *ListCallsRequest,
 	return out, nil
 }
 
+func (c *callServiceClient) GetConversation(ctx context.Context, in *GetConversationRequest, opts ...grpc.CallOption) (*GetConversationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetConversationResponse)
+	err := c.cc.Invoke(ctx, CallService_GetConversation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CallServiceServer is the server API for CallService service.
 // All implementations must embed UnimplementedCallServiceServer
 // for forward compatibility.
@@ -90,6 +104,9 @@ type CallServiceServer interface {
 	ListLegs(context.Context, *ListLegsRequest) (*ListLegsResponse, error)
 	// ListCalls pages through a PBX's legs in order of linkedid.
 	ListCalls(context.Context, *ListCallsRequest) (*ListCallsResponse, error)
+	// GetConversation answers all the ledger holds of the conversation that a
+	// linkedid belongs to, over transfers, pickups and parking.
+	GetConversation(context.Context, *GetConversationRequest) (*GetConversationResponse, error)
 	mustEmbedUnimplementedCallServiceServer()
 }
 
@@ -108,6 +125,9 @@ func (UnimplementedCallServiceServer) ListLegs(context.Context, *ListLegsRequest
 }
 func (UnimplementedCallServiceServer) ListCalls(context.Context, *ListCallsRequest) (*ListCallsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCalls not implemented")
+}
+func (UnimplementedCallServiceServer) GetConversation(context.Context, *GetConversationRequest) (*GetConversationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetConversation not implemented")
 }
 func (UnimplementedCallServiceServer) mustEmbedUnimplementedCallServiceServer() {}
 func (UnimplementedCallServiceServer) testEmbeddedByValue()                     {}
@@ -184,6 +204,24 @@ func _CallService_ListCalls_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CallService_GetConversation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetConversationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CallServiceServer).GetConversation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CallService_GetConversation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CallServiceServer).GetConversation(ctx, req.(*GetConversationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CallService_ServiceDesc is the grpc.ServiceDesc for CallService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -202,6 +240,10 @@ var CallService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListCalls",
 			Handler:    _CallService_ListCalls_Handler,
+		},
+		{
+			MethodName: "GetConversation",
+			Handler:    _CallService_GetConversation_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
@@ -401,6 +443,8 @@ var RecordingService_ServiceDesc = grpc.ServiceDesc{
 const (
 	LedgerService_GetSegment_FullMethodName    = "/callseal.v1.LedgerService/GetSegment"
 	LedgerService_ListIncidents_FullMethodName = "/callseal.v1.LedgerService/ListIncidents"
+	LedgerService_GetChain_FullMethodName      = "/callseal.v1.LedgerService/GetChain"
+	LedgerService_ListGaps_FullMethodName      = "/callseal.v1.LedgerService/ListGaps"
 )
 
 // LedgerServiceClient is the client API for LedgerService service.
@@ -413,6 +457,12 @@ type LedgerServiceClient interface {
 	GetSegment(ctx context.Context, in *GetSegmentRequest, opts ...grpc.CallOption) (*GetSegmentResponse, error)
 	// ListIncidents answers what was refused for a PBX.
 	ListIncidents(ctx context.Context, in *ListIncidentsRequest, opts ...grpc.CallOption) (*ListIncidentsResponse, error)
+	// GetChain answers how a PBX's history ends, or NOT_FOUND where it has none: an
+	// adapter whose journal is new names it in its first record.
+	GetChain(ctx context.Context, in *GetChainRequest, opts ...grpc.CallOption) (*GetChainResponse, error)
+	// ListGaps walks a PBX's segments, a page at a time, and answers what is missing,
+	// forked, lost or doubled.
+	ListGaps(ctx context.Context, in *ListGapsRequest, opts ...grpc.CallOption) (*ListGapsResponse, error)
 }
 
 type ledgerServiceClient struct {
@@ -443,6 +493,26 @@ func (c *ledgerServiceClient) ListIncidents(ctx context.Context, in *ListInciden
 	return out, nil
 }
 
+func (c *ledgerServiceClient) GetChain(ctx context.Context, in *GetChainRequest, opts ...grpc.CallOption) (*GetChainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetChainResponse)
+	err := c.cc.Invoke(ctx, LedgerService_GetChain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ledgerServiceClient) ListGaps(ctx context.Context, in *ListGapsRequest, opts ...grpc.CallOption) (*ListGapsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListGapsResponse)
+	err := c.cc.Invoke(ctx, LedgerService_ListGaps_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // LedgerServiceServer is the server API for LedgerService service.
 // All implementations must embed UnimplementedLedgerServiceServer
 // for forward compatibility.
@@ -453,6 +523,12 @@ type LedgerServiceServer interface {
 	GetSegment(context.Context, *GetSegmentRequest) (*GetSegmentResponse, error)
 	// ListIncidents answers what was refused for a PBX.
 	ListIncidents(context.Context, *ListIncidentsRequest) (*ListIncidentsResponse, error)
+	// GetChain answers how a PBX's history ends, or NOT_FOUND where it has none: an
+	// adapter whose journal is new names it in its first record.
+	GetChain(context.Context, *GetChainRequest) (*GetChainResponse, error)
+	// ListGaps walks a PBX's segments, a page at a time, and answers what is missing,
+	// forked, lost or doubled.
+	ListGaps(context.Context, *ListGapsRequest) (*ListGapsResponse, error)
 	mustEmbedUnimplementedLedgerServiceServer()
 }
 
@@ -468,6 +544,12 @@ func (UnimplementedLedgerServiceServer) GetSegment(context.Context, *GetSegmentR
 }
 func (UnimplementedLedgerServiceServer) ListIncidents(context.Context, *ListIncidentsRequest) (*ListIncidentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListIncidents not implemented")
+}
+func (UnimplementedLedgerServiceServer) GetChain(context.Context, *GetChainRequest) (*GetChainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetChain not implemented")
+}
+func (UnimplementedLedgerServiceServer) ListGaps(context.Context, *ListGapsRequest) (*ListGapsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListGaps not implemented")
 }
 func (UnimplementedLedgerServiceServer) mustEmbedUnimplementedLedgerServiceServer() {}
 func (UnimplementedLedgerServiceServer) testEmbeddedByValue()                       {}
@@ -526,6 +608,42 @@ func _LedgerService_ListIncidents_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LedgerService_GetChain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetChainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).GetChain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_GetChain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).GetChain(ctx, req.(*GetChainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LedgerService_ListGaps_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListGapsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).ListGaps(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_ListGaps_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).ListGaps(ctx, req.(*ListGapsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // LedgerService_ServiceDesc is the grpc.ServiceDesc for LedgerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -540,6 +658,14 @@ var LedgerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListIncidents",
 			Handler:    _LedgerService_ListIncidents_Handler,
+		},
+		{
+			MethodName: "GetChain",
+			Handler:    _LedgerService_GetChain_Handler,
+		},
+		{
+			MethodName: "ListGaps",
+			Handler:    _LedgerService_ListGaps_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
