@@ -198,7 +198,7 @@ func (*Governance) History(ctx contractapi.TransactionContextInterface, name str
 	}
 	stub := ctx.GetStub()
 	var current ledger.PolicyVersion
-	if found, err := read(stub, ledger.PolicyKey(name), &current); err != nil || !found {
+	if found, err := load(stub, ledger.PolicyKey(name), &current); err != nil || !found {
 		return "[]", err
 	}
 	var keys []string
@@ -292,7 +292,7 @@ type motion struct {
 func openMotion(stub shim.ChaincodeStubInterface, name string) (*motion, error) {
 	m := &motion{name: name, agenda: &ledger.Agenda{Ballots: []ledger.Tally{}, Name: name, V: ledger.SchemaVersion}}
 	var current ledger.PolicyVersion
-	found, err := read(stub, ledger.PolicyKey(name), &current)
+	found, err := load(stub, ledger.PolicyKey(name), &current)
 	if err != nil {
 		return nil, err
 	}
@@ -303,12 +303,12 @@ func openMotion(stub shim.ChaincodeStubInterface, name string) (*motion, error) 
 		m.consortium = current.Policy.Consortium
 	} else {
 		var consortium ledger.PolicyVersion
-		if _, err := read(stub, ledger.PolicyKey(ledger.PolicyConsortium), &consortium); err != nil {
+		if _, err := load(stub, ledger.PolicyKey(ledger.PolicyConsortium), &consortium); err != nil {
 			return nil, err
 		}
 		m.consortium = consortium.Policy.Consortium
 	}
-	if _, err := read(stub, ledger.AgendaKey(name), m.agenda); err != nil {
+	if _, err := load(stub, ledger.AgendaKey(name), m.agenda); err != nil {
 		return nil, err
 	}
 	m.agenda.Version = current.Version + 1
@@ -349,7 +349,7 @@ func (m *motion) electorate(who caller, document *ledger.Policy) (ledger.Elector
 // ballot reads a ballot that the agenda names.
 func (m *motion) ballot(stub shim.ChaincodeStubInterface, digest string) (*ledger.Ballot, error) {
 	var ballot ledger.Ballot
-	found, err := read(stub, ledger.BallotKey(m.name, m.agenda.Version, digest), &ballot)
+	found, err := load(stub, ledger.BallotKey(m.name, m.agenda.Version, digest), &ballot)
 	if err == nil && !found {
 		err = ledger.Errorf(ledger.CodeInternal, "a ballot that is on the agenda is not on the ledger")
 	}
@@ -392,16 +392,4 @@ func (m *motion) write(key string, v any) error {
 		m.writes = append(m.writes, write{key: key, value: value})
 	}
 	return err
-}
-
-// read reads a value that may not be there.
-func read(stub shim.ChaincodeStubInterface, key string, v any) (found bool, err error) {
-	stored, err := stub.GetState(key)
-	if err != nil {
-		return false, ledger.Errorf(ledger.CodeInternal, "read state: %v", err)
-	}
-	if stored == nil {
-		return false, nil
-	}
-	return true, decodeStored(stored, v)
 }
