@@ -16,7 +16,9 @@ type Details struct {
 }
 
 // GetEvaluateTransactions names the functions that only read.
-func (*Details) GetEvaluateTransactions() []string { return []string{"GetCall", "GetDevice", "GetRecording"} }
+func (*Details) GetEvaluateTransactions() []string {
+	return []string{"GetCall", "GetDevice", "GetRecording"}
+}
 
 // PutResult is the answer of Put.
 type PutResult struct {
