@@ -113,6 +113,10 @@ func compactStore(folder string) (one Compacted, err error) {
 // what a reader kept alive in the last level, twice for that.
 const compactRounds = 3
 
+// lockPatience is how long a peer that was just stopped may hold on to its locks:
+// its threads end one after the other.
+const lockPatience = time.Second
+
 // compactWhole compacts until no table holds a deleted or replaced entry. LevelDB
 // does not rewrite its last level by itself, and an entry that was replaced while
 // a reader still saw it may stand there; writing its key again, as it is, moves
@@ -143,6 +147,10 @@ func compactWhole(folder string) error {
 // withStore opens a database as Fabric does, but never anew.
 func withStore(folder string, work func(*leveldb.DB) error) error {
 	db, err := leveldb.OpenFile(folder, &opt.Options{ErrorIfMissing: true})
+	for begun := time.Now(); errors.Is(err, syscall.EAGAIN) && time.Since(begun) < lockPatience; {
+		time.Sleep(20 * time.Millisecond)
+		db, err = leveldb.OpenFile(folder, &opt.Options{ErrorIfMissing: true})
+	}
 	if errors.Is(err, syscall.EAGAIN) {
 		return errors.New("a peer is using it: stop the peer first")
 	}
