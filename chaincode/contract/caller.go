@@ -34,8 +34,11 @@ func callerOf(ctx contractapi.TransactionContextInterface) (caller, error) {
 }
 
 // mayActFor answers CodeDenied unless the caller belongs to the MSP and has one
-// of the roles.
+// of the roles, and CodeInvalid where the MSP is no name.
 func (c caller) mayActFor(msp string, roles ...ledger.Role) error {
+	if err := ledger.CheckName("msp", msp); err != nil {
+		return err
+	}
 	if c.msp != msp {
 		return ledger.Errorf(ledger.CodeDenied, "%s may not act for %s: records are written by their own operator", c.msp, msp)
 	}

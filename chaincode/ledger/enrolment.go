@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -60,8 +61,8 @@ func ParseCertificate(text []byte) (*x509.Certificate, error) {
 	if block == nil || block.Type != "CERTIFICATE" {
 		return nil, Errorf(CodeInvalid, "a PEM certificate was expected")
 	}
-	if extra, _ := pem.Decode(rest); extra != nil {
-		return nil, Errorf(CodeInvalid, "one PEM certificate was expected, there are more")
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, Errorf(CodeInvalid, "one PEM certificate was expected, and nothing after it")
 	}
 	certificate, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {

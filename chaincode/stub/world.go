@@ -3,6 +3,7 @@ package stub
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -52,60 +53,72 @@ type space struct {
 	sorted  int
 }
 
-// World is the committed state of one channel, as one chaincode sees it. It is
-// safe for concurrent use.
+// standardName is the name of the chaincode that a world is made for.
+const standardName = "callseal"
+
+// World is the committed state of one chaincode on a channel. It is safe for
+// concurrent use.
 type World struct {
 	// QueryLimit is where range scans stop silently, 100,000 unless changed.
 	QueryLimit int
 
-	mu          sync.Mutex
-	height      uint64
+	*channel
+	name        string
 	public      space
 	metadata    map[string][]byte // validation parameters
 	collections map[string]*collection
 	history     map[string][]*queryresult.KeyModification
-	committed   map[string]bool
-	issued      uint64
-	others      map[string]deployment
 }
 
-// deployment is another chaincode of the channel, with a state of its own.
+// channel is what the chaincodes of one channel share. Its lock is the only one:
+// a block changes the state of all of them at once.
+type channel struct {
+	mu        sync.Mutex
+	height    uint64
+	committed map[string]bool
+	issued    uint64
+	msps      []string
+	deployed  map[string]deployment
+}
+
+// deployment is a chaincode that others can call, with its own state.
 type deployment struct {
 	chaincode shim.Chaincode
 	world     *World
 }
 
-// Deploy adds another chaincode to the channel, which this one can call by name,
-// and answers its state.
-func (w *World) Deploy(name string, chaincode shim.Chaincode) *World {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.others == nil {
-		w.others = map[string]deployment{}
-	}
-	other := NewWorld()
-	w.others[name] = deployment{chaincode: chaincode, world: other}
-	return other
-}
-
-func (w *World) deployed(name string) (deployment, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	other, found := w.others[name]
-	return other, found
-}
-
 // NewWorld makes the empty ledger of a channel with the given organisations,
-// each of which has its implicit collection.
+// each of which has its implicit collection, for one chaincode.
 func NewWorld(msps ...string) *World {
+	return newWorld(&channel{committed: map[string]bool{}, msps: msps, deployed: map[string]deployment{}}, standardName)
+}
+
+func newWorld(on *channel, name string) *World {
 	w := &World{
-		QueryLimit: defaultQueryLimit, public: newSpace(), metadata: map[string][]byte{}, collections: map[string]*collection{},
-		history: map[string][]*queryresult.KeyModification{}, committed: map[string]bool{},
+		QueryLimit: defaultQueryLimit, channel: on, name: name, public: newSpace(), metadata: map[string][]byte{},
+		collections: map[string]*collection{}, history: map[string][]*queryresult.KeyModification{},
 	}
-	for _, msp := range msps {
+	for _, msp := range on.msps {
 		w.DefineCollection(implicitPrefix+msp, msp)
 	}
 	return w
+}
+
+// Deploy adds another chaincode to the channel, which the others can call by name,
+// and answers its state. Its transactions and theirs share blocks and transaction
+// ids. Deployed again under its name it is upgraded: the state stays.
+func (w *World) Deploy(name string, chaincode shim.Chaincode) *World {
+	w.mu.Lock()
+	before, found := w.deployed[name]
+	w.mu.Unlock()
+	world := before.world
+	if !found {
+		world = newWorld(w.channel, name)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deployed[name] = deployment{chaincode: chaincode, world: world}
+	return world
 }
 
 // DefineCollection adds a private data collection with its members.
@@ -125,7 +138,7 @@ func (w *World) Begin(call Call) *Tx {
 	defer w.mu.Unlock()
 	w.issued++
 	if call.TxID == "" {
-		call.TxID = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "tx %d", w.issued)))
+		call.TxID = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "tx %s %d", w.name, w.issued)))
 	}
 	if call.Channel == "" {
 		call.Channel = "calls"
@@ -133,18 +146,21 @@ func (w *World) Begin(call Call) *Tx {
 	if call.Time.IsZero() {
 		call.Time = time.Now()
 	}
-	return &Tx{world: w, call: call, reads: map[string]*Version{}, privateReads: map[hashedKey]*Version{}, writes: map[target]Write{}}
+	return w.part(call, &simulation{parts: map[string]*Tx{}})
+}
+
+// part is a simulation's part in this chaincode.
+func (w *World) part(call Call, of *simulation) *Tx {
+	tx := &Tx{world: w, call: call, simulation: of, reads: map[string]*Version{}, privateReads: map[hashedKey]*Version{}, writes: map[target]Write{}}
+	of.parts[w.name] = tx
+	return tx
 }
 
 // Invoke simulates one transaction, as an endorsing peer does. Commit it
 // afterwards to keep its writes; a peer would not endorse a failed one.
 func (w *World) Invoke(chaincode shim.Chaincode, call Call) (*peer.Response, *Tx) {
 	tx := w.Begin(call)
-	response := chaincode.Invoke(tx)
-	if err := tx.FinishWriteBatch(); err != nil {
-		return shim.Error("failed send batch: " + err.Error()), tx
-	}
-	return response, tx
+	return tx.run(chaincode), tx
 }
 
 // Submit simulates a transaction and, where it succeeded, commits it in a block
@@ -158,7 +174,7 @@ func (w *World) Submit(chaincode shim.Chaincode, call Call) (*peer.Response, pee
 }
 
 // Commit validates the transactions in order, as one block, and applies the
-// writes of those that are valid.
+// writes of those that are valid, in all chaincodes they wrote to.
 func (w *World) Commit(block ...*Tx) []peer.TxValidationCode {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -166,31 +182,15 @@ func (w *World) Commit(block ...*Tx) []peer.TxValidationCode {
 	codes := make([]peer.TxValidationCode, len(block))
 	for i, tx := range block {
 		codes[i] = w.validate(tx)
-		if codes[i] == peer.TxValidationCode_VALID {
-			w.apply(tx, Version{Block: w.height, Tx: uint64(i)})
-			for _, nested := range tx.nested {
-				nested.world.commitNested(nested)
-			}
+		if codes[i] != peer.TxValidationCode_VALID {
+			continue
+		}
+		w.committed[tx.call.TxID] = true
+		for _, part := range tx.parts {
+			part.world.apply(part, Version{Block: w.height, Tx: uint64(i)})
 		}
 	}
 	return codes
-}
-
-// validateNested validates the part of a transaction in a chaincode it called.
-func (w *World) validateNested(tx *Tx) peer.TxValidationCode {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.validate(tx)
-}
-
-// commitNested applies it.
-func (w *World) commitNested(tx *Tx) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(tx.writes) > 0 {
-		w.height++
-		w.apply(tx, Version{Block: w.height})
-	}
 }
 
 // Get is the committed value of a public key, nil where there is none.
@@ -214,10 +214,21 @@ func (w *World) Height() uint64 {
 	return w.height
 }
 
+// validate checks all that a transaction read, whichever chaincode read it.
 func (w *World) validate(tx *Tx) peer.TxValidationCode {
 	if w.committed[tx.call.TxID] {
 		return peer.TxValidationCode_DUPLICATE_TXID
 	}
+	for _, name := range slices.Sorted(maps.Keys(tx.parts)) {
+		part := tx.parts[name]
+		if code := part.world.validatePart(part); code != peer.TxValidationCode_VALID {
+			return code
+		}
+	}
+	return peer.TxValidationCode_VALID
+}
+
+func (w *World) validatePart(tx *Tx) peer.TxValidationCode {
 	for key, read := range tx.reads {
 		if !sameVersion(read, w.public.version(key)) {
 			return peer.TxValidationCode_MVCC_READ_CONFLICT
@@ -233,16 +244,10 @@ func (w *World) validate(tx *Tx) peer.TxValidationCode {
 			return peer.TxValidationCode_MVCC_READ_CONFLICT
 		}
 	}
-	for _, nested := range tx.nested {
-		if code := nested.world.validateNested(nested); code != peer.TxValidationCode_VALID {
-			return code
-		}
-	}
 	return peer.TxValidationCode_VALID
 }
 
 func (w *World) apply(tx *Tx, at Version) {
-	w.committed[tx.call.TxID] = true
 	for _, write := range tx.writes {
 		switch {
 		case write.kind == metadataWrite && write.Collection == "":
