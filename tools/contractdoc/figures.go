@@ -70,5 +70,19 @@ func (f figure) In(unit string, divisor float64, digits int) string {
 	return strconv.FormatFloat(value/divisor, 'f', digits, 64)
 }
 
+// Under are the figures of a file whose names begin so.
+func (f figures) Under(file, prefix string) []figure {
+	var some []figure
+	for _, one := range f[file] {
+		if strings.HasPrefix(one.Name, prefix) {
+			some = append(some, one)
+		}
+	}
+	return some
+}
+
+// Value is what follows the last "=" of the name.
+func (f figure) Value() string { return f.Name[strings.LastIndexByte(f.Name, '=')+1:] }
+
 // Last is the part of the name after the last slash.
 func (f figure) Last() string { return f.Name[strings.LastIndexByte(f.Name, '/')+1:] }
