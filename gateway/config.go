@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/callseal/callseal/chaincode/ledger"
 )
 
 // Config is one gateway's configuration, read from YAML. Paths may be relative
@@ -31,6 +33,16 @@ type Config struct {
 	TLS TLSConfig `yaml:"tls"`
 	// StateDir holds the keyring: back it up.
 	StateDir string `yaml:"state_dir"`
+	// ConsortiumKeyFile holds the key that the subjects of reputation are made
+	// pseudonyms with: 64 hexadecimal digits, the same for all operators, secret.
+	// Without it the gateway counts no evidence.
+	ConsortiumKeyFile string `yaml:"consortium_key_file"`
+	// PreviousConsortiumKeyFile holds the key of the epoch before, so that what is
+	// held on a subject is carried over.
+	PreviousConsortiumKeyFile string `yaml:"previous_consortium_key_file"`
+	// Writer numbers the operator's gateways from 1, which is the default: no two
+	// may share a number.
+	Writer int64 `yaml:"writer"`
 	// LogLevel is debug, info, warn or error; info when empty.
 	LogLevel string `yaml:"log_level"`
 }
@@ -91,8 +103,19 @@ func LoadConfig(path string) (*Config, error) {
 			*member.value = filepath.Join(folder, *member.value)
 		}
 	}
+	for _, optional := range []*string{&config.ConsortiumKeyFile, &config.PreviousConsortiumKeyFile} {
+		if *optional != "" && !filepath.IsAbs(*optional) {
+			*optional = filepath.Join(folder, *optional)
+		}
+	}
+	if config.Writer == 0 {
+		config.Writer = 1
+	}
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("%s lacks %s", path, strings.Join(missing, ", "))
+	}
+	if config.Writer < 1 || config.Writer > ledger.MaxWriters {
+		return nil, fmt.Errorf("%s: writer is %d, it must lie between 1 and %d", path, config.Writer, ledger.MaxWriters)
 	}
 	return config, nil
 }

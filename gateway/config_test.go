@@ -80,3 +80,27 @@ func TestLoadConfigRefuses(t *testing.T) {
 	_, err := gateway.LoadConfig(filepath.Join(t.TempDir(), "none.yaml"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
+
+func TestWhatReputationNeeds(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "gateway.yaml")
+	write := func(more string) {
+		require.NoError(t, os.WriteFile(file, []byte(wholeConfig+more), 0o600))
+	}
+	write("")
+	config, err := gateway.LoadConfig(file)
+	require.NoError(t, err)
+	require.Empty(t, config.ConsortiumKeyFile, "a gateway need not count")
+	require.EqualValues(t, 1, config.Writer)
+	write("consortium_key_file: consortium.key\nprevious_consortium_key_file: /etc/before.key\nwriter: 16\n")
+	config, err = gateway.LoadConfig(file)
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(folder, "consortium.key"), config.ConsortiumKeyFile)
+	require.Equal(t, "/etc/before.key", config.PreviousConsortiumKeyFile)
+	require.EqualValues(t, 16, config.Writer)
+	for _, writer := range []string{"-1", "17"} {
+		write("writer: " + writer)
+		_, err = gateway.LoadConfig(file)
+		require.ErrorContains(t, err, "between 1 and 16")
+	}
+}

@@ -8,6 +8,7 @@
 //	erasure/ the steps that erase them
 //	fabric/  the channel, stage by stage
 //	fault/   the one domain error
+//	reputation/ counts evidence on numbers, addresses and accounts
 package gateway
 
 import (
@@ -50,9 +51,13 @@ func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
 	}
 	defer func() { err = errors.Join(err, erasures.Close()) }()
 	eraser := erasure.New(channel, keyring, erasures, log)
+	tally, err := newTally(config, channel, log)
+	if err != nil {
+		return err
+	}
 	serving, err := server.New(server.TLS{
 		CertFile: config.TLS.CertFile, KeyFile: config.TLS.KeyFile, ClientCAFile: config.TLS.ClientCAFile,
-	}, channel, keyring, eraser, log)
+	}, channel, keyring, eraser, log, server.WithReputation(tally))
 	if err != nil {
 		return fmt.Errorf("assemble the server: %w", err)
 	}
@@ -66,9 +71,15 @@ func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
 	erasing, stopErasing := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	background.Go(func() { eraser.Run(erasing) })
+	// Running reports may end while the server stops.
+	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
+	if tally != nil {
+		background.Go(func() { tally.Run(counting) })
+	}
 	// Before the journals are closed.
 	defer background.Wait()
 	defer stopErasing()
+	defer stopCounting()
 	if err := serving.Serve(ctx, listener); err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}

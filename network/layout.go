@@ -101,6 +101,12 @@ func (o Organisation) GatewayConfig() string {
 	return filepath.Join(o.root, "gateway", "gateway.yaml")
 }
 
+// ConsortiumKeyFile holds the key that the operators make pseudonyms with: the same
+// for all, for their gateways alone.
+func (o Organisation) ConsortiumKeyFile() string {
+	return filepath.Join(o.root, "gateway", "consortium.key")
+}
+
 // GatewayState is the folder in which the member's gateway keeps its own state.
 func (o Organisation) GatewayState() string { return filepath.Join(o.root, "gateway", "state") }
 

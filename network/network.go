@@ -265,6 +265,10 @@ func (n *Network) make(ctx context.Context, binaries fabricBinaries, version str
 	if err := writeFile(n.layout.halfMade(), nil, 0o600); err != nil {
 		return err
 	}
+	consortiumKey, err := newConsortiumKey()
+	if err != nil {
+		return err
+	}
 	for _, member := range n.consortium.Members() {
 		if err := issueIdentities(n.layout, member); err != nil {
 			return err
@@ -274,6 +278,9 @@ func (n *Network) make(ctx context.Context, binaries fabricBinaries, version str
 		}
 		if member.Gateway == nil {
 			continue
+		}
+		if err := writeFile(n.layout.Operator(member.Name).ConsortiumKeyFile(), consortiumKey, 0o600); err != nil {
+			return err
 		}
 		if err := renderGateway(n.layout, n.consortium, member); err != nil {
 			return err

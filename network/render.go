@@ -150,6 +150,7 @@ func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 			{Key: "fabric_client_key_file", Value: identity.TLSKeyFile()},
 		}},
 		{Key: "state_dir", Value: org.GatewayState()},
+		{Key: "consortium_key_file", Value: org.ConsortiumKeyFile()},
 	})
 	if err != nil {
 		return fmt.Errorf("render the gateway's configuration: %w", err)

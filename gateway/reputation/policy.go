@@ -94,7 +94,7 @@ func (r *rules) placeOf(address string, key, previousKey []byte) (place, error) 
 		if !errors.Is(err, arithmetic.ErrAddress) {
 			kind = fault.State
 		}
-		return place{}, fault.New(kind, "%v", err)
+		return place{}, &fault.Error{Kind: kind, Stage: fault.StageRequest, Message: err.Error(), Err: err}
 	}
 	at := place{epoch: r.pseudonyms.Epoch}
 	if at.subject, err = parsed.Subject(key); err != nil {

@@ -230,7 +230,7 @@ func TestThePapersBruteForce(t *testing.T) {
 	opinion := w.opinion(t, source)
 	require.EqualValues(t, 2, opinion.Seq)
 	require.EqualValues(t, 8000, opinion.Totals.Failures)
-	require.EqualValues(t, Counters{Reports: 2, Opinions: 2, Transactions: 2}, tally.Counters())
+	require.Equal(t, Counters{Reports: 2, Opinions: 2, Transactions: 2}, tally.Counters())
 }
 
 func TestASubjectHasOneTransactionUnderWay(t *testing.T) {
@@ -270,7 +270,7 @@ func TestASubjectHasOneTransactionUnderWay(t *testing.T) {
 		opinion := w.opinion(t, caller)
 		require.EqualValues(t, 667_000, opinion.Totals.Alpha)
 		require.EqualValues(t, 666_000, opinion.Totals.Beta)
-		require.EqualValues(t, Counters{Reports: 1000, Opinions: 2, Transactions: 2}, tally.Counters())
+		require.Equal(t, Counters{Reports: 1000, Opinions: 2, Transactions: 2}, tally.Counters())
 		stop()
 		synctest.Wait()
 	})

@@ -37,6 +37,10 @@ var allowed = map[string][]ledger.Role{
 	"/callseal.v1.ErasureService/Erase":      {ledger.RoleCompliance},
 	"/callseal.v1.ErasureService/GetErasure": {ledger.RoleCompliance, ledger.RoleAuditor},
 
+	"/callseal.v1.ReputationService/Report":       {ledger.RoleAdapter, ledger.RoleGateway},
+	"/callseal.v1.ReputationService/GetScore":     readers,
+	"/callseal.v1.ReputationService/ListOpinions": readers,
+
 	"/grpc.health.v1.Health/Check": everyone,
 	"/grpc.health.v1.Health/List":  everyone,
 	"/grpc.health.v1.Health/Watch": everyone,

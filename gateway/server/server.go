@@ -52,7 +52,7 @@ type Server struct {
 }
 
 // New assembles the services.
-func New(transport TLS, channel *fabric.Channel, keyring *seal.Keyring, eraser *erasure.Eraser, log *slog.Logger) (*Server, error) {
+func New(transport TLS, channel *fabric.Channel, keyring *seal.Keyring, eraser *erasure.Eraser, log *slog.Logger, options ...Option) (*Server, error) {
 	creds, err := transport.credentials()
 	if err != nil {
 		return nil, err
@@ -70,6 +70,7 @@ func New(transport TLS, channel *fabric.Channel, keyring *seal.Keyring, eraser *
 	pb.RegisterAnchorServiceServer(server, &anchorService{anchorer: anchor.New(channel, keyring), msp: channel.MSP()})
 	pb.RegisterCallServiceServer(server, &callService{reader: reading})
 	pb.RegisterRecordingServiceServer(server, &recordingService{reader: reading})
+	pb.RegisterReputationServiceServer(server, &reputationService{tally: partsOf(options).tally})
 	pb.RegisterErasureServiceServer(server, &erasureService{eraser: eraser})
 	pb.RegisterLedgerServiceServer(server, &ledgerService{reader: reading})
 	status := health.NewServer()
