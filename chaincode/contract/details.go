@@ -74,6 +74,14 @@ func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, erro
 	if err != nil {
 		return "", err
 	}
+	// One message instead of 500; on the owner's own peer the values are there.
+	stored, err := ctx.GetStub().GetMultiplePrivateData(collection, keys...)
+	if err != nil {
+		return "", ledger.Errorf(ledger.CodeInternal, "read the collection: %v", err)
+	}
+	if len(stored) != len(keys) {
+		return "", ledger.Errorf(ledger.CodeInternal, "read the collection: the peer answered %d of %d keys", len(stored), len(keys))
+	}
 	var writes []write
 	for i := range records {
 		record := &records[i]
@@ -81,11 +89,7 @@ func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, erro
 			result.Erased++
 			continue
 		}
-		hash, err := ctx.GetStub().GetPrivateDataHash(collection, record.Key)
-		if err != nil {
-			return "", ledger.Errorf(ledger.CodeInternal, "read the collection: %v", err)
-		}
-		if hash != nil || seen[record.Key] {
+		if stored[i] != nil || seen[record.Key] {
 			result.Already++
 			continue
 		}
