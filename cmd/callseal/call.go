@@ -16,7 +16,7 @@ import (
 
 func callCommand() *cobra.Command {
 	command := &cobra.Command{Use: "call", Short: "Read what the operators endorsed of calls"}
-	command.AddCommand(callGetCommand(), callListCommand())
+	command.AddCommand(callGetCommand(), callListCommand(), callStateCommand(), callEraseCommand())
 	return command
 }
 

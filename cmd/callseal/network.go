@@ -43,7 +43,7 @@ under $XDG_STATE_HOME or ~/.local/state.`,
 	command.AddCommand(
 		networkUpCommand(&flags), networkDownCommand(&flags), networkStatusCommand(&flags),
 		networkUpgradeCommand(&flags), networkLogsCommand(&flags), networkCleanCommand(&flags), networkEnvCommand(&flags),
-		networkRevokeCommand(&flags), networkBuilderCommand(),
+		networkRevokeCommand(&flags), networkCompactCommand(&flags), networkBuilderCommand(),
 	)
 	return command
 }
