@@ -114,6 +114,10 @@ func (o Organisation) GatewayState() string { return filepath.Join(o.root, "gate
 // data and transient data: its fileSystemPath.
 func (o Organisation) PeerData() string { return filepath.Join(o.root, kindPeer, "data") }
 
+// DeviceKeyring holds the keys of what the operator's devices are in clear: those
+// who register devices keep it, beside the gateway's own keyring.
+func (o Organisation) DeviceKeyring() string { return filepath.Join(o.root, "devices", "keyring.db") }
+
 func (o Organisation) node(kind string) string { return filepath.Join(o.root, kind) }
 
 // chaincodeClient is the folder with the peer's certificate towards its
