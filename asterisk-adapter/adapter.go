@@ -7,6 +7,7 @@
 //	leg.go         a CDR row becomes what the ledger holds
 //	pairing.go     a leg and its recording come together
 //	closer.go      what is ready becomes a signed segment in the journal
+//	history.go     how a history begins, goes on in silence, and is closed
 //	uplink.go      the segment travels until it is on the ledger
 package adapter
 
@@ -42,6 +43,7 @@ type Adapter struct {
 	connection *grpc.ClientConn
 	calls      pb.CallServiceClient
 	recordings pb.RecordingServiceClient
+	ledger     pb.LedgerServiceClient
 	observer   *ari.Observer // nil without ARI
 	// ariPassword is that of the observer's user.
 	ariPassword string
@@ -108,8 +110,10 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	}
 	a.calls = pb.NewCallServiceClient(a.connection)
 	a.recordings = pb.NewRecordingServiceClient(a.connection)
+	a.ledger = pb.NewLedgerServiceClient(a.connection)
+	a.journal.Promise(beatsPromised * config.beat)
 	uplink := &uplink{anchor: pb.NewAnchorServiceClient(a.connection), journal: a.journal, log: log}
-	a.closer = newCloser(a.journal, signer, uplink, log)
+	a.closer = newCloser(a.journal, signer, uplink, a.opening, log)
 	a.pairing = newPairing(a.journal, a.closer, config.Recordings.pairWait, log)
 	a.pairing.old = a.oldRecording
 	return a, nil
@@ -119,9 +123,18 @@ func (a *Adapter) close() error {
 	return errors.Join(a.journal.Close(), a.connection.Close())
 }
 
-// run starts every part; the first that fails ends all.
+// run runs every part. An adapter that was told to stop closes its history.
 func (a *Adapter) run(ctx context.Context) error {
-	defer a.background.Wait()
+	err := a.work(ctx)
+	a.background.Wait()
+	if ctx.Err() != nil {
+		a.farewell(context.WithoutCancel(ctx))
+	}
+	return err
+}
+
+// work starts every part; the first that fails ends all.
+func (a *Adapter) work(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	sources, err := a.sources()
 	if err != nil {
@@ -132,6 +145,7 @@ func (a *Adapter) run(ctx context.Context) error {
 		return err
 	}
 	parts.Go(func() error { return a.closer.run(ctx) })
+	parts.Go(func() error { return a.beat(ctx) })
 	for _, source := range sources {
 		parts.Go(func() error { return source(ctx) })
 	}

@@ -35,6 +35,7 @@ type closer struct {
 	journal *journal.Journal
 	signer  *journal.Signer
 	uplink  *uplink
+	opening opener
 	log     *slog.Logger
 
 	mu    sync.Mutex
@@ -42,8 +43,12 @@ type closer struct {
 	wake  chan struct{}
 }
 
-func newCloser(book *journal.Journal, signer *journal.Signer, uplink *uplink, log *slog.Logger) *closer {
-	return &closer{journal: book, signer: signer, uplink: uplink, log: log, wake: make(chan struct{}, 1)}
+// opener says how an epoch begins. It returns only once it knows, or with the
+// context's end.
+type opener func(context.Context) (*ledger.Opening, error)
+
+func newCloser(book *journal.Journal, signer *journal.Signer, uplink *uplink, opening opener, log *slog.Logger) *closer {
+	return &closer{journal: book, signer: signer, uplink: uplink, opening: opening, log: log, wake: make(chan struct{}, 1)}
 }
 
 // add takes entries that are ready. They stay together.
@@ -74,18 +79,19 @@ func (c *closer) add(entries ...closing) {
 
 // fit answers how many bytes an entry takes, or why the gateway would refuse it.
 func (c *closer) fit(entry *journal.Entry) (int, error) {
-	draft := ledger.Record{
-		Call: entry.Call, Recording: entry.Recording, Epoch: c.journal.Epoch(), MSP: c.signer.MSP, PBX: c.signer.PBX,
-		Segment: ledger.MaxInteger, Seq: ledger.MaxInteger, V: ledger.SchemaVersion,
-	}
+	draft := entry.Record()
+	draft.Epoch, draft.MSP, draft.PBX, draft.Segment, draft.Seq = c.journal.Epoch(), c.signer.MSP, c.signer.PBX, ledger.MaxInteger, ledger.MaxInteger
 	if err := draft.Check(); err != nil {
-		return 0, err
-	}
-	if err := entry.Details.Check(); err != nil {
 		return 0, err
 	}
 	record, err := ledger.Canonical(&draft)
 	if err != nil {
+		return 0, err
+	}
+	if draft.DetailsDigest() == "" {
+		return len(record), nil
+	}
+	if err := entry.Details.Check(); err != nil {
 		return 0, err
 	}
 	details, err := ledger.Canonical(&entry.Details)
@@ -109,6 +115,9 @@ func (c *closer) run(ctx context.Context) error {
 	// Whatever ends this ends what is being sent.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
 	waiting, refused, err := c.journal.Outbox()
 	if err != nil {
 		return err
@@ -162,6 +171,25 @@ func (c *closer) run(ctx context.Context) error {
 	}
 }
 
+// begin closes the opening of a new epoch into a segment of its own, which waits in
+// the outbox. Until the ledger has said how the epoch before ended, nothing is
+// closed: what comes meanwhile is in the journal.
+func (c *closer) begin(ctx context.Context) error {
+	opened, err := c.journal.Opened()
+	if err != nil || opened {
+		return err
+	}
+	opening, err := c.opening(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := c.journal.CloseSegment(c.signer, []journal.Entry{{Opening: opening}}); err != nil {
+		return err
+	}
+	c.log.Info("a new epoch begins", "epoch", c.journal.Epoch(), "why", opening.Why, "prev_epoch", opening.PrevEpoch, "prev_seq", opening.PrevSeq)
+	return nil
+}
+
 // closeReady closes what is ready, at most one segment; nil when nothing is.
 func (c *closer) closeReady() (*journal.Segment, error) {
 	taken := c.take()
@@ -204,8 +232,6 @@ func (c *closer) take() []closing {
 }
 
 func legOf(entry *journal.Entry) ledger.LegID {
-	if entry.Call != nil {
-		return entry.Call.Leg
-	}
-	return entry.Recording.Leg
+	record := entry.Record()
+	return record.Leg()
 }

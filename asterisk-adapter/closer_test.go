@@ -90,7 +90,7 @@ func newBench(t *testing.T, path string, edge *gatewayEdge) *bench {
 	log := &logbook{}
 	book := openJournal(t, path)
 	uplink := &uplink{anchor: edge, journal: book, log: log.logger(), denied: time.Millisecond}
-	b := &bench{closer: newCloser(book, newSigner(t), uplink, log.logger()), edge: edge, book: book, log: log, path: path}
+	b := &bench{closer: newCloser(book, newSigner(t), uplink, firstOpening, log.logger()), edge: edge, book: book, log: log, path: path}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.run(ctx) }()
@@ -127,7 +127,7 @@ func TestLoneRecordLeavesAtOnce(t *testing.T) {
 	for n := range 3 {
 		b.addCalls(t, fmt.Sprint(n), 1)
 		b.untilEmpty(t)
-		require.Equal(t, int64(n+1), b.edge.order()[n])
+		require.Equal(t, int64(n+2), b.edge.order()[n])
 	}
 	require.Len(t, b.log.lines("call anchored"), 3)
 }
@@ -137,7 +137,7 @@ func TestLoneRecordLeavesAtOnce(t *testing.T) {
 func TestBatching(t *testing.T) {
 	release := make(chan struct{})
 	edge := &gatewayEdge{answer: func(header ledger.Segment, _ int) error {
-		if header.FirstSeq <= maxInFlight {
+		if header.FirstSeq <= 1+maxInFlight {
 			<-release
 		}
 		return nil
@@ -158,11 +158,11 @@ func TestBatching(t *testing.T) {
 	close(release)
 	b.untilEmpty(t)
 	order := edge.order()
-	require.ElementsMatch(t, []int64{1, 2, 3, 4, 5, 504}, order)
+	require.ElementsMatch(t, []int64{2, 3, 4, 5, 6, 505}, order)
 	edge.mu.Lock()
 	defer edge.mu.Unlock()
-	require.Equal(t, 499, edge.sizes[5])
-	require.Equal(t, 22, edge.sizes[504])
+	require.Equal(t, 499, edge.sizes[6])
+	require.Equal(t, 22, edge.sizes[505])
 }
 
 // TestSegmentBytes checks that a segment stays below what the gateway takes, and
@@ -170,7 +170,7 @@ func TestBatching(t *testing.T) {
 func TestSegmentBytes(t *testing.T) {
 	log := &logbook{}
 	book := newJournal(t)
-	c := newCloser(book, newSigner(t), nil, log.logger())
+	c := newCloser(book, newSigner(t), nil, firstOpening, log.logger())
 	add := func(id string, size int) {
 		leg := newLeg(t, book, id, 0, func(call *ledger.Call) { unanswered(call) })
 		leg.Details.Call.UserField = strings.Repeat("x", size)
@@ -228,7 +228,7 @@ func TestUplink(t *testing.T) {
 			b := newBench(t, filepath.Join(t.TempDir(), "journal.db"), edge)
 			b.addCalls(t, "1", 1)
 			b.untilEmpty(t)
-			require.Equal(t, test.tries, edge.triesOf(1))
+			require.Equal(t, test.tries, edge.triesOf(2))
 			require.NotEmpty(t, b.log.lines(test.logged), b.log)
 			_, refused, err := b.book.Outbox()
 			require.NoError(t, err)
@@ -248,7 +248,7 @@ func TestUplink(t *testing.T) {
 			again := newBench(t, b.path, &gatewayEdge{})
 			aside := again.log.until(t, "segments that the gateway refused are set aside", 1)
 			require.InDelta(t, 1, aside[0]["count"], 0)
-			require.Zero(t, again.edge.triesOf(1))
+			require.Zero(t, again.edge.triesOf(2))
 		})
 	}
 }
@@ -286,12 +286,12 @@ func TestBrokenJournalEndsTheRun(t *testing.T) {
 	edge := &gatewayEdge{answer: func(ledger.Segment, int) error { return status.Error(codes.Unavailable, "the gateway is down") }}
 	log := &logbook{}
 	book := newJournal(t)
-	c := newCloser(book, newSigner(t), &uplink{anchor: edge, journal: book, log: log.logger()}, log.logger())
+	c := newCloser(book, newSigner(t), &uplink{anchor: edge, journal: book, log: log.logger()}, firstOpening, log.logger())
 	ended := make(chan error, 1)
 	go func() { ended <- c.run(t.Context()) }()
 	leg := newLeg(t, book, "1.0", 0, unanswered)
 	c.add(closing{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}})
-	require.Eventually(t, func() bool { return edge.triesOf(1) > 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return edge.triesOf(2) > 1 }, patience, time.Millisecond)
 	require.NoError(t, book.Close())
 	c.add(closing{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}})
 	select {
@@ -305,7 +305,7 @@ func TestBrokenJournalEndsTheRun(t *testing.T) {
 func TestConflictIsReported(t *testing.T) {
 	log := &logbook{}
 	book := newJournal(t)
-	c := newCloser(book, newSigner(t), nil, log.logger())
+	c := newCloser(book, newSigner(t), nil, firstOpening, log.logger())
 	leg := newLeg(t, book, "1.0", 0, nil)
 	c.add(closing{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}}, recordingEntry(leg.Call.Leg, newRecording(t, "1.0")))
 	segment, err := c.closeReady()
@@ -324,4 +324,42 @@ func TestConflictIsReported(t *testing.T) {
 		require.Len(t, lines[0]["recordings"], 1)
 	}
 	require.NotContains(t, log.String(), "1001", "nothing personal is logged")
+}
+
+// TestAnEpochBeginsWithItsOpening checks that nothing is closed before the ledger
+// has said how the epoch before ended, and that everything is after.
+func TestAnEpochBeginsWithItsOpening(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	book, log, edge := newEpoch(t, path), &logbook{}, &gatewayEdge{}
+	told := make(chan *ledger.Opening)
+	opening := func(ctx context.Context) (*ledger.Opening, error) {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case found := <-told:
+			return found, nil
+		}
+	}
+	c := newCloser(book, newSigner(t), &uplink{anchor: edge, journal: book, log: log.logger()}, opening, log.logger())
+	ended := make(chan error, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	go func() { ended <- c.run(ctx) }()
+	leg := newLeg(t, book, "1.0", 0, unanswered)
+	c.add(closing{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}})
+	time.Sleep(20 * time.Millisecond)
+	require.Empty(t, edge.order())
+	told <- &ledger.Opening{At: ledger.TimeOf(time.Unix(1795246500, 0)), PrevEpoch: 5, PrevRoot: strings.Repeat("5a", 32), PrevSeq: 9, Why: ledger.OpeningLost}
+	require.Eventually(t, func() bool { return len(edge.order()) == 2 }, patience, time.Millisecond)
+	require.ElementsMatch(t, []int64{1, 2}, edge.order())
+	stop()
+	require.ErrorIs(t, <-ended, context.Canceled)
+	require.Len(t, log.lines("a new epoch begins"), 1)
+
+	// The next run has it already, and one that is stopped while it waits ends.
+	again := newCloser(book, newSigner(t), nil, nil, log.logger())
+	require.NoError(t, again.begin(t.Context()))
+	other := newCloser(newEpoch(t, filepath.Join(t.TempDir(), "journal.db")), newSigner(t), nil, opening, log.logger())
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, other.run(stopped), context.Canceled)
 }

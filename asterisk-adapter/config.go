@@ -40,8 +40,14 @@ type Config struct {
 	// PartyKeyFile holds the operator's 256-bit key for party pseudonyms in
 	// hexadecimal: the same for all its adapters.
 	PartyKeyFile string `yaml:"party_key_file"`
+	// Beat is how often the adapter says that it is there though it has nothing to
+	// tell, such as 1h, which is meant when it is empty; 0s for never. A history that
+	// falls silent for twice as long shows.
+	Beat string `yaml:"beat"`
 	// LogLevel is debug, info, warn or error; info when empty.
 	LogLevel string `yaml:"log_level"`
+
+	beat time.Duration
 }
 
 // GatewayConfig says where the gateway is.
@@ -115,6 +121,12 @@ const (
 
 const defaultPairWait = 2 * time.Second
 
+// How often the adapter says that it is there.
+const (
+	defaultBeat = time.Hour
+	minBeat     = time.Second
+)
+
 // LoadConfig reads and checks a configuration file.
 func LoadConfig(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
@@ -169,6 +181,14 @@ func (c *Config) check() error {
 	wrong = append(wrong, c.checkInterfaces(), c.Recordings.check())
 	if _, err := c.location(); err != nil {
 		complain("timezone %q is not an IANA name such as Europe/Lisbon", c.Timezone)
+	}
+	c.beat = defaultBeat
+	if c.Beat != "" {
+		beat, err := time.ParseDuration(c.Beat)
+		if err != nil || beat < 0 || beat > 0 && beat < minBeat {
+			complain("beat is %q, use a duration such as 1h, at least %s, or 0s for none", c.Beat, minBeat)
+		}
+		c.beat = beat
 	}
 	for context, direction := range c.Contexts {
 		if direction != "inbound" && direction != "outbound" && direction != "internal" {

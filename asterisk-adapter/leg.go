@@ -22,6 +22,7 @@ func (a *Adapter) newCall(row *cdr.Row) (*ledger.Call, *ledger.Details, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	asterisk := a.software.get()
 	call := &ledger.Call{
 		Leg:   ledger.LegID{LinkedID: row.LinkedID, UniqueID: row.UniqueID, Sequence: row.Sequence},
 		Start: ledger.TimeOf(row.Start), Answer: ledger.TimeOf(row.Answer), End: ledger.TimeOf(row.End),
@@ -29,7 +30,7 @@ func (a *Adapter) newCall(row *cdr.Row) (*ledger.Call, *ledger.Details, error) {
 		Direction:  a.config.Contexts[row.DContext],
 		Technology: technology(row.Channel),
 		CallerRef:  a.pseudonyms.of(row.Src), CalleeRef: a.pseudonyms.of(row.Dst),
-		DetailsDigest: digest, Software: a.software.get(),
+		DetailsDigest: digest, Software: asterisk.version, Boot: asterisk.bootOf(row.Start),
 	}
 	call.RecordingDue = a.config.recordingDue(call)
 	return call, details, nil

@@ -28,7 +28,7 @@ func newMapper(t *testing.T) *Adapter {
 	var err error
 	a.pseudonyms, err = openPseudonyms("", t.TempDir(), testPBX)
 	require.NoError(t, err)
-	a.software.set("Asterisk 22.10.1")
+	a.software.set(instance{version: "Asterisk 22.10.1", started: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)})
 	return a
 }
 
@@ -61,7 +61,7 @@ func TestNewCall(t *testing.T) {
 		Start: at(t, "2026-03-01T09:30:00Z"), Answer: at(t, "2026-03-01T09:30:02Z"), End: at(t, "2026-03-01T09:30:07Z"),
 		DurationMS: 7000, BillsecMS: 5000, Disposition: "ANSWERED", Direction: "inbound", Technology: "PJSIP",
 		CallerRef: ledger.PartyRef(a.pseudonyms.key, "tel:+351910000001"), CalleeRef: ledger.PartyRef(a.pseudonyms.key, "ext:600@pbx1"),
-		DetailsDigest: digest, Software: "Asterisk 22.10.1", RecordingDue: true,
+		DetailsDigest: digest, Software: "Asterisk 22.10.1", RecordingDue: true, Boot: 1772355600000,
 	}, call)
 	require.Equal(t, &ledger.CallDetails{
 		AccountCode: "acc", AMAFlags: "DOCUMENTATION", Channel: "PJSIP/trunk-00000001", CLID: `"Ana" <+351910000001>`, DContext: "from-trunk",

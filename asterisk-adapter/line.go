@@ -21,6 +21,8 @@ func (l *line) add(record *ledger.Record, outcome pb.Outcome) {
 	l.outcome = max(l.outcome, outcome)
 	if record.Recording != nil {
 		l.recordings = append(l.recordings, record.Recording.SHA256)
+	}
+	if record.Call == nil {
 		return
 	}
 	l.call = true

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/json"
@@ -94,7 +95,24 @@ func newSigner(t *testing.T) *journal.Signer {
 	return &journal.Signer{MSP: testMSP, PBX: testPBX, Fingerprint: ledger.Fingerprint(certificate.Raw), Key: key}
 }
 
+// openJournal opens a journal whose epoch has its opening, record 1, on the ledger.
 func openJournal(t *testing.T, path string) *journal.Journal {
+	t.Helper()
+	book := newEpoch(t, path)
+	opened, err := book.Opened()
+	require.NoError(t, err)
+	if !opened {
+		opening, err := firstOpening(t.Context())
+		require.NoError(t, err)
+		_, err = book.CloseSegment(newSigner(t), []journal.Entry{{Opening: opening}})
+		require.NoError(t, err)
+		require.NoError(t, book.Committed(1))
+	}
+	return book
+}
+
+// newEpoch opens a journal as it is.
+func newEpoch(t *testing.T, path string) *journal.Journal {
 	t.Helper()
 	book, err := journal.Open(path, testMSP, testPBX)
 	require.NoError(t, err)
@@ -105,6 +123,11 @@ func openJournal(t *testing.T, path string) *journal.Journal {
 func newJournal(t *testing.T) *journal.Journal {
 	t.Helper()
 	return openJournal(t, filepath.Join(t.TempDir(), "journal.db"))
+}
+
+// firstOpening is that of a PBX of which the ledger holds nothing.
+func firstOpening(context.Context) (*ledger.Opening, error) {
+	return &ledger.Opening{At: ledger.TimeOf(time.Unix(1795246500, 0)), Why: ledger.OpeningFirst}, nil
 }
 
 // newLeg is a leg that the journal received.

@@ -23,7 +23,7 @@ func newDesk(t *testing.T, wait time.Duration) *desk {
 	t.Helper()
 	log := &logbook{}
 	book := newJournal(t)
-	closer := newCloser(book, newSigner(t), nil, log.logger())
+	closer := newCloser(book, newSigner(t), nil, firstOpening, log.logger())
 	return &desk{newPairing(book, closer, wait, log.logger()), t, book, log}
 }
 

@@ -146,14 +146,15 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) error {
 	return a.observer.Run(ctx, ari.Handler{
 		Connected: func(attempt int) {
-			version, err := a.askVersion(ctx)
+			found, err := a.askRunning(ctx)
 			if err != nil {
 				a.log.Warn("Asterisk's version is unknown: calls are anchored without it", "error", err)
 			}
-			a.software.set(version)
-			a.log.Info("ARI connected", "attempt", attempt, "software", version)
+			a.software.set(found)
+			a.log.Info("ARI connected", "attempt", attempt, "software", found.version, "started", found.started)
 		},
 		Lost: func(err error) {
+			a.software.forget()
 			a.log.Warn("ARI lost: times have the CDR's one second until it is back", "error", err)
 		},
 		Recording: func(done ari.Recording) {

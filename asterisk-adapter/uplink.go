@@ -86,7 +86,7 @@ func (u *uplink) send(ctx context.Context, segment *journal.Segment) (*pb.Segmen
 	message := &pb.SignedSegment{SegmentJson: header, Signature: segment.Signature}
 	for i := range segment.Records {
 		message.RecordsJson = append(message.RecordsJson, segment.Records[i])
-		message.DetailsJson = append(message.DetailsJson, segment.Details[i])
+		message.DetailsJson = append(message.DetailsJson, segment.DetailsOf(i))
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendDeadline)
 	defer cancel()
@@ -111,6 +111,10 @@ func (u *uplink) report(segment *journal.Segment, receipt *pb.SegmentReceipt, co
 			continue
 		}
 		leg := record.Leg()
+		if leg == (ledger.LegID{}) {
+			u.log.Debug("the adapter's word about itself is on the ledger", "seq", record.Seq, "outcome", receipt.GetRecords()[i].GetOutcome())
+			continue
+		}
 		key := fmt.Sprint(leg)
 		if calls[key] == nil {
 			calls[key] = &line{leg: leg, outcome: receipt.GetRecords()[i].GetOutcome()}

@@ -29,6 +29,7 @@ var (
 	bucketOutbox      = []byte("outbox")
 	bucketUnsettled   = []byte("unsettled") // keys of legs received and not closed
 	bucketCheckpoints = []byte("checkpoints")
+	bucketWaters      = []byte("waters") // the highest CDR sequence by Asterisk's start
 
 	keyEpoch    = []byte("epoch")
 	keyNextSeq  = []byte("next_seq")
@@ -42,6 +43,9 @@ type Journal struct {
 	db    *bbolt.DB
 	epoch int64
 	fresh bool
+	// promise is how long after a segment the next comes at the latest; 0 for no
+	// promise.
+	promise time.Duration
 }
 
 // Open opens the journal or begins a new one, and with it a new epoch. A journal
@@ -66,7 +70,7 @@ func Open(path, msp, pbx string) (*Journal, error) {
 
 func (j *Journal) prepare(path, owner string) error {
 	return j.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints} {
+		for _, name := range [][]byte{bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints, bucketWaters} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("prepare the journal: %w", err)
 			}
@@ -99,6 +103,10 @@ func (j *Journal) Epoch() int64 { return j.epoch }
 // Fresh says that this Open began the epoch: what the sources hold from before
 // may be on the ledger already, by a journal that was lost.
 func (j *Journal) Fresh() bool { return j.fresh }
+
+// Promise has every segment say that the next comes that long after it at the
+// latest. Call it before segments are closed.
+func (j *Journal) Promise(within time.Duration) { j.promise = within }
 
 // number is the big-endian form, which sorts.
 func number(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) } //nolint:gosec // never negative

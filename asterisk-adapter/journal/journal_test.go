@@ -52,6 +52,16 @@ func open(t *testing.T, path string) *journal.Journal {
 	return book
 }
 
+// begun opens a journal whose epoch has its opening, record 1, on the ledger.
+func begun(t *testing.T, path string, signer *journal.Signer) *journal.Journal {
+	t.Helper()
+	book := open(t, path)
+	_, err := book.CloseSegment(signer, []journal.Entry{{Opening: &ledger.Opening{At: ledger.TimeOf(time.Now()), Why: ledger.OpeningFirst}}})
+	require.NoError(t, err)
+	require.NoError(t, book.Committed(1))
+	return book
+}
+
 func newPath(t *testing.T) string {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "state", "journal.db")
@@ -101,8 +111,12 @@ func signed(t *testing.T, segment *journal.Segment) *ledger.SignedSegment {
 		var record ledger.Record
 		require.NoError(t, ledger.DecodeStrict(canonical, &record))
 		taken.Records = append(taken.Records, record)
+		if record.DetailsDigest() == "" {
+			require.Nil(t, segment.DetailsOf(i))
+			continue
+		}
 		var details ledger.Details
-		require.NoError(t, ledger.DecodeStrict(segment.Details[i], &details))
+		require.NoError(t, ledger.DecodeStrict(segment.DetailsOf(i), &details))
 		digest, err := details.Digest()
 		require.NoError(t, err)
 		require.Equal(t, record.DetailsDigest(), digest)
@@ -117,8 +131,21 @@ func TestSequenceHasNoGap(t *testing.T) {
 	signer, certificate := newSigner(t)
 	book := open(t, path)
 	require.True(t, book.Fresh())
+	opened, err := book.Opened()
+	require.NoError(t, err)
+	require.False(t, opened)
+	_, err = book.CloseSegment(signer, receive(t, book, "1795246499.0"))
+	require.ErrorContains(t, err, "an epoch begins with its opening")
 	epoch := book.Epoch()
-	next, previous := int64(1), ""
+	opening, err := book.CloseSegment(signer, []journal.Entry{{Opening: &ledger.Opening{At: ledger.TimeOf(time.Now()), Why: ledger.OpeningFirst}}})
+	require.NoError(t, err)
+	require.Nil(t, opening.DetailsOf(0), "an opening has no details")
+	_, err = signed(t, opening).Check()
+	require.NoError(t, err)
+	opened, err = book.Opened()
+	require.NoError(t, err)
+	require.True(t, opened)
+	next, previous := int64(2), opening.Header.Root
 	for round := range 4 {
 		var ids []string
 		for n := range round + 1 {
@@ -155,7 +182,7 @@ func TestSequenceHasNoGap(t *testing.T) {
 	waiting, refused, err := book.Outbox()
 	require.NoError(t, err)
 	require.Empty(t, refused)
-	require.Len(t, waiting, 4)
+	require.Len(t, waiting, 5)
 	first := int64(1)
 	for _, segment := range waiting {
 		require.Equal(t, first, segment.Header.FirstSeq)
@@ -171,8 +198,8 @@ func TestSequenceHasNoGap(t *testing.T) {
 }
 
 func TestSegmentBounds(t *testing.T) {
-	book := open(t, newPath(t))
 	signer, _ := newSigner(t)
+	book := begun(t, newPath(t), signer)
 	_, err := book.CloseSegment(signer, nil)
 	require.ErrorContains(t, err, "1 to 500 records")
 	_, err = book.CloseSegment(signer, make([]journal.Entry, ledger.MaxRecords+1))
@@ -233,7 +260,7 @@ func TestReceive(t *testing.T) {
 func TestUnsettled(t *testing.T) {
 	path := newPath(t)
 	signer, _ := newSigner(t)
-	book := open(t, path)
+	book := begun(t, path, signer)
 	entries := receive(t, book, "1795246515.0", "1795246516.1", "1795246517.2")
 	observed := *entries[0].Call
 	observed.HangupCause = 16
@@ -252,7 +279,7 @@ func TestUnsettled(t *testing.T) {
 	closed, err := book.ByUniqueID("1795246515.0")
 	require.NoError(t, err)
 	require.Len(t, closed, 1)
-	require.Equal(t, int64(1), closed[0].Seq)
+	require.Equal(t, int64(2), closed[0].Seq)
 	require.Equal(t, int64(16), closed[0].Call.HangupCause, "the leg is kept as it was closed")
 	require.True(t, closed[0].Settled())
 	elsewhere, err := book.ByUniqueID("1795246516.1")
@@ -285,13 +312,13 @@ func TestByUniqueID(t *testing.T) {
 func TestOutbox(t *testing.T) {
 	path := newPath(t)
 	signer, _ := newSigner(t)
-	book := open(t, path)
+	book := begun(t, path, signer)
 	for n := range 12 {
 		_, err := book.CloseSegment(signer, receive(t, book, fmt.Sprintf("1795246515.%d", n)))
 		require.NoError(t, err)
 	}
-	require.NoError(t, book.Committed(1))
-	require.NoError(t, book.Committed(1), "twice is fine")
+	require.NoError(t, book.Committed(2))
+	require.NoError(t, book.Committed(2), "twice is fine")
 	require.NoError(t, book.Refuse(5, "the segment is wrong"))
 	require.ErrorContains(t, book.Refuse(1, "late"), "does not hold segment 1")
 	require.NoError(t, book.Close())
@@ -302,7 +329,7 @@ func TestOutbox(t *testing.T) {
 	for _, segment := range waiting {
 		order = append(order, segment.Header.FirstSeq)
 	}
-	require.Equal(t, []int64{2, 3, 4, 6, 7, 8, 9, 10, 11, 12}, order)
+	require.Equal(t, []int64{3, 4, 6, 7, 8, 9, 10, 11, 12, 13}, order)
 	require.Len(t, refused, 1)
 	require.Equal(t, int64(5), refused[0].Header.FirstSeq)
 	require.Equal(t, "the segment is wrong", refused[0].Refused)
@@ -312,7 +339,7 @@ func TestOutbox(t *testing.T) {
 func TestFiles(t *testing.T) {
 	path := newPath(t)
 	signer, _ := newSigner(t)
-	book := open(t, path)
+	book := begun(t, path, signer)
 	details := ledger.Details{Recording: &ledger.RecordingDetails{File: "1795246515.0.wav"}, Salt: strings.Repeat("a5", 32), V: ledger.SchemaVersion}
 	digest, err := details.Digest()
 	require.NoError(t, err)
@@ -367,7 +394,7 @@ func TestOpenRefusals(t *testing.T) {
 func TestConcurrentUse(t *testing.T) {
 	path := newPath(t)
 	signer, _ := newSigner(t)
-	book := open(t, path)
+	book := begun(t, path, signer)
 	const workers, each = 8, 6
 	var mu sync.Mutex
 	seen := map[int64]bool{}
@@ -402,10 +429,57 @@ func TestConcurrentUse(t *testing.T) {
 	require.Len(t, seen, workers*each)
 	waiting, _, err := book.Outbox()
 	require.NoError(t, err)
-	previous := ""
+	previous := waiting[0].Header.PrevRoot // of the opening
 	for i, segment := range waiting {
-		require.Equal(t, int64(i+1), segment.Header.FirstSeq)
+		require.Equal(t, int64(i+2), segment.Header.FirstSeq)
 		require.Equal(t, previous, segment.Header.PrevRoot)
 		previous = segment.Header.Root
 	}
+}
+
+// TestWhatAHeaderTells checks what a segment says beside its records: Asterisk's
+// numbers, the promise of the next, and that it closes the history.
+func TestWhatAHeaderTells(t *testing.T) {
+	path := newPath(t)
+	signer, _ := newSigner(t)
+	book := begun(t, path, signer)
+	book.Promise(2 * time.Hour)
+	tell := func(entries ...journal.Entry) *ledger.Segment {
+		segment, err := book.CloseSegment(signer, entries)
+		require.NoError(t, err)
+		_, err = signed(t, segment).Check()
+		require.NoError(t, err)
+		return &segment.Header
+	}
+	var entries []journal.Entry
+	for n, boot := range []int64{7, 5, 5, 0} {
+		leg := newLeg(t, fmt.Sprintf("1795246515.%d", n), int64(10*n))
+		leg.Call.Boot = boot
+		kept, _, err := book.Receive(leg, nil)
+		require.NoError(t, err)
+		entries = append(entries, entryOf(kept))
+	}
+	start := entries[0].Call.Start
+	header := tell(entries...)
+	require.Equal(t, []ledger.BootRange{{Boot: 5, Count: 2, Highest: 20, Latest: start, Lowest: 10}, {Boot: 7, Count: 1, Highest: 0, Latest: start, Lowest: 0}}, header.Boots)
+	require.EqualValues(t, (2 * time.Hour).Milliseconds(), header.NextBy.Sub(header.ClosedAt))
+	waters, err := book.HighWater()
+	require.NoError(t, err)
+	require.Equal(t, []ledger.HighWater{{Boot: 5, Sequence: 20}, {Boot: 7, Sequence: 0}}, waters)
+
+	header = tell(journal.Entry{Beat: &ledger.Beat{At: ledger.TimeOf(time.Now()), HighWater: waters}})
+	require.False(t, header.NextBy.IsZero())
+	header = tell(journal.Entry{Beat: &ledger.Beat{At: ledger.TimeOf(time.Now()), Closing: true}})
+	require.True(t, header.Closing)
+	require.True(t, header.NextBy.IsZero(), "nothing is promised after the end")
+
+	lower := newLeg(t, "1795246516.1", 3)
+	lower.Call.Boot = 5
+	kept, _, err := book.Receive(lower, nil)
+	require.NoError(t, err)
+	tell(entryOf(kept))
+	require.NoError(t, book.Close())
+	waters, err = open(t, path).HighWater()
+	require.NoError(t, err)
+	require.EqualValues(t, 20, waters[0].Sequence, "the water never falls")
 }

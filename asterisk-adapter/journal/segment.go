@@ -20,13 +20,36 @@ type Signer struct {
 	Key         *ecdsa.PrivateKey
 }
 
-// Entry is what to close into a segment: a leg or a recording, with its details.
+// Entry is what to close into a segment: exactly one kind of record, with the
+// details of a leg or a recording.
 type Entry struct {
+	Beat      *ledger.Beat
 	Call      *ledger.Call
+	Link      *ledger.Link
+	Omission  *ledger.Omission
+	Opening   *ledger.Opening
 	Recording *ledger.Recording
 	Details   ledger.Details
 	// File is the recording's file as it was digested.
 	File File
+}
+
+// Record is the entry as a record that has no place yet.
+func (e *Entry) Record() ledger.Record {
+	return ledger.Record{
+		Beat: e.Beat, Call: e.Call, Link: e.Link, Omission: e.Omission, Opening: e.Opening, Recording: e.Recording, V: ledger.SchemaVersion,
+	}
+}
+
+// noDetails stands in a segment for the details of a record that has none.
+const noDetails = "null"
+
+// DetailsOf are the details of the i-th record, nil where it has none.
+func (s *Segment) DetailsOf(i int) []byte {
+	if string(s.Details[i]) == noDetails {
+		return nil
+	}
+	return s.Details[i]
 }
 
 // Segment is a closed segment on its way to the gateway.
@@ -61,12 +84,18 @@ func (j *Journal) CloseSegment(signer *Signer, entries []Entry) (*Segment, error
 	err := j.db.Update(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
 		first := readNumber(meta.Get(keyNextSeq))
+		now := time.Now()
 		header := ledger.Segment{
-			ClosedAt: ledger.TimeOf(time.Now()), Count: int64(len(entries)), Epoch: j.epoch, FirstSeq: first,
+			ClosedAt: ledger.TimeOf(now), Count: int64(len(entries)), Epoch: j.epoch, FirstSeq: first,
 			MSP: signer.MSP, PBX: signer.PBX, PrevFirstSeq: readNumber(meta.Get(keyPrevSeq)), PrevRoot: string(meta.Get(keyPrevRoot)), Signer: signer.Fingerprint, V: ledger.SchemaVersion,
 		}
-		if first == 1 {
-			header.V = 1 // an epoch of version 2 begins with an opening
+		if first == 1 && entries[0].Opening == nil {
+			return errors.New("an epoch begins with its opening")
+		}
+		if last := entries[len(entries)-1].Beat; last != nil && last.Closing {
+			header.Closing = true
+		} else if j.promise > 0 {
+			header.NextBy = ledger.TimeOf(now.Add(j.promise))
 		}
 		segment, err := seal(header, signer, entries)
 		if err != nil {
@@ -97,11 +126,11 @@ func (j *Journal) CloseSegment(signer *Signer, entries []Entry) (*Segment, error
 func seal(header ledger.Segment, signer *Signer, entries []Entry) (*Segment, error) {
 	segment := &Segment{}
 	leaves := make([][]byte, len(entries))
+	records := make([]ledger.Record, len(entries))
 	for i := range entries {
-		record := &ledger.Record{
-			Call: entries[i].Call, Recording: entries[i].Recording, Epoch: header.Epoch, MSP: header.MSP, PBX: header.PBX,
-			Segment: header.FirstSeq, Seq: header.FirstSeq + int64(i), V: ledger.SchemaVersion,
-		}
+		records[i] = entries[i].Record()
+		record := &records[i]
+		record.Epoch, record.MSP, record.PBX, record.Segment, record.Seq = header.Epoch, header.MSP, header.PBX, header.FirstSeq, header.FirstSeq+int64(i)
 		// What the ledger would refuse must not get a number: it would block the
 		// sequence for ever.
 		if err := record.Check(); err != nil {
@@ -111,9 +140,11 @@ func seal(header ledger.Segment, signer *Signer, entries []Entry) (*Segment, err
 		if err != nil {
 			return nil, err
 		}
-		details, err := ledger.Canonical(&entries[i].Details)
-		if err != nil {
-			return nil, err
+		details := []byte(noDetails)
+		if record.DetailsDigest() != "" {
+			if details, err = ledger.Canonical(&entries[i].Details); err != nil {
+				return nil, err
+			}
 		}
 		leaves[i] = leaf
 		segment.Records = append(segment.Records, leaf)
@@ -123,7 +154,7 @@ func seal(header ledger.Segment, signer *Signer, entries []Entry) (*Segment, err
 	if err != nil {
 		return nil, err
 	}
-	header.Root = root
+	header.Root, header.Boots = root, ledger.BootsOf(records)
 	segment.Header = header
 	segment.Signature, err = header.Sign(signer.Key)
 	return segment, err
@@ -138,10 +169,14 @@ func noteEntries(tx *bbolt.Tx, entries []Entry, first int64) error {
 			if err := updateLeg(tx, call.Leg, func(leg *Leg) { leg.Seq, leg.Call = seq, *call }); err != nil {
 				return err
 			}
-			continue
+			if err := raiseWater(tx, call); err != nil {
+				return err
+			}
 		}
-		if err := putFile(tx, &entries[i].File); err != nil {
-			return err
+		if entries[i].Recording != nil {
+			if err := putFile(tx, &entries[i].File); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

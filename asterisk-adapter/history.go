@@ -1,0 +1,144 @@
+package adapter
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/asterisk-adapter/journal"
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+const (
+	// beatsPromised is how many beats may fail to come before a silence shows: a
+	// machine may be slow.
+	beatsPromised = 2
+	// farewellWait bounds the wait for the ledger at the end; what it does not take by
+	// then is sent at the next start.
+	farewellWait = 2 * time.Second
+)
+
+// opening asks the ledger how the PBX's history ends and says how the journal's
+// epoch follows from it. It asks until it is told: an opening that guesses would
+// look like another adapter's.
+func (a *Adapter) opening(ctx context.Context) (*ledger.Opening, error) {
+	for {
+		asking, cancel := context.WithTimeout(ctx, askTimeout)
+		chain, err := a.ledger.GetChain(asking, &pb.GetChainRequest{Msp: a.config.MSP, Pbx: a.config.PBX})
+		cancel()
+		switch {
+		case err == nil:
+			return a.openingAfter(chain)
+		case status.Code(err) == codes.NotFound:
+			return &ledger.Opening{At: ledger.TimeOf(time.Now()), Why: ledger.OpeningFirst}, nil
+		}
+		if ctx.Err() == nil {
+			a.log.Warn("the gateway cannot say how the PBX's history ends; asking again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// openingAfter is the opening of an epoch that follows another.
+func (a *Adapter) openingAfter(chain *pb.GetChainResponse) (*ledger.Opening, error) {
+	if chain.GetEpoch() >= a.journal.Epoch() {
+		return nil, fmt.Errorf("the ledger has an epoch of this PBX from %s, and this journal is new and no later: set the machine's clock right, or use the journal that belongs to it, then remove the new one and start again",
+			time.UnixMilli(chain.GetEpoch()).UTC().Format(time.RFC3339))
+	}
+	opening := &ledger.Opening{
+		At: ledger.TimeOf(time.Now()), PrevEpoch: chain.GetEpoch(), PrevRoot: chain.GetLastRoot(), PrevSeq: chain.GetLastSeq(), Why: ledger.OpeningLost,
+	}
+	if chain.GetClosing() {
+		opening.Why = ledger.OpeningPlanned
+	}
+	return opening, nil
+}
+
+// beat says, as often as configured, that the adapter is there: what it promised
+// holds though no call is made. After a start it says so at once.
+func (a *Adapter) beat(ctx context.Context) error {
+	if a.config.beat == 0 {
+		return nil
+	}
+	if !a.journal.Fresh() {
+		if err := a.addBeat(); err != nil {
+			return err
+		}
+	}
+	ticker := time.NewTicker(a.config.beat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		if err := a.addBeat(); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *Adapter) addBeat() error {
+	beat, err := a.newBeat(false)
+	if err != nil {
+		return err
+	}
+	a.closer.add(closing{Entry: journal.Entry{Beat: beat}})
+	return nil
+}
+
+func (a *Adapter) newBeat(closing bool) (*ledger.Beat, error) {
+	waters, err := a.journal.HighWater()
+	if err != nil {
+		return nil, err
+	}
+	if len(waters) == 0 {
+		waters = nil
+	}
+	return &ledger.Beat{At: ledger.TimeOf(time.Now()), Closing: closing, HighWater: waters}, nil
+}
+
+// farewell closes the history and sends what still waits: whoever reads it sees that
+// the adapter was told to stop, and was not cut off.
+func (a *Adapter) farewell(ctx context.Context) {
+	opened, err := a.journal.Opened()
+	if err == nil && opened {
+		err = a.closeHistory(ctx)
+	}
+	if err != nil {
+		a.log.Error("the history could not be closed", "error", err)
+	}
+}
+
+func (a *Adapter) closeHistory(ctx context.Context) error {
+	beat, err := a.newBeat(true)
+	if err != nil {
+		return err
+	}
+	if _, err := a.journal.CloseSegment(a.closer.signer, []journal.Entry{{Beat: beat}}); err != nil {
+		return err
+	}
+	waiting, _, err := a.journal.Outbox()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, farewellWait)
+	defer cancel()
+	for _, segment := range waiting {
+		a.closer.uplink.deliver(ctx, segment)
+		if ctx.Err() != nil {
+			a.log.Warn("segments wait in the journal for the next start", "first_seq", segment.Header.FirstSeq)
+			return nil
+		}
+	}
+	return nil
+}
