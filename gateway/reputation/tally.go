@@ -265,6 +265,9 @@ func (t *Tally) Run(ctx context.Context) {
 		held.waiting = nil
 	}
 	t.waiting, t.ready = 0, nil
+	did := t.Counters()
+	t.log.Info("evidence counted", "reports", did.Reports, "opinions", did.Opinions, "transactions", did.Transactions,
+		"conflicts", did.Conflicts, "mismatches", did.Mismatches, "retries", did.Retries, "asked", did.Asked)
 }
 
 func stopping() error {
