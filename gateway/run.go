@@ -4,6 +4,7 @@
 //
 //	server/  the gRPC face: callers, permissions, messages, health
 //	anchor/  a segment's way to the ledger
+//	consent/ recordings that stand against a party's objection
 //	seal/    the keys of personal details
 //	erasure/ the steps that erase them
 //	fabric/  the channel, stage by stage
@@ -22,6 +23,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/seal"
@@ -55,9 +57,10 @@ func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	consents := consent.New(channel, log)
 	serving, err := server.New(server.TLS{
 		CertFile: config.TLS.CertFile, KeyFile: config.TLS.KeyFile, ClientCAFile: config.TLS.ClientCAFile,
-	}, channel, keyring, eraser, log, server.WithReputation(tally))
+	}, channel, keyring, eraser, log, server.WithReputation(tally), server.WithConsents(consents))
 	if err != nil {
 		return fmt.Errorf("assemble the server: %w", err)
 	}
@@ -71,6 +74,7 @@ func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
 	erasing, stopErasing := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	background.Go(func() { eraser.Run(erasing) })
+	background.Go(func() { consents.Run(erasing) })
 	// Running reports may end while the server stops.
 	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
 	if tally != nil {

@@ -10,6 +10,7 @@ import (
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/gateway/anchor"
+	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/fault"
 )
 
@@ -20,6 +21,7 @@ const maxStreamed = 1000
 type anchorService struct {
 	pb.UnimplementedAnchorServiceServer
 	anchorer *anchor.Anchorer
+	consents *consent.Watch // nil where nobody watches
 	msp      string
 }
 
@@ -79,6 +81,9 @@ func (s *anchorService) anchor(ctx context.Context, segment *pb.SignedSegment) (
 	receipt, err := s.anchorer.Anchor(ctx, submission)
 	if err != nil {
 		return nil, err
+	}
+	if s.consents != nil {
+		s.consents.Anchored(&submission.Signed)
 	}
 	message := &pb.SegmentReceipt{
 		Epoch: receipt.Epoch, FirstSeq: receipt.FirstSeq, Outcome: outcomes[receipt.Outcome], Commit: commitMessage(receipt.Commit),

@@ -67,10 +67,11 @@ func New(transport TLS, channel *fabric.Channel, keyring *seal.Keyring, eraser *
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)
 	reading := reader{channel: channel, keyring: keyring}
-	pb.RegisterAnchorServiceServer(server, &anchorService{anchorer: anchor.New(channel, keyring), msp: channel.MSP()})
+	chosen := partsOf(options)
+	pb.RegisterAnchorServiceServer(server, &anchorService{anchorer: anchor.New(channel, keyring), consents: chosen.consents, msp: channel.MSP()})
 	pb.RegisterCallServiceServer(server, &callService{reader: reading})
 	pb.RegisterRecordingServiceServer(server, &recordingService{reader: reading})
-	pb.RegisterReputationServiceServer(server, &reputationService{tally: partsOf(options).tally})
+	pb.RegisterReputationServiceServer(server, &reputationService{tally: chosen.tally})
 	pb.RegisterErasureServiceServer(server, &erasureService{eraser: eraser})
 	pb.RegisterLedgerServiceServer(server, &ledgerService{reader: reading})
 	status := health.NewServer()
