@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -170,6 +171,27 @@ func (c *consortium) keyOf(operator, recordKey string) []byte {
 	return key
 }
 
+// tell has an operator put on the ledger what else is said of a person: a device, a
+// consent and reputations, by the product's own commands and services.
+func (c *consortium) tell(operator string, who person, leg ledger.LegID) {
+	c.t.Helper()
+	key := filepath.Join(c.t.TempDir(), "party.key")
+	require.NoError(c.t, os.WriteFile(key, []byte(strings.Repeat("5a", 32)), 0o600))
+	for _, line := range [][]string{
+		{"device", "register", "--aor", "sip:" + who.account + "@pbx.example", "--account", who.account, "--label", who.name, "--network", who.address + "/32"},
+		{"consent", "declare", leg.LinkedID, "--party", "tel:+" + who.number, "--party-key", key, "--status", "granted", "--method", "dtmf", "--evidence", key},
+	} {
+		command := exec.Command(filepath.Join(networktest.Build(c.t, "callseal"), "callseal"), append(line, "--operator", strings.ToLower(operator), "--state", c.Layout().Root())...)
+		said, err := command.CombinedOutput()
+		require.NoError(c.t, err, "%s", said)
+	}
+	answer, err := pb.NewReputationServiceClient(c.gateway(operator, c.member(operator).PBXs[0])).Report(c.within(), &pb.ReportRequest{Evidence: []*pb.Evidence{
+		{Subject: "tel:+" + who.number, Kind: "auth_failure", Count: 3, Attempts: 2}, {Subject: "ip:" + who.address, Kind: "auth_failure", Count: 3, Attempts: 2},
+	}})
+	require.NoError(c.t, err)
+	require.Len(c.t, answer.GetReceipts(), 2)
+}
+
 // sealedNeedles are the pieces of sealed details by which they are found again.
 func sealedNeedles(label string, stored []byte) []privacy.Needle {
 	var sealed ledger.Sealed
@@ -190,16 +212,16 @@ func TestNothingPersonalIsInClearAndErasedIsGone(t *testing.T) {
 	c := &consortium{Network: networktest.Start(t, networktest.WithGateways()), t: t}
 	people := map[string][2]person{
 		"Atlas": {
-			{"Beatriz Almeida", "351912345671", "198.51.100.71", "2026/03/beatriz-almeida-71.wav", "sip-account-71"},
-			{"Ricardo Teixeira", "351912345672", "198.51.100.72", "2026/03/ricardo-teixeira-72.wav", "sip-account-72"},
+			{"Beatriz Almeida", "351912345671", "93.184.216.71", "2026/03/beatriz-almeida-71.wav", "sip-account-71"},
+			{"Ricardo Teixeira", "351912345672", "93.184.216.72", "2026/03/ricardo-teixeira-72.wav", "sip-account-72"},
 		},
 		"Borealis": {
-			{"Ingrid Lindqvist", "46701740673", "198.51.100.73", "2026/03/ingrid-lindqvist-73.wav", "sip-account-73"},
-			{"Anders Holmberg", "46701740674", "198.51.100.74", "2026/03/anders-holmberg-74.wav", "sip-account-74"},
+			{"Ingrid Lindqvist", "46701740673", "93.184.216.73", "2026/03/ingrid-lindqvist-73.wav", "sip-account-73"},
+			{"Anders Holmberg", "46701740674", "93.184.216.74", "2026/03/anders-holmberg-74.wav", "sip-account-74"},
 		},
 		"Corvus": {
-			{"Matteo Ferrante", "393312345675", "198.51.100.75", "2026/03/matteo-ferrante-75.wav", "sip-account-75"},
-			{"Chiara Bellucci", "393312345676", "198.51.100.76", "2026/03/chiara-bellucci-76.wav", "sip-account-76"},
+			{"Matteo Ferrante", "393312345675", "93.184.216.75", "2026/03/matteo-ferrante-75.wav", "sip-account-75"},
+			{"Chiara Bellucci", "393312345676", "93.184.216.76", "2026/03/chiara-bellucci-76.wav", "sip-account-76"},
 		},
 	}
 	said := map[string][]gatewaytest.Entry{} // by operator: first person's call and recording, then the second's
@@ -216,6 +238,9 @@ func TestNothingPersonalIsInClearAndErasedIsGone(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, pb.Outcome_OUTCOME_ANCHORED, answer.GetReceipt().GetOutcome())
 		}
+	}
+	for operator, both := range people {
+		c.tell(operator, both[0], said[operator][0].Record.Call.Leg)
 	}
 	atlas := c.member("Atlas")
 	pbx, erased, kept := atlas.PBXs[0], said["Atlas"][:2], said["Atlas"][2:]
