@@ -1,6 +1,6 @@
 // Package stub runs chaincode in memory, for unit tests.
 //
-// A World is a channel's committed state; a Tx is one simulated transaction on
+// A World is a chaincode's committed state on a channel; a Tx is one simulated transaction on
 // it and implements shim.ChaincodeStubInterface. What a peer does that a plain
 // map does not is modelled, because that is where contracts go wrong:
 //
@@ -13,8 +13,10 @@
 //   - private values are on the peers of a collection's members only, their
 //     hashes on all; purging removes both;
 //   - a write batch is sent when it is finished, or after Invoke;
-//   - keys that are not UTF-8 panic, as marshalling them does in the shim.
+//   - keys that are not UTF-8 panic, as marshalling them does in the shim;
+//   - other chaincodes of the channel have a state of their own; what a called one
+//     reads and writes is validated and applied with its caller's transaction.
 //
-// Rich queries, chaincode-to-chaincode calls and signed proposals are answered
-// as a LevelDB peer without other chaincodes would, or not at all.
+// Rich queries are answered as a LevelDB peer would; calls to other channels,
+// endorsement policies and signed proposals are not modelled.
 package stub

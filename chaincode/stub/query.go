@@ -101,7 +101,7 @@ func (t *Tx) query(start, end string, limit int) (*iterator, string) {
 	it := &iterator{scan: &scan{start: start, end: end, limit: limit}}
 	for _, key := range keys {
 		entry := t.world.public.entries[key]
-		it.rest = append(it.rest, &queryresult.KV{Namespace: "callseal", Key: key, Value: bytes.Clone(entry.bytes)})
+		it.rest = append(it.rest, &queryresult.KV{Namespace: t.world.name, Key: key, Value: bytes.Clone(entry.bytes)})
 		it.seen = append(it.seen, seenKey{key: key, version: entry.version})
 	}
 	t.scans = append(t.scans, it.scan)
@@ -264,7 +264,7 @@ func (t *Tx) queryPrivate(name, start, end string) (shim.StateQueryIteratorInter
 		if len(it.rest) == t.world.QueryLimit {
 			break
 		}
-		it.rest = append(it.rest, &queryresult.KV{Namespace: "callseal", Key: key, Value: bytes.Clone(c.values.entries[key].bytes)})
+		it.rest = append(it.rest, &queryresult.KV{Namespace: t.world.name, Key: key, Value: bytes.Clone(c.values.entries[key].bytes)})
 	}
 	return it, nil
 }

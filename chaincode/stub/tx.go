@@ -54,6 +54,9 @@ type target struct {
 
 // Write is one write of a transaction. An empty Value deletes.
 type Write struct {
+	// Chaincode is empty for the transaction's own, else the name of the one that was
+	// called.
+	Chaincode string
 	// Collection is empty for public state.
 	Collection string
 	Key        string
@@ -69,8 +72,10 @@ type hashedKey struct {
 	hash       keyHash
 }
 
-// Tx is one simulated transaction. It is for one goroutine.
+// Tx is one simulated transaction, or its part in a chaincode that another one
+// called. It is for one goroutine.
 type Tx struct {
+	*simulation
 	world *World
 	call  Call
 
@@ -80,16 +85,32 @@ type Tx struct {
 	writes       map[target]Write
 	batch        map[target]Write // nil outside a write batch
 	event        *peer.ChaincodeEvent
-	nested       map[string]*Tx // by the name of the chaincode called
+	running      bool
+}
 
+// simulation is what the parts of one transaction share: a peer has one simulator
+// for them, whose rules on queries and writes hold for all.
+type simulation struct {
+	parts                        map[string]*Tx // by chaincode
 	wrote, paged, queriedPrivate bool
 }
 
 var _ shim.ChaincodeStubInterface = (*Tx)(nil)
 
-// Writes are the transaction's writes, private ones too, in order of collection
-// and key.
+// Writes are the transaction's writes, private ones too, in order of chaincode (its
+// own first), collection and key.
 func (t *Tx) Writes() []Write {
+	all := t.ownWrites()
+	for _, name := range t.others() {
+		for _, write := range t.parts[name].ownWrites() {
+			write.Chaincode = name
+			all = append(all, write)
+		}
+	}
+	return all
+}
+
+func (t *Tx) ownWrites() []Write {
 	all := make([]Write, 0, len(t.writes))
 	for _, write := range t.writes {
 		all = append(all, write)
@@ -100,7 +121,23 @@ func (t *Tx) Writes() []Write {
 	return all
 }
 
-// Reads are the public keys the transaction read by name, in order.
+// others are the other chaincodes with a part in the transaction, in order.
+func (t *Tx) others() []string {
+	var names []string
+	for name := range t.parts {
+		if name != t.world.name {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// In is the transaction's part in another chaincode; nil where it has none.
+func (t *Tx) In(chaincode string) *Tx { return t.parts[chaincode] }
+
+// Reads are the public keys the transaction read by name in its own chaincode, in
+// order; for those of another use In.
 func (t *Tx) Reads() []string {
 	keys := make([]string, 0, len(t.reads))
 	for key := range t.reads {
@@ -110,21 +147,42 @@ func (t *Tx) Reads() []string {
 	return keys
 }
 
-// Scanned reports whether the transaction ran a range query: what others write
-// within the range then makes it a phantom.
-func (t *Tx) Scanned() bool { return len(t.scans) > 0 }
+// Scanned reports whether the transaction ran a range query, in any chaincode: what
+// others write within the range then makes it a phantom.
+func (t *Tx) Scanned() bool {
+	for _, part := range t.parts {
+		if len(part.scans) > 0 {
+			return true
+		}
+	}
+	return false
+}
 
-// Event is the last event set, nil where there is none.
+// Event is the last event set, nil where there is none. Those of called chaincodes
+// are lost, as on a peer.
 func (t *Tx) Event() *peer.ChaincodeEvent { return t.event }
 
 // Published is every piece of the transaction that enters the block, where all
 // members of the channel can read it for ever: arguments, creator, public reads
-// and writes, names of collections, hashes, event and response.
+// and writes, names of collections, hashes, event and response. Of a chaincode that
+// was called it is the reads and writes, not arguments and response.
 func (t *Tx) Published(response *peer.Response) [][]byte {
 	out := [][]byte{t.call.Creator, []byte(response.GetMessage()), response.GetPayload()}
 	for _, argument := range t.call.Args {
 		out = append(out, []byte(argument))
 	}
+	for _, part := range t.parts {
+		out = append(out, part.published()...)
+	}
+	if t.event != nil {
+		out = append(out, []byte(t.event.GetEventName()), t.event.GetPayload())
+	}
+	return out
+}
+
+// published is the part's reads and writes, as the block holds them.
+func (t *Tx) published() [][]byte {
+	out := [][]byte{[]byte(t.world.name)}
 	for key := range t.reads {
 		out = append(out, []byte(key))
 	}
@@ -137,7 +195,7 @@ func (t *Tx) Published(response *peer.Response) [][]byte {
 			out = append(out, []byte(seen.key))
 		}
 	}
-	for _, write := range t.Writes() {
+	for _, write := range t.writes {
 		if write.Collection == "" {
 			out = append(out, []byte(write.Key), write.Value)
 			continue
@@ -145,10 +203,18 @@ func (t *Tx) Published(response *peer.Response) [][]byte {
 		key, value := sha256.Sum256([]byte(write.Key)), sha256.Sum256(write.Value)
 		out = append(out, []byte(write.Collection), key[:], value[:])
 	}
-	if t.event != nil {
-		out = append(out, []byte(t.event.GetEventName()), t.event.GetPayload())
-	}
 	return out
+}
+
+// run invokes a chaincode and sends what it left in a write batch.
+func (t *Tx) run(chaincode shim.Chaincode) *peer.Response {
+	t.running = true
+	defer func() { t.running = false }()
+	response := chaincode.Invoke(t)
+	if err := t.FinishWriteBatch(); err != nil {
+		return shim.Error("failed send batch: " + err.Error())
+	}
+	return response
 }
 
 // access is the common beginning of everything that goes to the peer.
@@ -196,37 +262,32 @@ func (t *Tx) GetTxID() string { return t.call.TxID }
 func (t *Tx) GetChannelID() string { return t.call.Channel }
 
 // InvokeChaincode calls another chaincode of the same channel, deployed with
-// World.Deploy: what it reads is validated, and what it writes applied, with this
-// transaction. A chaincode cannot call itself, nor one that is calling.
+// World.Deploy, as the same client: what it reads is validated, and what it writes
+// applied, with this transaction, whatever it answers; called again it sees none of
+// its writes. As on a peer a chaincode can call neither itself nor one that is
+// waiting for it: a transaction runs in a chaincode once at a time.
 func (t *Tx) InvokeChaincode(name string, args [][]byte, channel string) *peer.Response {
 	if channel != "" && channel != t.call.Channel {
 		return shim.Error("calls to other channels are not modelled")
 	}
-	other, found := t.world.deployed(name)
+	if name == t.world.name || t.parts[name] != nil && t.parts[name].running {
+		return shim.Error(fmt.Sprintf("INVOKE_CHAINCODE failed: transaction ID: %s: failed to execute transaction %s: txid: %s(%s) exists", t.call.TxID, t.call.TxID, t.call.TxID, t.call.Channel))
+	}
+	t.world.mu.Lock()
+	other, found := t.world.deployed[name]
+	t.world.mu.Unlock()
 	if !found {
-		return shim.Error(fmt.Sprintf("chaincode %s not found", name))
+		return shim.Error(fmt.Sprintf("INVOKE_CHAINCODE failed: transaction ID: %s: could not get chaincode %s: no such chaincode is defined on the channel", t.call.TxID, name))
 	}
-	nested, begun := t.nested[name]
-	if !begun {
-		call := t.call
-		nested = other.world.Begin(call)
-		if t.nested == nil {
-			t.nested = map[string]*Tx{}
-		}
-		t.nested[name] = nested
+	part := t.parts[name]
+	if part == nil {
+		part = other.world.part(t.call, t.simulation)
 	}
-	nested.call.Args = make([]string, len(args))
+	part.call.Args = make([]string, len(args))
 	for i, arg := range args {
-		nested.call.Args[i] = string(arg)
+		part.call.Args[i] = string(arg)
 	}
-	response := other.chaincode.Invoke(nested)
-	if err := nested.FinishWriteBatch(); err != nil {
-		return shim.Error("failed send batch: " + err.Error())
-	}
-	if len(nested.writes) > 0 {
-		t.wrote = true
-	}
-	return response
+	return part.run(other.chaincode)
 }
 
 // GetState reads a committed value and notes its version.
