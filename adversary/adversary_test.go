@@ -61,6 +61,7 @@ func TestOneDishonestOperator(t *testing.T) {
 		{"shift the time", testShiftTime},
 		{"anchor one record twice at once", testConcurrentAnchors},
 		{"change the rules alone", testChangeRules},
+		{"lower a subject alone", testLowerSubject},
 		{"endorsement is deterministic", testDeterminism},
 		{"anchor with a revoked adapter", testRevokedAdapter},
 		{"anchor with a revoked gateway", testRevokedGateway},

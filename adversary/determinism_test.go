@@ -36,7 +36,7 @@ func testDeterminism(t *testing.T, w *world) {
 		act{function: systemContract + ":GetMetadata", by: "Atlas auditor", args: texts(), governance: true},
 	) {
 		untold[one.governance] = slices.DeleteFunc(untold[one.governance], func(function string) bool { return function == one.function })
-		if !t.Run(one.function, func(t *testing.T) { w.perform(t, one) }) {
+		if !t.Run(one.function, func(t *testing.T) { w.perform(t, one, repetitions) }) {
 			return // what follows builds on it
 		}
 	}
@@ -83,8 +83,10 @@ func (w *world) level(t *testing.T) {
 	}, patience, 5*time.Millisecond)
 }
 
-// perform compares what the peers sign for an act and, if it writes, commits it.
-func (w *world) perform(t *testing.T, one act) {
+// perform compares what the peers sign for an act, each asked so many times, and
+// commits it if it writes.
+func (w *world) perform(t *testing.T, one act, times int) {
+	t.Helper()
 	w.level(t)
 	chaincode := w.Consortium().Chaincode
 	if one.governance {
@@ -104,7 +106,7 @@ func (w *world) perform(t *testing.T, one act) {
 	}
 	var signed []byte
 	var endorsements []*peer.Endorsement
-	for i := range repetitions {
+	for i := range times {
 		for _, name := range peers {
 			response := w.endorsed(t, name, proposal)
 			if signed == nil {
