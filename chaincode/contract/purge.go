@@ -170,6 +170,9 @@ func checkNoneHeld(ctx contractapi.TransactionContextInterface, keys []string) e
 // getAll reads several values in one message to the peer; nil where there is
 // none.
 func getAll(stub shim.ChaincodeStubInterface, keys []string) ([][]byte, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
 	values, err := stub.GetMultipleStates(keys...)
 	if err != nil {
 		return nil, ledger.Errorf(ledger.CodeInternal, "read state: %v", err)
