@@ -23,6 +23,9 @@ func fuzzed(t *testing.T, c *channel, role ledger.Role, transient map[string][]b
 			require.NoError(t, err)
 			switch objectType {
 			case ledger.TypeRecordingByHash, ledger.TypeViolation: // anyone may report a violation, which is checked
+			case ledger.TypeDispute, ledger.TypeDisputeOf: // either operator of a call may raise one, which is checked
+			case ledger.TypeCallByRef:
+				require.Equal(t, atlas, parts[1], "an operator writes of its own legs alone")
 			case ledger.TypeDeviceByAOR, ledger.TypeDeviceByFingerprint:
 				require.Equal(t, atlas, parts[1], "an operator writes of its own devices alone")
 			case ledger.TypeOpinion, ledger.TypePardon, ledger.TypeAllowance:

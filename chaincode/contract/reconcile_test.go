@@ -120,7 +120,6 @@ func TestWhatCannotBeCompared(t *testing.T) {
 		c.refuse(ledger.CodeInvalid, as(atlas, ledger.RoleAuditor, "calls:Reconcile", ref))
 	}
 	a, b := place(t, atlas, leg("a", 0)), place(t, borealis, leg("b", 0))
-	dispute := func(msp string, role ledger.Role, a, b string) []string { return []string{"calls:Dispute", a, b} }
 	for _, test := range []struct {
 		code ledger.Code
 		msp  string
@@ -138,7 +137,7 @@ func TestWhatCannotBeCompared(t *testing.T) {
 		{ledger.CodeDenied, atlas, ledger.RoleAdapter, a, b},
 		{ledger.CodeDenied, atlas, ledger.RoleAdmin, a, b},
 	} {
-		c.refuse(test.code, as(test.msp, test.role, dispute(test.msp, test.role, test.a, test.b)...))
+		c.refuse(test.code, as(test.msp, test.role, "calls:Dispute", test.a, test.b))
 	}
 	c.refuse(ledger.CodeInvalid, as(atlas, ledger.RoleAuditor, "calls:Disputes", ""))
 }

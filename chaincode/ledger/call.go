@@ -42,7 +42,7 @@ var attestations = map[string]bool{"": true, "A": true, "B": true, "C": true}
 
 // The verdicts on a caller's STIR identity, as ATIS-1000074 names them.
 const (
-	VerdictPassed = "TN-Validation-Passed"
+	VerdictPassed = "TN-Validation-Passed" //nolint:gosec // no credential: "Pass" is in the standard's word
 	VerdictFailed = "TN-Validation-Failed"
 	VerdictNone   = "No-TN-Validation"
 )

@@ -15,8 +15,11 @@ import (
 )
 
 func callCommand() *cobra.Command {
-	command := &cobra.Command{Use: "call", Short: "Read what the operators endorsed of calls"}
-	command.AddCommand(callGetCommand(), callListCommand(), callStateCommand(), callEraseCommand())
+	command := &cobra.Command{Use: "call", Short: "Read, correct and compare what the operators endorsed of calls"}
+	command.AddCommand(
+		callGetCommand(), callListCommand(), callStateCommand(), callEraseCommand(), callConversationCommand(), callOmissionsCommand(), callGapsCommand(),
+		callCorrectCommand(), callReconcileCommand(), callDisputeCommand(), callDisputesCommand(),
+	)
 	return command
 }
 

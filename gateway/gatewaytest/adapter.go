@@ -132,6 +132,13 @@ func Recording(t testing.TB, leg ledger.LegID, audio []byte) Entry {
 	}
 }
 
+// Opening says that the adapter's epoch is the first of its PBX, closed a moment
+// before its calls.
+func Opening() Entry {
+	at := ledger.TimeOf(time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC))
+	return Entry{Record: ledger.Record{Opening: &ledger.Opening{At: at, Why: ledger.OpeningFirst}}}
+}
+
 // Calls are n legs.
 func Calls(t testing.TB, n int) []Entry {
 	t.Helper()
