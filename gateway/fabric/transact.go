@@ -61,7 +61,7 @@ func (c *Channel) Transact(ctx context.Context, what Proposal) (Outcome, error) 
 func (c *Channel) transactOnce(ctx context.Context, what Proposal) (Outcome, error) {
 	endorsed, err := c.Endorse(ctx, what)
 	if err != nil {
-		return Outcome{}, err
+		return Outcome{}, c.unlessLagging(ctx, what, err)
 	}
 	if what.Submitting != nil {
 		if err := what.Submitting(endorsed.ID()); err != nil {
@@ -81,6 +81,27 @@ func (c *Channel) transactOnce(ctx context.Context, what Proposal) (Outcome, err
 	}
 	outcome.Endorsers, err = endorsed.Endorsers()
 	return outcome, err
+}
+
+// unlessLagging tells a contract's refusal from an endorser that has not yet
+// committed what the own peer has, and so refuses what was just made possible: the
+// own peer, asked alone, would not. That passes with the next block.
+func (c *Channel) unlessLagging(ctx context.Context, what Proposal, refused error) error {
+	switch fault.Of(refused).Kind {
+	case fault.NotFound, fault.Exists, fault.State, fault.Denied:
+	default:
+		return refused
+	}
+	ctx, cancel := stage(ctx, c.deadlines.Evaluate)
+	defer cancel()
+	what.EndorsedBy = []string{c.msp}
+	if _, err := c.contract.EvaluateWithContext(ctx, what.Function, what.options()...); err != nil {
+		return refused
+	}
+	return &fault.Error{
+		Kind: fault.Contended, Stage: fault.StageEndorse, TransactionID: fault.Of(refused).TransactionID,
+		Message: "another operator's peer lags behind your own and refuses what yours does not: send the request again", Err: refused,
+	}
 }
 
 // settle finds out what became of a transaction; unknown is the fault to answer
