@@ -3,6 +3,7 @@ package adversary_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
@@ -92,16 +93,18 @@ func (w *world) changeConfiguration(t *testing.T) {
 		group.Version = application.GetVersion()
 		return &common.ConfigGroup{Version: root.GetVersion(), Groups: map[string]*common.ConfigGroup{"Application": group}}
 	}
-	policy := func(name string) *common.ConfigUpdate {
+	rewritten := func(name string, to *common.Policy) *common.ConfigUpdate {
 		stands := application.GetPolicies()[name]
 		require.NotNil(t, stands, name)
 		return &common.ConfigUpdate{
 			ChannelId: w.Consortium().Channel, ReadSet: inApplication(&common.ConfigGroup{}),
 			WriteSet: inApplication(&common.ConfigGroup{Policies: map[string]*common.ConfigPolicy{name: {
-				Version: stands.GetVersion() + 1, ModPolicy: stands.GetModPolicy(),
-				Policy: &common.Policy{Type: int32(common.Policy_SIGNATURE), Value: alonePolicy(t, corvusMSP)},
+				Version: stands.GetVersion() + 1, ModPolicy: stands.GetModPolicy(), Policy: to,
 			}}}),
 		}
+	}
+	policy := func(name string) *common.ConfigUpdate {
+		return rewritten(name, &common.Policy{Type: int32(common.Policy_SIGNATURE), Value: alonePolicy(t, corvusMSP)})
 	}
 	// Atlas's certificates, declared to be Corvus's to withdraw.
 	org := application.GetGroups()[atlasMSP]
@@ -135,6 +138,13 @@ func (w *world) changeConfiguration(t *testing.T) {
 			require.True(t, proto.Equal(config, w.configuration(t)), "the configuration changed")
 		})
 	}
+	t.Run("it takes another operator's admin", func(t *testing.T) {
+		// The control: an update of the same kind, which leaves the rule what it is.
+		const name = "Endorsement"
+		envelope := w.configUpdate(t, rewritten(name, application.GetPolicies()[name].GetPolicy()), w.admin, w.party(t, atlas, "admin"))
+		require.NoError(t, adversary.Broadcast(within(t), w.orderers, envelope))
+		require.Eventually(t, func() bool { return w.configuration(t).GetSequence() > config.GetSequence() }, patience, 10*time.Millisecond)
+	})
 }
 
 // alonePolicy is a policy of the configuration that one member's peer satisfies.

@@ -29,7 +29,7 @@ func (w *world) proposeAt(t *testing.T, segment *pb.SignedSegment, at time.Time)
 
 func testShiftTime(t *testing.T, w *world) {
 	for name, shift := range map[string]time.Duration{
-		"a little into the past": -window - 3*time.Second, "a little into the future": window + 3*time.Second,
+		"a little into the past": -window - 3*time.Second, "a little into the future": window + 15*time.Second, // it comes nearer while it waits
 		"years into the past": -20_000 * time.Hour, "years into the future": 20_000 * time.Hour,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func testShiftTime(t *testing.T, w *world) {
 			require.Equal(t, "INVALID_ENDORSER_TRANSACTION", w.submitted(t, redated, theirs.GetPayload(), theirs.GetEndorsement(), w.own(t, theirs.GetPayload())))
 		})
 	})
-	for name, shift := range map[string]time.Duration{"early": -window + 5*time.Second, "late": window - 5*time.Second} {
+	for name, shift := range map[string]time.Duration{"early": -window + 10*time.Second, "late": window - 5*time.Second} {
 		t.Run("within the window it may be "+name+", and by no more", func(t *testing.T) {
 			segment := w.adapter.Reborn(t).Segment(t, gatewaytest.Calls(t, 1))
 			header := decode[ledger.Segment](t, segment.GetSegmentJson())

@@ -12,8 +12,13 @@ import (
 	mspproto "github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/callseal/callseal/adversary"
+	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/gatewaytest"
 	"github.com/callseal/callseal/network/msp"
@@ -51,7 +56,17 @@ func testWriteForAnother(t *testing.T, w *world) {
 				w.refused(t, name, proposal, ledger.CodeDenied)
 			}
 		})
-		plot := adversary.Plot{Steps: []adversary.Step{{Act: adversary.Put, Key: key, Value: value}}}
+		t.Run("through Atlas's gateway", func(t *testing.T) {
+			access := w.access(t, atlas, atlasPBX)
+			own := w.Layout().Operator(corvus).Identity(corvusPBX)
+			access.CertFile, access.KeyFile = own.CertFile(), own.KeyFile()
+			connection, err := connect.Dial(access)
+			require.NoError(t, err)
+			defer func() { _ = connection.Close() }()
+			_, err = pb.NewAnchorServiceClient(connection).AnchorSegment(within(t), &pb.AnchorSegmentRequest{Segment: w.atlas.Reborn(t).Segment(t, gatewaytest.Calls(t, 1))})
+			require.Equal(t, codes.Unavailable, status.Code(err), "TLS does not even let it in: %v", err)
+		})
+		plot := plotOn(key, value)
 		t.Run("its own chaincode writes it, its own peer endorses", func(t *testing.T) {
 			require.Equal(t, notEndorsed, w.plottedAlone(t, plot))
 		})
@@ -219,6 +234,20 @@ func testForgeEndorsement(t *testing.T, w *world) {
 			envelope, err := proposal.Envelope(posing, response, w.own(t, response))
 			require.NoError(t, err)
 			require.ErrorContains(t, adversary.Broadcast(within(t), w.orderers, envelope), "FORBIDDEN")
+		})
+	})
+	t.Run("a true transaction of Atlas's again", func(t *testing.T) {
+		w.unharmed(t, func() {
+			written := w.witnesses[atlas].Writers(w.call.Key())
+			require.Len(t, written, 1)
+			_, response, err := w.ask(t, corvus, "qscc", nil, "GetTransactionByID", w.Consortium().Channel, written[0])
+			require.NoError(t, err)
+			processed := &peer.ProcessedTransaction{}
+			require.NoError(t, proto.Unmarshal(response.GetResponse().GetPayload(), processed))
+			// Orderers may take it; one after it shows that peers have dealt with it.
+			_ = adversary.Broadcast(within(t), w.orderers, processed.GetTransactionEnvelope())
+			require.Equal(t, notEndorsed, w.plottedAlone(t, plotOn(key, value)))
+			require.Equal(t, written, w.witnesses[atlas].Writers(w.call.Key()))
 		})
 	})
 	t.Run("it would have worked with Atlas's key", func(t *testing.T) {
