@@ -202,6 +202,29 @@ func TestWhatForbidsAnErasure(t *testing.T) {
 	})
 }
 
+// TestTheOperatorsPolicyDecides votes for other terms and against early erasures.
+func TestTheOperatorsPolicyDecides(t *testing.T) {
+	c, l, id := withDetails(t)
+	term := func(days int64) ledger.RetentionTerm {
+		day := day.Milliseconds()
+		return ledger.RetentionTerm{DefaultMS: days * day, MaximumMS: 2 * days * day, MinimumMS: day}
+	}
+	c.enact(ledger.Policy{Retention: &ledger.RetentionPolicy{Calls: term(10), EarlyReasons: []string{ledger.EraseCourtOrder}, Recordings: term(20)}, V: ledger.SchemaVersion})
+	require.Equal(t, closed.Add(20*day), c.custody(noon, "recordings:State", atlas, "pbx1", id, "1").RetentionUntil.Std())
+	require.Contains(t, c.refuse(ledger.CodeState, eraseRecording(t, id, 1, detailsOnly())), "subject_request is no reason to erase it before")
+	c.do(on(ended.Add(10*day), eraseCall(t, l, detailsOnly())))
+	ordered := detailsOnly()
+	ordered.Reason = ledger.EraseCourtOrder
+	c.do(eraseRecording(t, id, 1, ordered))
+	c.refuse(ledger.CodeState, retain(id, 2, closed.Add(41*day)))
+	c.do(retain(id, 2, closed.Add(day)))
+
+	// An erasure that was endorsed under a policy that is replaced is not valid.
+	_, erasing := c.simulate(on(closed.Add(20*day), eraseRecording(t, id, 2, detailsOnly())))
+	c.enact(ledger.Policy{Retention: &ledger.RetentionPolicy{Calls: term(100), Recordings: term(100)}, V: ledger.SchemaVersion})
+	require.Equal(t, peer.TxValidationCode_MVCC_READ_CONFLICT, c.Commit(erasing)[0])
+}
+
 func TestOnlyTheOwnerErases(t *testing.T) {
 	c, l, id := withDetails(t)
 	keys := []string{ledger.CallKey(atlas, "pbx1", l), ledger.RecordingKey(atlas, "pbx1", id, 1)}
