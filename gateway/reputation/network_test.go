@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -246,7 +247,7 @@ func testThePapersScenarios(t *testing.T, w *world) {
 	for i := int64(1); i <= 8; i++ {
 		receipts = w.report(t, "Atlas", negative(attacker, 1))
 		require.Equal(t, 10_000*3_000/(4_000+1_000+1_000*i), receipts[0].GetOwnScore())
-		require.EqualValues(t, i+1, receipts[0].GetSeq())
+		require.Equal(t, i+1, receipts[0].GetSeq())
 	}
 	merged = w.score(t, "Borealis", attacker, receipts...)
 	require.EqualValues(t, 2307, merged.GetScore())
@@ -428,10 +429,7 @@ func (w *world) follow(t *testing.T, from, to uint64) (chains map[string][]*ledg
 	return chains, transactions
 }
 
-func number(n uint64) string {
-	text, _ := json.Marshal(n)
-	return string(text)
-}
+func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // testALoneReport measures one report after another.
 func testALoneReport(t *testing.T, w *world) {
@@ -487,8 +485,8 @@ func testNothingInClear(t *testing.T, w *world) {
 	for _, address := range []string{target, attacker, trunk} {
 		parsed, err := arithmetic.ParseAddress(address, nil)
 		require.NoError(t, err)
-		_, clear, _ := strings.Cut(parsed.Text(), ":")
-		needle := []byte(clear)
+		_, plain, _ := strings.Cut(parsed.Text(), ":")
+		needle := []byte(plain)
 		searched := 0
 		require.NoError(t, filepath.WalkDir(w.Layout().Root(), func(path string, entry os.DirEntry, err error) error {
 			if err != nil || !entry.Type().IsRegular() {
