@@ -27,7 +27,9 @@ func rfc8785(t require.TestingT, text []byte) []byte {
 
 // storedTypes are all types that are stored or sent.
 var storedTypes = []any{
-	ledger.Record{}, ledger.Call{}, ledger.Observed{}, ledger.Recording{}, ledger.Pause{}, ledger.Link{}, ledger.Omission{}, ledger.Opening{}, ledger.Beat{}, ledger.HighWater{}, ledger.BootRange{}, ledger.LegID{}, ledger.Segment{}, ledger.SignedSegment{},
+	ledger.Record{}, ledger.Call{}, ledger.Observed{}, ledger.Recording{}, ledger.Pause{}, ledger.Link{}, ledger.Omission{}, ledger.Opening{}, ledger.Beat{}, ledger.HighWater{}, ledger.BootRange{}, ledger.Gaps{}, ledger.EpochSummary{}, ledger.Finding{}, ledger.SignerRun{}, ledger.GapsPlace{}, ledger.Chain{},
+	ledger.Correction{}, ledger.Changes{}, ledger.AnchoredCorrection{}, ledger.Amended{}, ledger.Conversation{}, ledger.Dispute{}, ledger.Side{}, ledger.Difference{},
+	ledger.Reconciliation{}, ledger.Comparison{}, ledger.LegPlace{}, ledger.ReconciliationPolicy{}, ledger.LegID{}, ledger.Segment{}, ledger.SignedSegment{},
 	ledger.AnchoredSegment{}, ledger.AbsentLeaf{}, ledger.AnchorResult{}, ledger.SegmentOutcome{}, ledger.RecordOutcome{}, ledger.Incident{},
 	ledger.Enrolment{}, ledger.Details{}, ledger.CallDetails{}, ledger.RecordingDetails{}, ledger.Sealed{}, ledger.SealedRecord{},
 }

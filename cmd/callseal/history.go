@@ -156,10 +156,10 @@ func printGaps(out io.Writer, history *ledger.Gaps) {
 		_, _ = fmt.Fprintf(out, "%s %-16s %s: %s\n", mark, finding.Kind, where, finding.Sentence())
 	}
 	_, _ = fmt.Fprintln(out)
-	switch alarms := history.Alarms(); {
-	case alarms == 0:
+	switch alarms := history.Alarms(); alarms {
+	case 0:
 		_, _ = fmt.Fprintf(out, "No gap: the history of PBX %s of %s is whole, as far as its segments tell.\n", history.PBX, history.MSP)
-	case alarms == 1:
+	case 1:
 		_, _ = fmt.Fprintf(out, "One finding about PBX %s of %s needs someone to look into it.\n", history.PBX, history.MSP)
 	default:
 		_, _ = fmt.Fprintf(out, "%d findings about PBX %s of %s need someone to look into them.\n", alarms, history.PBX, history.MSP)
@@ -170,16 +170,16 @@ func printGaps(out io.Writer, history *ledger.Gaps) {
 func printBoots(out io.Writer, history *ledger.Gaps) {
 	rows := newTable(out)
 	rows.AppendHeader(table.Row{"epoch", "asterisk started (UTC)", "legs", "cdr sequences", "without a leg"})
-	any := false
+	told := false
 	for i := range history.Epochs {
 		for _, boot := range history.Epochs[i].Boots {
-			any = true
+			told = true
 			rows.AppendRow(table.Row{
 				history.Epochs[i].Epoch, time.UnixMilli(boot.Boot).UTC().Format(time.DateTime), boot.Count, fmt.Sprintf("%d to %d", boot.Lowest, boot.Highest), max(0, boot.Holes()),
 			})
 		}
 	}
-	if any {
+	if told {
 		_, _ = fmt.Fprintln(out)
 		rows.Render()
 	}
