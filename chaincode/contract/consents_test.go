@@ -495,3 +495,31 @@ func FuzzConsents(f *testing.F) {
 		fuzzed(t, c, ledger.RoleGateway, nil, "consents:Report", report)
 	})
 }
+
+// What the operators vote holds from then on, for decisions and for violations.
+func TestThePolicyOnConsentIsVoted(t *testing.T) {
+	c := enrolled(t)
+	c.declare(statement(alice, ledger.ConsentGranted))
+	c.declare(statement(bob, ledger.ConsentDenied))
+	c.anchored(segment(t, atlas, 1, []ledger.Record{closedAt(hexOf(16), time.Minute)}))
+	require.False(t, c.decided(time.Minute).Allowed)
+	require.Len(t, c.violating(conversation), 1)
+	_, before := c.simulate(reporting(t, corvus, ledger.RoleAuditor, reported(hexOf(16), bob, 1)))
+
+	policy := ledger.ConsentPolicy{DefaultRule: ledger.RuleOneParty, OnePartyObjection: ledger.ObjectionIgnored, StopWithinMS: 1000}
+	c.enact(ledger.Policy{Consent: &policy, V: ledger.SchemaVersion})
+	decision := c.decided(time.Minute)
+	require.True(t, decision.Allowed)
+	require.Equal(t, ledger.RuleOneParty, decision.Rule)
+	require.EqualValues(t, 1, decision.PolicyVersion)
+	require.Empty(t, c.violating(conversation))
+	require.Contains(t, c.refuse(ledger.CodeState, reporting(t, corvus, ledger.RoleAuditor, reported(hexOf(16), bob, 1))), "policy")
+	require.Equal(t, []peer.TxValidationCode{peer.TxValidationCode_MVCC_READ_CONFLICT}, c.Commit(before), "endorsed under a policy that is replaced")
+
+	policy.Jurisdictions = []ledger.JurisdictionRule{{Jurisdiction: "PT", Rule: ledger.RuleAllParty}}
+	c.enact(ledger.Policy{Consent: &policy, V: ledger.SchemaVersion})
+	require.False(t, c.decided(time.Minute).Allowed)
+	var violation ledger.Violation
+	require.NoError(t, ledger.DecodeStrict(c.do(reporting(t, corvus, ledger.RoleAuditor, reported(hexOf(16), bob, 1))), &violation))
+	require.EqualValues(t, 2, violation.PolicyVersion)
+}

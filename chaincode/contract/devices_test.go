@@ -498,3 +498,19 @@ func FuzzDevices(f *testing.F) {
 		}
 	})
 }
+
+// The operators vote for P1's strict rule once their devices are registered.
+func TestThePolicyOnDevicesIsVoted(t *testing.T) {
+	c := newChannel(t)
+	c.register(atlas, 1, "600@pbx.example")
+	require.Equal(t, ledger.ConsequenceFlag, c.judged(atlas, "666@pbx.example", "").Consequence)
+	c.enact(ledger.Policy{V: ledger.SchemaVersion, Devices: &ledger.DevicePolicy{
+		Expired: ledger.ConsequenceFlag, Revoked: ledger.ConsequenceReject, Suspended: ledger.ConsequenceFlag, Unregistered: ledger.ConsequenceReject,
+	}})
+	verdict := c.judged(atlas, "666@pbx.example", "")
+	require.Equal(t, ledger.ConsequenceReject, verdict.Consequence)
+	require.EqualValues(t, 1, verdict.PolicyVersion)
+	require.Equal(t, ledger.ConsequenceAllow, c.judged(atlas, "600@pbx.example", "").Consequence)
+	c.do(as(atlas, ledger.RoleAdmin, "devices:Suspend", deviceID(1), "1", ledger.DeviceReasonPayment))
+	require.Equal(t, ledger.ConsequenceFlag, c.judged(atlas, "600@pbx.example", "").Consequence)
+}

@@ -155,10 +155,11 @@ it again.`,
 				return err
 			}
 			if sign.json {
-				return printValue(command.OutOrStdout(), consent)
+				err = printValue(command.OutOrStdout(), consent)
+			} else {
+				printConsents(command.OutOrStdout(), consent)
 			}
-			printConsents(command.OutOrStdout(), consent)
-			return nil
+			return errors.Join(err, sign.warn(command, &consent))
 		},
 	}
 	sign.flags(command, ledger.RoleCompliance)
@@ -181,6 +182,20 @@ it again.`,
 	_ = command.MarkFlagRequired("method")
 	_ = command.MarkFlagRequired("evidence")
 	return command
+}
+
+// warn says where recordings that are anchored already stand against an objection:
+// the gateway looks when it anchors, and soon after, not at every statement.
+func (c *callSigner) warn(command *cobra.Command, consent *ledger.Consent) error {
+	if !consent.Statement.Objects() || consent.Statement.Purpose != ledger.PurposeRecording {
+		return nil
+	}
+	var due []ledger.ViolationReport
+	if err := c.evaluate(command.Context(), &due, "consents:Violating", c.msp, c.pbx, consent.Statement.LinkedID); err != nil || len(due) == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(command.ErrOrStderr(), "recordings that stand against an objection on this call: %d; record them with `callseal consent report %s`\n", len(due), consent.Statement.LinkedID)
+	return err
 }
 
 // evidenceDigest is the SHA-256 that a flag names or that of the file it names.

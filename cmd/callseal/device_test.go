@@ -253,6 +253,18 @@ func testViolation(t *testing.T, c *tool) {
 	require.Equal(t, recording.Record.Recording.ID, violations[0].Report.Recording.ID)
 	require.Contains(t, c.run(t, "consent", "report", leg.LinkedID, "--operator", "borealis", "--msp", "AtlasMSP", "--pbx", atlasPBX), "nothing")
 	require.Contains(t, c.run(t, "consent", "violations"), leg.LinkedID)
+
+	// One that is stated only after is pointed out, and any member may report it.
+	_, stderr, status := c.try(t, "consent", "declare", leg.LinkedID, "--party-ref", random(t, 16), "--status", "denied", "--method", "written", "--evidence", random(t, 32),
+		"--given-at", recording.Record.Recording.ClosedAt.Std().Add(-time.Minute).Format(time.RFC3339))
+	require.Zero(t, status, stderr)
+	require.Contains(t, stderr, "callseal consent report")
+	require.Eventually(t, func() bool {
+		stdout, _, status := c.try(t, "consent", "report", leg.LinkedID, "--operator", "borealis", "--msp", "AtlasMSP", "--pbx", atlasPBX, "--json")
+		return status == 0 && json.Unmarshal([]byte(stdout), &violations) == nil && len(violations) == 1
+	}, patience, patience/300)
+	require.Equal(t, "BorealisMSP", violations[0].ByMSP)
+	require.Equal(t, ledger.RoleAuditor, violations[0].By)
 }
 
 func testRefused(t *testing.T, c *tool) {
