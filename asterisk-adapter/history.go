@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -50,8 +49,11 @@ func (a *Adapter) opening(ctx context.Context) (*ledger.Opening, error) {
 // openingAfter is the opening of an epoch that follows another.
 func (a *Adapter) openingAfter(chain *pb.GetChainResponse) (*ledger.Opening, error) {
 	if chain.GetEpoch() >= a.journal.Epoch() {
-		return nil, fmt.Errorf("the ledger has an epoch of this PBX from %s, and this journal is new and no later: set the machine's clock right, or use the journal that belongs to it, then remove the new one and start again",
-			time.UnixMilli(chain.GetEpoch()).UTC().Format(time.RFC3339))
+		a.log.Warn("the ledger has an epoch of this PBX that began later than this new journal: its clock ran ahead once, or runs behind now",
+			"epoch_began", time.UnixMilli(chain.GetEpoch()).UTC(), "journal_began", time.UnixMilli(a.journal.Epoch()).UTC())
+		if err := a.journal.Follow(chain.GetEpoch()); err != nil {
+			return nil, err
+		}
 	}
 	opening := &ledger.Opening{
 		At: ledger.TimeOf(time.Now()), PrevEpoch: chain.GetEpoch(), PrevRoot: chain.GetLastRoot(), PrevSeq: chain.GetLastSeq(), Why: ledger.OpeningLost,

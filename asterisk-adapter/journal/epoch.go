@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -22,6 +23,26 @@ func (j *Journal) Opened() (bool, error) {
 		return false, fmt.Errorf("read the journal's state: %w", err)
 	}
 	return opened, nil
+}
+
+// Follow makes the epoch one that comes after the given one, where it would not: the
+// PBX's clock may once have run ahead. It must not have its opening yet.
+func (j *Journal) Follow(before int64) error {
+	if before < j.Epoch() {
+		return nil
+	}
+	err := j.db.Update(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket(bucketMeta)
+		if readNumber(meta.Get(keyNextSeq)) > 1 {
+			return errors.New("it has its opening already")
+		}
+		return meta.Put(keyEpoch, number(before+1))
+	})
+	if err != nil {
+		return fmt.Errorf("set the epoch: %w", err)
+	}
+	j.epoch.Store(before + 1)
+	return nil
 }
 
 // HighWater answers, for Asterisk's latest starts, the highest CDR sequence that was

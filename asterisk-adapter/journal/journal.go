@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -41,7 +42,7 @@ var (
 // Journal is one PBX's journal, in one file that one adapter holds at a time.
 type Journal struct {
 	db    *bbolt.DB
-	epoch int64
+	epoch atomic.Int64
 	fresh bool
 	// promise is how long after a segment the next comes at the latest; 0 for no
 	// promise.
@@ -80,12 +81,12 @@ func (j *Journal) prepare(path, owner string) error {
 			if string(stored) != owner {
 				return fmt.Errorf("the journal %s belongs to the PBX %s, not to %s: give each PBX a state folder of its own", path, stored, owner)
 			}
-			j.epoch = int64(binary.BigEndian.Uint64(meta.Get(keyEpoch))) //nolint:gosec // written below
+			j.epoch.Store(readNumber(meta.Get(keyEpoch)))
 			return nil
 		}
 		j.fresh = true
-		j.epoch = time.Now().UnixMilli()
-		return errors.Join(meta.Put(keyPBX, []byte(owner)), meta.Put(keyEpoch, number(j.epoch)), meta.Put(keyNextSeq, number(1)))
+		j.epoch.Store(time.Now().UnixMilli())
+		return errors.Join(meta.Put(keyPBX, []byte(owner)), meta.Put(keyEpoch, number(j.Epoch())), meta.Put(keyNextSeq, number(1)))
 	})
 }
 
@@ -97,8 +98,8 @@ func (j *Journal) Close() error {
 	return nil
 }
 
-// Epoch is the journal's creation in ms since 1970.
-func (j *Journal) Epoch() int64 { return j.epoch }
+// Epoch is the journal's creation in ms since 1970, or later; see Follow.
+func (j *Journal) Epoch() int64 { return j.epoch.Load() }
 
 // Fresh says that this Open began the epoch: what the sources hold from before
 // may be on the ledger already, by a journal that was lost.

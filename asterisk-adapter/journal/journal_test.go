@@ -462,7 +462,7 @@ func TestWhatAHeaderTells(t *testing.T) {
 	start := entries[0].Call.Start
 	header := tell(entries...)
 	require.Equal(t, []ledger.BootRange{{Boot: 5, Count: 2, Highest: 20, Latest: start, Lowest: 10}, {Boot: 7, Count: 1, Highest: 0, Latest: start, Lowest: 0}}, header.Boots)
-	require.EqualValues(t, (2 * time.Hour).Milliseconds(), header.NextBy.Sub(header.ClosedAt))
+	require.Equal(t, (2 * time.Hour).Milliseconds(), header.NextBy.Sub(header.ClosedAt))
 	waters, err := book.HighWater()
 	require.NoError(t, err)
 	require.Equal(t, []ledger.HighWater{{Boot: 5, Sequence: 20}, {Boot: 7, Sequence: 0}}, waters)
@@ -482,4 +482,24 @@ func TestWhatAHeaderTells(t *testing.T) {
 	waters, err = open(t, path).HighWater()
 	require.NoError(t, err)
 	require.EqualValues(t, 20, waters[0].Sequence, "the water never falls")
+}
+
+// TestFollow checks that a new epoch comes after the one before, whatever the clock
+// says, and that one which began stays.
+func TestFollow(t *testing.T) {
+	path := newPath(t)
+	signer, _ := newSigner(t)
+	book := open(t, path)
+	own := book.Epoch()
+	require.NoError(t, book.Follow(own-1))
+	require.Equal(t, own, book.Epoch())
+	require.NoError(t, book.Follow(own+1000))
+	require.Equal(t, own+1001, book.Epoch())
+	require.NoError(t, book.Close())
+	book = open(t, path)
+	require.Equal(t, own+1001, book.Epoch())
+	segment, err := book.CloseSegment(signer, []journal.Entry{{Opening: &ledger.Opening{At: ledger.TimeOf(time.Now()), Why: ledger.OpeningFirst}}})
+	require.NoError(t, err)
+	require.Equal(t, own+1001, segment.Header.Epoch)
+	require.ErrorContains(t, book.Follow(own+2000), "has its opening already")
 }

@@ -86,7 +86,7 @@ func (j *Journal) CloseSegment(signer *Signer, entries []Entry) (*Segment, error
 		first := readNumber(meta.Get(keyNextSeq))
 		now := time.Now()
 		header := ledger.Segment{
-			ClosedAt: ledger.TimeOf(now), Count: int64(len(entries)), Epoch: j.epoch, FirstSeq: first,
+			ClosedAt: ledger.TimeOf(now), Count: int64(len(entries)), Epoch: j.Epoch(), FirstSeq: first,
 			MSP: signer.MSP, PBX: signer.PBX, PrevFirstSeq: readNumber(meta.Get(keyPrevSeq)), PrevRoot: string(meta.Get(keyPrevRoot)), Signer: signer.Fingerprint, V: ledger.SchemaVersion,
 		}
 		if first == 1 && entries[0].Opening == nil {
