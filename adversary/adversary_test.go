@@ -53,6 +53,7 @@ func TestOneDishonestOperator(t *testing.T) {
 		{"change or delete a record", testChangeOrDelete},
 		{"forge an endorsement", testForgeEndorsement},
 		{"endorse with the wrong peers", testWrongEndorsers},
+		{"hide a write in another transaction", testSmuggle},
 		{"read another's details", testReadDetails},
 		{"purge another's details", testPurgeDetails},
 		{"stall another's peer", testStall},

@@ -261,6 +261,77 @@ func testForgeEndorsement(t *testing.T, w *world) {
 	})
 }
 
+// testSmuggle hides a write of Atlas's in a transaction that would pass without it,
+// or that is about something else.
+func testSmuggle(t *testing.T, w *world) {
+	chaincode := w.Consortium().Chaincode
+	key, value := w.forgedCall(t)
+	public := func(t *testing.T, namespace string) *rwset.TxReadWriteSet {
+		t.Helper()
+		set, err := adversary.PublicSet(namespace, &kvrwset.KVWrite{Key: key, Value: value})
+		require.NoError(t, err)
+		return set
+	}
+	own := func(t *testing.T, namespace string) *rwset.TxReadWriteSet {
+		t.Helper()
+		set, err := adversary.PrivateSet(namespace, "_implicit_org_"+corvusMSP, &kvrwset.KVWriteHash{KeyHash: hashOf(key), ValueHash: hashOf("mine")})
+		require.NoError(t, err)
+		return set
+	}
+	send := func(t *testing.T, invoked string, set *rwset.TxReadWriteSet) string {
+		t.Helper()
+		proposal, err := adversary.Propose(w.gateway, adversary.Invocation{Channel: w.Consortium().Channel, Chaincode: invoked, Args: []string{"calls:Anchor", ""}})
+		require.NoError(t, err)
+		response := w.responseOf(t, proposal, set)
+		w.order(t, proposal, response, w.own(t, response))
+		return proposal.ID
+	}
+	t.Run("alone these pass", func(t *testing.T) {
+		require.Equal(t, valid, w.judged(t, send(t, chaincode, own(t, chaincode))).String())
+		require.Equal(t, valid, w.judged(t, send(t, "_lifecycle", own(t, "_lifecycle"))).String())
+	})
+	for name, test := range map[string]struct {
+		invoked string
+		set     func(*testing.T) *rwset.TxReadWriteSet
+		codes   []string
+	}{
+		"beside a write to its own collection": {chaincode, func(t *testing.T) *rwset.TxReadWriteSet {
+			set := own(t, chaincode)
+			set.NsRwset[0].Rwset = public(t, chaincode).GetNsRwset()[0].GetRwset()
+			return set
+		}, []string{notEndorsed}},
+		"beside an approval of its own": {"_lifecycle", func(t *testing.T) *rwset.TxReadWriteSet {
+			set := own(t, "_lifecycle")
+			set.NsRwset = append(set.NsRwset, public(t, chaincode).GetNsRwset()...)
+			return set
+		}, []string{notEndorsed}},
+		"behind the same namespace twice": {chaincode, func(t *testing.T) *rwset.TxReadWriteSet {
+			set := own(t, chaincode)
+			set.NsRwset = append(set.NsRwset, public(t, chaincode).GetNsRwset()...)
+			return set
+		}, []string{"ILLEGAL_WRITESET"}},
+		"in the name of the governance chaincode":   {ledger.GovernanceChaincode, func(t *testing.T) *rwset.TxReadWriteSet { return public(t, chaincode) }, []string{notEndorsed}},
+		"into the governance chaincode's documents": {chaincode, func(t *testing.T) *rwset.TxReadWriteSet { return public(t, ledger.GovernanceChaincode) }, []string{notEndorsed}},
+		"into the definitions of chaincodes":        {"_lifecycle", func(t *testing.T) *rwset.TxReadWriteSet { return public(t, "_lifecycle") }, []string{notEndorsed}},
+		// What is wrong in two ways is called by either, by each peer as it happens to
+		// look: peers agree on what is VALID, not on why something is not.
+		"in the name of the peer's own chaincode": {"qscc", func(t *testing.T) *rwset.TxReadWriteSet { return public(t, chaincode) }, []string{"INVALID_CHAINCODE", notEndorsed}},
+		"in the name of a chaincode of its own":   {"corvus", func(t *testing.T) *rwset.TxReadWriteSet { return public(t, chaincode) }, []string{"INVALID_CHAINCODE", notEndorsed}},
+		"into the old definitions of chaincodes":  {chaincode, func(t *testing.T) *rwset.TxReadWriteSet { return public(t, "lscc") }, []string{"INVALID_CHAINCODE", notEndorsed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.unharmed(t, func() {
+				id := send(t, test.invoked, test.set(t))
+				for _, name := range honest {
+					code, err := w.witnesses[name].Await(within(t), id)
+					require.NoError(t, err)
+					require.Contains(t, test.codes, code.String(), "at %s", name)
+				}
+			})
+		})
+	}
+}
+
 // issue makes an identity of Corvus's own authority.
 func (w *world) issue(t *testing.T, request msp.Request) *adversary.Party {
 	t.Helper()
