@@ -49,6 +49,7 @@ type Adapter struct {
 	ariPassword string
 	software    software
 	pairing     *pairing
+	omissions   *omissions
 	closer      *closer
 	log         *slog.Logger
 	// started is when this run began: what ended before, ARI cannot tell of.
@@ -116,6 +117,7 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	a.closer = newCloser(a.journal, signer, uplink, a.opening, log)
 	a.pairing = newPairing(a.journal, a.closer, config.Recordings.pairWait, log)
 	a.pairing.old = a.oldRecording
+	a.omissions = newOmissions(a.journal, a.closer, config.Recordings.omissionAfter)
 	return a, nil
 }
 
@@ -146,6 +148,7 @@ func (a *Adapter) work(ctx context.Context) error {
 	}
 	parts.Go(func() error { return a.closer.run(ctx) })
 	parts.Go(func() error { return a.beat(ctx) })
+	parts.Go(func() error { return a.omissions.run(ctx) })
 	for _, source := range sources {
 		parts.Go(func() error { return source(ctx) })
 	}

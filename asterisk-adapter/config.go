@@ -109,8 +109,11 @@ type RecordingsConfig struct {
 	// PairWait is how long a leg whose recording is due waits for it, so that
 	// both share a transaction; 2s when empty. Then it goes alone.
 	PairWait string `yaml:"pair_wait"`
+	// OmissionAfter is how long after its leg a recording that is due may come before
+	// its omission is anchored; 10m when empty, 0s for never.
+	OmissionAfter string `yaml:"omission_after"`
 
-	pairWait time.Duration
+	pairWait, omissionAfter time.Duration
 }
 
 // The values of RecordingsConfig.Due.
@@ -119,7 +122,10 @@ const (
 	dueNone     = "none"
 )
 
-const defaultPairWait = 2 * time.Second
+const (
+	defaultPairWait      = 2 * time.Second
+	defaultOmissionAfter = 10 * time.Minute
+)
 
 // How often the adapter says that it is there.
 const (
@@ -226,6 +232,14 @@ func (r *RecordingsConfig) check() error {
 			wrong = append(wrong, fmt.Errorf("recordings.pair_wait is %q, use a duration such as 2s", r.PairWait))
 		}
 		r.pairWait = wait
+	}
+	r.omissionAfter = defaultOmissionAfter
+	if r.OmissionAfter != "" {
+		after, err := time.ParseDuration(r.OmissionAfter)
+		if err != nil || after < 0 {
+			wrong = append(wrong, fmt.Errorf("recordings.omission_after is %q, use a duration such as 10m", r.OmissionAfter))
+		}
+		r.omissionAfter = after
 	}
 	if r.Folder == "" && r.Due == dueAnswered {
 		wrong = append(wrong, errors.New("recordings are due and recordings.folder is not set: where does MixMonitor put them?"))

@@ -68,6 +68,8 @@ func TestLoadConfig(t *testing.T) {
 	require.Equal(t, filepath.Join(folder, "ari.secret"), config.ARI.PasswordFile)
 	require.Equal(t, filepath.Join(folder, "spool/recording"), config.ARI.Recordings)
 	require.Equal(t, 1500*time.Millisecond, config.Recordings.pairWait)
+	require.Equal(t, 10*time.Minute, config.Recordings.omissionAfter)
+	require.Equal(t, time.Hour, config.beat)
 	require.True(t, config.recordingDue(&ledger.Call{Disposition: ledger.Answered}))
 	require.False(t, config.recordingDue(&ledger.Call{Disposition: "BUSY"}))
 
@@ -97,6 +99,10 @@ func TestConfigRefusals(t *testing.T) {
 		{"due", "due: answered", "due: always", []string{`recordings.due is "always", use answered or none`}},
 		{"wait", "1500ms", "soon", []string{`recordings.pair_wait is "soon", use a duration such as 2s`}},
 		{"negative wait", "1500ms", "-1s", []string{`recordings.pair_wait is "-1s"`}},
+		{"omission", "1500ms", "1500ms\n  omission_after: soon", []string{`recordings.omission_after is "soon", use a duration such as 10m`}},
+		{"negative omission", "1500ms", "1500ms\n  omission_after: -1s", []string{`recordings.omission_after is "-1s"`}},
+		{"beat", "log_level: debug", "beat: often", []string{`beat is "often", use a duration such as 1h, at least 1s, or 0s for none`}},
+		{"hectic beat", "log_level: debug", "beat: 10ms", []string{`beat is "10ms"`}},
 		{"due without a folder", "  folder: spool/monitor\n", "", []string{"recordings are due and recordings.folder is not set: where does MixMonitor put them?"}},
 		{"AMI without address", "  address: 127.0.0.1:5038\n", "", []string{"ami needs address"}},
 		{"ARI without user", "  application: callseal2\n", "", nil},

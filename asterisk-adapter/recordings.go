@@ -66,10 +66,12 @@ func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher,
 	case errors.Is(err, recording.ErrNoAudio), errors.Is(err, recording.ErrEmpty):
 		// An unanswered call leaves such a file: there is nothing to prove.
 		log.Info("a recording holds no audio and is not anchored", "error", err)
+		a.omissions.failed(closed.UniqueID, err)
 		watcher.Acknowledge(closed)
 		return nil
 	case err != nil:
 		log.Error("a recording cannot be anchored; it is tried again at the next start", "error", err)
+		a.omissions.failed(closed.UniqueID, err)
 		return nil
 	}
 	known, changed, err := a.anchoredBefore(&closed, &digests)

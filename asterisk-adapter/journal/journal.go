@@ -30,7 +30,9 @@ var (
 	bucketOutbox      = []byte("outbox")
 	bucketUnsettled   = []byte("unsettled") // keys of legs received and not closed
 	bucketCheckpoints = []byte("checkpoints")
-	bucketWaters      = []byte("waters") // the highest CDR sequence by Asterisk's start
+	bucketDue         = []byte("due")      // keys of closed legs whose recording has not come
+	bucketRecorded    = []byte("recorded") // uniqueids whose recording has come
+	bucketWaters      = []byte("waters")   // the highest CDR sequence by Asterisk's start
 
 	keyEpoch    = []byte("epoch")
 	keyNextSeq  = []byte("next_seq")
@@ -71,7 +73,7 @@ func Open(path, msp, pbx string) (*Journal, error) {
 
 func (j *Journal) prepare(path, owner string) error {
 	return j.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints, bucketWaters} {
+		for _, name := range [][]byte{bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints, bucketDue, bucketRecorded, bucketWaters} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("prepare the journal: %w", err)
 			}

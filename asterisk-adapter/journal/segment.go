@@ -108,6 +108,9 @@ func (j *Journal) CloseSegment(signer *Signer, entries []Entry) (*Segment, error
 		if err := noteEntries(tx, entries, first); err != nil {
 			return err
 		}
+		if err := noteDue(tx, entries, now); err != nil {
+			return err
+		}
 		closed = segment
 		return errors.Join(
 			tx.Bucket(bucketOutbox).Put(number(first), text),

@@ -1,0 +1,101 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/callseal/callseal/asterisk-adapter/journal"
+	"github.com/callseal/callseal/asterisk-adapter/recording"
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+// omissions gives recordings up that were due and never came, and remembers why.
+type omissions struct {
+	journal *journal.Journal
+	closer  *closer
+	after   time.Duration // since the leg was closed; 0 for never
+
+	mu      sync.Mutex
+	reasons map[string]string         // why a channel's file is none, by uniqueid
+	given   map[ledger.LegID]struct{} // handed to the closer, not in a segment yet
+}
+
+func newOmissions(book *journal.Journal, closer *closer, after time.Duration) *omissions {
+	return &omissions{journal: book, closer: closer, after: after, reasons: map[string]string{}, given: map[ledger.LegID]struct{}{}}
+}
+
+// failed notes why a channel's file is no recording.
+func (o *omissions) failed(uniqueID string, err error) {
+	reason := ledger.OmissionUnreadable
+	switch {
+	case errors.Is(err, recording.ErrNoAudio), errors.Is(err, recording.ErrEmpty):
+		reason = ledger.OmissionEmpty
+	case errors.Is(err, recording.ErrUnfinished):
+		reason = ledger.OmissionCrashed
+	case errors.Is(err, recording.ErrMissing):
+		reason = ledger.OmissionMissing
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.reasons[uniqueID] = reason
+}
+
+// run looks for recordings that are overdue, until the context ends.
+func (o *omissions) run(ctx context.Context) error {
+	if o.after == 0 {
+		return nil
+	}
+	ticker := time.NewTicker(max(o.after/10, time.Millisecond))
+	defer ticker.Stop()
+	for {
+		if err := o.giveUp(time.Now()); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+// giveUp has what is overdue closed as omissions. A recording that comes after all
+// is anchored all the same.
+func (o *omissions) giveUp(now time.Time) error {
+	overdue, err := o.journal.Overdue(now.Add(-o.after))
+	if err != nil {
+		return err
+	}
+	for _, leg := range overdue {
+		if omission := o.omission(leg, now); omission != nil {
+			o.closer.log.Error("a recording was due and has not come: its omission is anchored", "uniqueid", leg.UniqueID, "reason", omission.Reason)
+			o.closer.add(closing{Entry: journal.Entry{Omission: omission}, done: func() { o.done(leg) }})
+		}
+	}
+	return nil
+}
+
+// omission makes a leg's, nil where it is under way.
+func (o *omissions) omission(leg ledger.LegID, now time.Time) *ledger.Omission {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, under := o.given[leg]; under {
+		return nil
+	}
+	o.given[leg] = struct{}{}
+	reason, known := o.reasons[leg.UniqueID]
+	if !known {
+		reason = ledger.OmissionMissing
+	}
+	return &ledger.Omission{At: ledger.TimeOf(now), Leg: leg, Reason: reason}
+}
+
+// done notes that a leg's omission is in a segment: from now on the journal says so.
+func (o *omissions) done(leg ledger.LegID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.given, leg)
+	delete(o.reasons, leg.UniqueID)
+}
