@@ -52,6 +52,13 @@ func TestNetworkCommands(t *testing.T) {
 	require.Len(t, report, 14)
 	require.Contains(t, run("env", "borealis"), "export CORE_PEER_LOCALMSPID='BorealisMSP'\n")
 	require.Contains(t, run("logs", "atlas-gateway"), "gateway")
+	require.Contains(t, run("revoke", "corvus", "auditor"), "auditor of Corvus revoked")
+	var revoked network.Revoked
+	require.NoError(t, json.Unmarshal([]byte(run("revoke", "corvus", "corvus-pbx-1", "--json")), &revoked))
+	require.Equal(t, "corvus-pbx-1", revoked.Identity)
+	_, stderr, status := networkCLI(t, bin, "revoke", "corvus", "admin", "--state", state)
+	require.NotZero(t, status)
+	require.Contains(t, stderr, "cannot withdraw itself")
 	require.Equal(t, "network down\n", run("down"))
 	require.NotContains(t, run("status"), "running")
 	require.Equal(t, "network removed\n", run("clean"))
