@@ -16,7 +16,7 @@ func (n *Network) Logs(ctx context.Context, name string, follow bool, w io.Write
 	if err != nil {
 		return err
 	}
-	log, err := os.Open(n.layout.LogFile(one.name))
+	log, err := os.Open(n.layout.LogFile(one.logName()))
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%s has no log yet: it was never started", one.name)
 	}

@@ -401,6 +401,8 @@ func TestHalfMadeState(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(state, "network.json"), []byte(`{"format":99}`), 0o600))
 		_, err := network.Open(network.Options{State: state})
 		require.ErrorContains(t, err, "made by another version of callseal (format 99")
+		require.NoError(t, network.Clean(t.Context(), state), "which the sentence advises")
+		require.NoDirExists(t, state)
 	})
 	t.Run("somebody's own folder", func(t *testing.T) {
 		state := t.TempDir()

@@ -73,6 +73,15 @@ func (n *Network) nodes() []node {
 // nextName is the node that serves the next version during an upgrade.
 func nextName(member Member) string { return nodeName(member, kindChaincode) + "-next" }
 
+// logName is the node whose log it writes: the next version's is the one that will
+// have its name.
+func (n node) logName() string {
+	if n.kind == kindChaincode {
+		return nodeName(n.member, kindChaincode)
+	}
+	return n.name
+}
+
 func (n *Network) chaincodeNode(member Member, name string, d deployment) node {
 	calls, governance := d.addresses(member)
 	one := node{name: name, kind: kindChaincode, member: member, address: calls, deployed: d}

@@ -280,7 +280,7 @@ func (n *Network) start(one node, binaries fabricBinaries) error {
 		return err
 	}
 	command.environment = append(command.environment, n.processors())
-	if _, err := startProcess(command, n.layout.LogFile(one.name), n.layout.pidFile(one.name)); err != nil {
+	if _, err := startProcess(command, n.layout.LogFile(one.logName()), n.layout.pidFile(one.name)); err != nil {
 		return fmt.Errorf("%s: %w", one.name, err)
 	}
 	return nil
@@ -308,7 +308,7 @@ func (n *Network) ready(ctx context.Context, name string) error {
 			return nil
 		}
 		if _, running := readProcess(n.layout.pidFile(name)); !running {
-			log := n.layout.LogFile(name)
+			log := n.layout.LogFile(one.logName())
 			return permanent(fmt.Errorf("it ended by itself, and its last words were %q (%s)", tail(log), log))
 		}
 		return err

@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -43,9 +44,13 @@ func (n *Network) Upgrade(ctx context.Context, bin string, progress func(string)
 			return fmt.Errorf("folder of the new programs: %w", err)
 		}
 	}
-	next, err := n.nextDeployment(ctx, bin)
+	next, wanted, err := n.nextDeployment(ctx, bin)
 	if err != nil {
 		return err
+	}
+	if !wanted {
+		progress(fmt.Sprintf("the chaincodes are version %s already", n.deployed.Current.Version))
+		return nil
 	}
 	binaries, err := findFabric(ctx, n.options.FabricBin, progress)
 	if err != nil {
@@ -56,30 +61,21 @@ func (n *Network) Upgrade(ctx context.Context, bin string, progress func(string)
 		return err
 	}
 	defer closeAll()
-	if next == nil {
-		progress(fmt.Sprintf("the chaincodes are version %s already", n.deployed.Current.Version))
-		return nil
-	}
-	return n.changeOver(ctx, *next, members, binaries, progress)
+	return n.changeOver(ctx, next, members, binaries, progress)
 }
 
-// nextDeployment is what is to be deployed; nil where it is.
-func (n *Network) nextDeployment(ctx context.Context, bin string) (*deployment, error) {
+// nextDeployment is what is to be deployed, unless it is.
+func (n *Network) nextDeployment(ctx context.Context, bin string) (next deployment, wanted bool, err error) {
 	version, err := n.programVersion(ctx, bin)
 	if err != nil {
-		return nil, err
+		return next, false, err
 	}
 	current, pending := n.deployed.Current, n.deployed.Next
-	next := deployment{Version: version, Standby: !current.Standby, Governance: !n.options.WithoutGovernance, Bin: bin}
-	switch {
-	case pending != nil && pending.Version == version:
-		return &next, nil
-	case pending != nil:
-		return nil, fmt.Errorf("an upgrade to version %s is under way and has to end first: call it again, and go on to %s then", pending.Version, version)
-	case version == current.Version:
-		return nil, nil
+	next = deployment{Version: version, Standby: !current.Standby, Governance: !n.options.WithoutGovernance, Bin: bin}
+	if pending != nil && pending.Version != version {
+		return next, false, fmt.Errorf("an upgrade to version %s is under way and has to end first: call it again, and go on to %s then", pending.Version, version)
 	}
-	return &next, nil
+	return next, pending != nil || version != current.Version, nil
 }
 
 // changeOver does the work of Upgrade.
@@ -184,7 +180,7 @@ func (n *Network) retire(ctx context.Context, next deployment) error {
 // by one, and keeps to that folder.
 func (n *Network) renewGateways(ctx context.Context, bin string, binaries fabricBinaries, progress func(string)) error {
 	if bin != "" {
-		if _, err := n.programIn(bin, "callseal-gateway"); err != nil {
+		if _, err := os.Stat(filepath.Join(bin, "callseal-gateway")); errors.Is(err, os.ErrNotExist) {
 			progress("gateways stay at the version they are: " + bin + " holds none")
 			return nil
 		}

@@ -280,7 +280,22 @@ func TestUpgradeFromVersion1(t *testing.T) {
 		delete(was, linked)
 		require.Equal(t, was, after)
 
+		// Interrupted half-way, on a network that is then stopped, it goes on.
+		opened, err := network.Open(network.Options{State: n.Layout().Root()})
+		require.NoError(t, err)
+		ctx, interrupt := context.WithCancel(t.Context())
+		require.ErrorContains(t, opened.Upgrade(ctx, current, func(line string) {
+			if strings.Contains(line, "served beside") {
+				interrupt()
+			}
+		}), "context canceled")
+		n.Network = opened
+		require.Equal(t, network.StateRunning, states(t, n)["corvus-chaincode-next"].State)
+		require.ErrorContains(t, opened.Up(t.Context(), nil), "to version 2.0 was interrupted: `callseal network upgrade` goes on with it")
+		require.NoError(t, n.Down(t.Context()))
+		requireGone(t, n)
 		upgrade(current, present)
+		require.NoError(t, n.Network.Up(t.Context(), nil))
 		definition = requireAll(t, n, network.StateRunning)["atlas-chaincode"].Chaincodes
 		require.Equal(t, network.Definition{Name: "callseal", Version: "2.0", Sequence: 4}, definition[1])
 		require.Greater(t, states(t, n)["atlas-peer"].Height, height)

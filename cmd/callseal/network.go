@@ -109,6 +109,7 @@ in the user's cache folder.`,
 
 func networkUpgradeCommand(flags *networkFlags) *cobra.Command {
 	var bin, version string
+	var noGovernance bool
 	command := &cobra.Command{
 		Use:   "upgrade",
 		Short: "Change the network over to another version of the chaincodes",
@@ -124,7 +125,7 @@ newer version wrote meanwhile they refuse to read, with NEWER_VERSION.`,
 		RunE: func(command *cobra.Command, _ []string) error {
 			ctx, stop := interruptible(command)
 			defer stop()
-			n, err := network.Open(network.Options{State: flags.state, ChaincodeVersion: version})
+			n, err := network.Open(network.Options{State: flags.state, ChaincodeVersion: version, WithoutGovernance: noGovernance})
 			if err != nil {
 				return err
 			}
@@ -134,6 +135,7 @@ newer version wrote meanwhile they refuse to read, with NEWER_VERSION.`,
 	}
 	command.Flags().StringVar(&bin, "bin", "", "folder with the new callseal-chaincode and callseal-gateway (default: the network's)")
 	command.Flags().StringVar(&version, "version", "", "version of the chaincodes (default: what the program says)")
+	command.Flags().BoolVar(&noGovernance, "without-governance", false, "the program is version 1.0, which has no governance chaincode")
 	return command
 }
 

@@ -82,7 +82,9 @@ func TestPoliciesByCommand(t *testing.T) {
 	require.True(t, strings.HasPrefix(voted, change), voted)
 	require.Contains(t, voted, "it is in force")
 
-	require.Eventually(t, func() bool { return strings.Contains(run("show", "devices"), "# devices: version 1, in force since 20") }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return strings.Contains(run("show", "devices"), "# devices: version 1, in force since 20")
+	}, 20*time.Second, 50*time.Millisecond)
 	require.Contains(t, run("show", "devices"), "unregistered: reject")
 	require.Contains(t, run("show", "devices", "--version", "0"), "unregistered: flag")
 	refused("no such version", "show", "devices", "--version", "7")
