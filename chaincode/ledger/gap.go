@@ -98,7 +98,7 @@ func (f *Finding) Sentence() string {
 	case FindingReused:
 		return fmt.Sprintf("%d more legs than CDR sequences: two Asterisks, or invented legs", f.Count)
 	case FindingHole:
-		return fmt.Sprintf("%d CDR sequences have no leg: Asterisk does not write every CDR it numbers", f.Count)
+		return fmt.Sprintf("CDR sequences without a leg: %d. Asterisk does not write every CDR it numbers", f.Count)
 	case FindingLate:
 		return records + " came long after what they tell of"
 	case FindingLateByAdmin:

@@ -420,9 +420,9 @@ func printDecision(out io.Writer, decision *ledger.ConsentDecision) error {
 		}
 		rows.Render()
 	}
-	may := "may not"
+	may := "is not allowed"
 	if decision.Allowed {
-		may = "may"
+		may = "is allowed"
 	}
 	_, err := fmt.Fprintf(out, "%s %s at %s (%s, policy version %d)\n", decision.Purpose, may, decision.At, decision.Rule, decision.PolicyVersion)
 	return err

@@ -193,14 +193,14 @@ func testConsents(t *testing.T, c *tool) {
 	}
 	first := state("declare", "--status", "granted", "--method", "dtmf", "--jurisdiction", "US-TX")
 	require.Equal(t, ledger.Digest([]byte("press 1 to agree")), first.Statement.EvidenceDigest)
-	require.Contains(t, c.run(t, "consent", "standing", linkedID), "recording may at")
+	require.Contains(t, c.run(t, "consent", "standing", linkedID), "recording is allowed at")
 	revoked := state("revoke", "--method", "verbal", "--jurisdiction", "US-TX")
 	digest, err := first.Digest()
 	require.NoError(t, err)
 	require.Equal(t, digest, revoked.Statement.Supersedes)
 	stdout, _, status := c.try(t, "consent", "standing", linkedID)
 	require.Equal(t, 1, status)
-	require.Contains(t, stdout, "recording may not at")
+	require.Contains(t, stdout, "recording is not allowed at")
 	require.EqualValues(t, 3, state("state", "--status", "granted", "--method", "verbal", "--jurisdiction", "US-TX").Statement.N)
 	var decision ledger.ConsentDecision
 	c.read(t, &decision, "consent", "standing", linkedID, "--party-ref", random(t, 16))

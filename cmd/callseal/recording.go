@@ -317,7 +317,7 @@ func (c *custodian) changeHold(command *cobra.Command, what fabric.Proposal) err
 	if c.json {
 		return printValue(command.OutOrStdout(), &hold)
 	}
-	_, err = fmt.Fprintf(command.OutOrStdout(), "%s case %.12s… (block %d); %d cases hold call %s now\n", hold.Change, hold.CaseDigest, commit.Block, len(hold.Cases), hold.LinkedID)
+	_, err = fmt.Fprintf(command.OutOrStdout(), "%s case %.12s… (block %d); cases that hold call %s now: %d\n", hold.Change, hold.CaseDigest, commit.Block, hold.LinkedID, len(hold.Cases))
 	return err
 }
 

@@ -68,14 +68,14 @@ func TestARecordingsLifeByCommand(t *testing.T) {
 	run("no case", "recording", "state", id)
 	run(ledger.StateAnchored, "call", "state", leg.LinkedID, leg.UniqueID, "0")
 
-	run("1 cases hold call", "recording", "hold", leg.LinkedID, "--case", order, "--reason", "court_order", "--until", "2099-01-01T00:00:00Z")
+	run("now: 1", "recording", "hold", leg.LinkedID, "--case", order, "--reason", "court_order", "--until", "2099-01-01T00:00:00Z")
 	run("court_order", "recording", "state", id)
 	refused("a legal hold", "recording", "erase", id, "--reason", "subject_request")
 	refused("a legal hold", "call", "erase", leg.LinkedID, leg.UniqueID, "0", "--reason", "court_order")
 	refused("does not hold", "recording", "release", leg.LinkedID, "--case-digest", id+id)
 	refused("may not act for", "recording", "release", leg.LinkedID, "--case", order, "--operator", "borealis", "--msp", atlas.MSP, "--pbx", atlas.PBXs[0])
 	refused("the role", "recording", "release", leg.LinkedID, "--case", order, "--role", "auditor")
-	run("0 cases hold call", "recording", "release", leg.LinkedID, "--case", order)
+	run("now: 0", "recording", "release", leg.LinkedID, "--case", order)
 	run("released", "recording", "holds", leg.LinkedID)
 
 	run("kept until 2027-06-01T00:00:00.000Z", "recording", "retain", id, "--until", "2027-06-01T00:00:00Z")
