@@ -1,9 +1,9 @@
 package privacy_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -26,6 +26,7 @@ import (
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/gatewaytest"
+	"github.com/callseal/callseal/gateway/seal"
 	"github.com/callseal/callseal/network"
 	"github.com/callseal/callseal/network/networktest"
 	"github.com/callseal/callseal/privacy"
@@ -159,16 +160,19 @@ func recordKey(msp, pbx string, entry *gatewaytest.Entry) string {
 // keyOf reads a record's key out of a stopped gateway's keyring.
 func (c *consortium) keyOf(operator, recordKey string) []byte {
 	c.t.Helper()
-	db, err := bbolt.Open(filepath.Join(c.Layout().Operator(operator).GatewayState(), "keyring.db"), 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	index := filepath.Join(c.Layout().Operator(operator).GatewayState(), "keyring.db")
+	db, err := bbolt.Open(index, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 	require.NoError(c.t, err)
 	defer func() { require.NoError(c.t, db.Close()) }()
 	name := sha256.Sum256([]byte(recordKey))
-	var key []byte
+	var slot uint64
 	require.NoError(c.t, db.View(func(tx *bbolt.Tx) error {
-		key = bytes.Clone(tx.Bucket([]byte("record keys v1")).Get(name[:]))
+		slot = binary.BigEndian.Uint64(tx.Bucket([]byte("record slots v2")).Get(name[:]))
 		return nil
 	}))
-	return key
+	keys, err := os.ReadFile(seal.KeysFile(index))
+	require.NoError(c.t, err)
+	return keys[32*(slot+1) : 32*(slot+2)]
 }
 
 // tell has an operator put on the ledger what else is said of a person: a device, a

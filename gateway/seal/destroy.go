@@ -5,19 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 )
-
-// scrubDue marks a file that still holds the bytes of keys that were destroyed:
-// bbolt frees pages and does not clear them.
-var scrubDue = []byte("scrub due")
 
 // Destroyed tells of a key that is no more.
 type Destroyed struct {
@@ -28,14 +21,18 @@ type Destroyed struct {
 	At time.Time
 }
 
+// ErrNotDestroyed says that nobody destroyed the record's key here.
+var ErrNotDestroyed = errors.New("the key of this record was not destroyed here")
+
 // Commitment is the ledger.KeyCommitment of a record's key, be it destroyed
 // already, or ErrNoKey.
 func (k *Keyring) Commitment(recordKey string) (string, error) {
-	if destroyed, err := k.Destroyed(recordKey); err == nil && destroyed.Commitment != "" {
-		return destroyed.Commitment, nil
-	} else if err == nil {
+	switch destroyed, err := k.Destroyed(recordKey); {
+	case err == nil && destroyed.Commitment == "":
 		return "", ErrNoKey
-	} else if !errors.Is(err, ErrNotDestroyed) {
+	case err == nil:
+		return destroyed.Commitment, nil
+	case !errors.Is(err, ErrNotDestroyed):
 		return "", err
 	}
 	key, err := k.key(recordKey)
@@ -45,13 +42,8 @@ func (k *Keyring) Commitment(recordKey string) (string, error) {
 	return ledger.KeyCommitment(key), nil
 }
 
-// ErrNotDestroyed says that nobody destroyed the record's key here.
-var ErrNotDestroyed = errors.New("the key of this record was not destroyed here")
-
 // Destroyed tells when a record's key was destroyed, or ErrNotDestroyed.
 func (k *Keyring) Destroyed(recordKey string) (Destroyed, error) {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
 	name := sha256.Sum256([]byte(recordKey))
 	var told Destroyed
 	err := k.db.View(func(tx *bbolt.Tx) error {
@@ -69,20 +61,17 @@ func (k *Keyring) Destroyed(recordKey string) (Destroyed, error) {
 }
 
 // Destroy destroys the keys of records for good, and answers for each in order.
-// When it returns, the keys' bytes are in no page of the keyring's file, and the
-// file it replaces was overwritten. A record without a key gets none any more;
-// one whose key was destroyed before keeps that time.
+// When it returns, the keys' bytes are overwritten on disk. A record without a
+// key gets none any more; one whose key was destroyed before keeps that time.
 //
-// What the file system or the disk keeps of overwritten files (snapshots,
-// journals, flash cells) is beyond it: encrypt the disk.
+// What the file system or the disk keeps of what was overwritten (snapshots,
+// copies on write, flash cells) is beyond it: encrypt the disk.
 func (k *Keyring) Destroy(recordKeys ...string) ([]Destroyed, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	told := make([]Destroyed, 0, len(recordKeys))
 	err := k.db.Update(func(tx *bbolt.Tx) error {
 		told = told[:0]
 		for _, recordKey := range recordKeys {
-			one, err := destroyIn(tx, recordKey)
+			one, err := k.destroyIn(tx, recordKey)
 			if err != nil {
 				return err
 			}
@@ -91,7 +80,7 @@ func (k *Keyring) Destroy(recordKeys ...string) ([]Destroyed, error) {
 		return nil
 	})
 	if err == nil {
-		err = k.finishScrub()
+		err = k.overwriteDue()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("destroy keys: %w", err)
@@ -99,19 +88,24 @@ func (k *Keyring) Destroy(recordKeys ...string) ([]Destroyed, error) {
 	return told, nil
 }
 
-func destroyIn(tx *bbolt.Tx, recordKey string) (Destroyed, error) {
+// destroyIn takes a key out of the index and marks its slot.
+func (k *Keyring) destroyIn(tx *bbolt.Tx, recordKey string) (Destroyed, error) {
 	name := sha256.Sum256([]byte(recordKey))
-	keys, destroyed := tx.Bucket(bucket), tx.Bucket(destroyedBucket)
+	index, destroyed := tx.Bucket(slotBucket), tx.Bucket(destroyedBucket)
 	if entry := destroyed.Get(name[:]); entry != nil {
 		return decodeDestroyed(entry), nil
 	}
 	one := Destroyed{At: time.Now().UTC().Truncate(time.Millisecond)}
-	if key := keys.Get(name[:]); key != nil {
+	switch key, err := k.keyIn(index, name[:], nil); {
+	case errors.Is(err, ErrNoKey):
+	case err != nil:
+		return Destroyed{}, err
+	default:
 		one.Commitment = ledger.KeyCommitment(key)
-		if err := keys.Delete(name[:]); err != nil {
+		if err := tx.Bucket(dueBucket).Put(index.Get(name[:]), []byte{}); err != nil {
 			return Destroyed{}, err
 		}
-		if err := tx.Bucket(stateBucket).Put(scrubDue, []byte{1}); err != nil {
+		if err := index.Delete(name[:]); err != nil {
 			return Destroyed{}, err
 		}
 	}
@@ -127,121 +121,31 @@ func decodeDestroyed(entry []byte) Destroyed {
 	}
 }
 
-// finishScrub writes the file anew without what was deleted, where that is due:
-// after Destroy, and after a crash that cut one short.
-func (k *Keyring) finishScrub() error {
-	due := false
+// overwriteDue overwrites the slots that are marked, and then forgets the marks:
+// a crash in between overwrites them again.
+func (k *Keyring) overwriteDue() error {
+	var due []int64
 	err := k.db.View(func(tx *bbolt.Tx) error {
-		due = tx.Bucket(stateBucket).Get(scrubDue) != nil
-		return nil
+		return tx.Bucket(dueBucket).ForEach(func(slot, _ []byte) error {
+			due = append(due, decodeSlot(slot))
+			return nil
+		})
 	})
 	if err != nil {
-		return fmt.Errorf("look whether a scrub is due: %w", err)
+		return fmt.Errorf("look for keys to overwrite: %w", err)
 	}
-	if err := k.removeHalfMade(); err != nil || !due {
-		return err
-	}
-	fresh, err := k.copyFresh()
-	if err != nil {
-		return fmt.Errorf("write the keyring anew: %w", err)
-	}
-	// Opened before it loses its name, to be overwritten after.
-	old, err := os.OpenFile(k.path, os.O_WRONLY, 0)
-	if err != nil {
-		return errors.Join(fmt.Errorf("overwrite the old keyring: %w", err), fresh.Close())
-	}
-	defer func() { _ = old.Close() }()
-	if err := rename(k.halfMade(), k.path); err != nil {
-		return errors.Join(err, fresh.Close())
-	}
-	replaced := k.db
-	k.db = fresh
-	if err := replaced.Close(); err != nil {
-		return fmt.Errorf("let the old keyring go: %w", err)
-	}
-	return overwrite(old)
-}
-
-func (k *Keyring) halfMade() string { return k.path + ".new" }
-
-// removeHalfMade overwrites and removes what a crash left of a copy: it may be
-// older than a destruction.
-func (k *Keyring) removeHalfMade() error {
-	file, err := os.OpenFile(k.halfMade(), os.O_WRONLY, 0)
-	if errors.Is(err, os.ErrNotExist) {
+	if len(due) == 0 {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("remove a half-made keyring: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	if err := overwrite(file); err != nil {
+	if err := k.slots.overwrite(due); err != nil {
 		return err
 	}
-	if err := os.Remove(k.halfMade()); err != nil {
-		return fmt.Errorf("remove a half-made keyring: %w", err)
-	}
-	return nil
-}
-
-// copyFresh writes the live content into a new file and leaves it open and
-// locked, so that no other gateway can come between.
-func (k *Keyring) copyFresh() (*bbolt.DB, error) {
-	fresh, err := bbolt.Open(k.halfMade(), 0o600, &bbolt.Options{Timeout: lockTimeout})
-	if err != nil {
-		return nil, err
-	}
-	const batch = 16 << 20
-	err = bbolt.Compact(fresh, k.db, batch)
-	if err == nil {
-		err = fresh.Update(func(tx *bbolt.Tx) error { return tx.Bucket(stateBucket).Delete(scrubDue) })
-	}
-	if err == nil {
-		err = fresh.Sync()
-	}
-	if err != nil {
-		return nil, errors.Join(err, fresh.Close())
-	}
-	return fresh, nil
-}
-
-// rename replaces a file so that a crash leaves either.
-func rename(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return fmt.Errorf("replace the keyring: %w", err)
-	}
-	folder, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return fmt.Errorf("replace the keyring: %w", err)
-	}
-	defer func() { _ = folder.Close() }()
-	if err := folder.Sync(); err != nil {
-		return fmt.Errorf("replace the keyring: %w", err)
-	}
-	return nil
-}
-
-// overwrite fills a file with zeros, on disk when it returns.
-func overwrite(file *os.File) error {
-	size, err := file.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = file.Seek(0, io.SeekStart)
-	}
-	if err == nil {
-		_, err = io.CopyN(file, zeros{}, size)
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	if err != nil {
-		return fmt.Errorf("overwrite the old keyring: %w", err)
-	}
-	return nil
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
+	return k.db.Update(func(tx *bbolt.Tx) error {
+		for _, slot := range due {
+			if err := tx.Bucket(dueBucket).Delete(encodeSlot(slot)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

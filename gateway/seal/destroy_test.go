@@ -3,10 +3,12 @@ package seal_test
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -19,26 +21,31 @@ import (
 	"github.com/callseal/callseal/gateway/seal"
 )
 
-// keysIn reads all record keys out of a keyring's file that nobody has open.
+// keysIn reads all keys out of a keyring's file of keys.
 func keysIn(t *testing.T, path string) [][]byte {
 	t.Helper()
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	content, err := os.ReadFile(seal.KeysFile(path))
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
 	var keys [][]byte
-	require.NoError(t, db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte("record keys v1")).ForEach(func(_, key []byte) error {
-			keys = append(keys, bytes.Clone(key))
-			return nil
-		})
-	}))
+	for key := range slices.Chunk(content[32:], 32) {
+		if !bytes.Equal(key, make([]byte, 32)) {
+			keys = append(keys, key)
+		}
+	}
 	return keys
 }
 
+// holding counts the keys that stand in any file of the keyring's folder.
 func holding(t *testing.T, path string, keys [][]byte) (n int) {
 	t.Helper()
-	content, err := os.ReadFile(path)
+	files, err := os.ReadDir(filepath.Dir(path))
 	require.NoError(t, err)
+	var content []byte
+	for _, file := range files {
+		one, err := os.ReadFile(filepath.Join(filepath.Dir(path), file.Name()))
+		require.NoError(t, err)
+		content = append(content, one...)
+	}
 	for _, key := range keys {
 		if bytes.Contains(content, key) {
 			n++
@@ -55,7 +62,7 @@ func many(from, n int) []seal.Item {
 	return made
 }
 
-func TestADestroyedKeyIsInNoByteOfTheFile(t *testing.T) {
+func TestADestroyedKeyIsInNoByteOfAnyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyring.db")
 	keyring := open(t, path)
 	before, err := keyring.Seal(many(0, 300))
@@ -65,10 +72,6 @@ func TestADestroyedKeyIsInNoByteOfTheFile(t *testing.T) {
 	require.Len(t, all, 300)
 	require.Equal(t, 300, holding(t, path, all), "the search finds what is there")
 
-	// The file as it is now stays open here: it must not keep the key either.
-	old, err := os.Open(path)
-	require.NoError(t, err)
-	defer func() { _ = old.Close() }()
 	keyring = open(t, path)
 	commitment, err := keyring.Commitment("key 17")
 	require.NoError(t, err)
@@ -80,15 +83,6 @@ func TestADestroyedKeyIsInNoByteOfTheFile(t *testing.T) {
 	require.WithinDuration(t, time.Now(), told[0].At, time.Minute)
 
 	require.Equal(t, 298, holding(t, path, all))
-	var gone syscall.Stat_t
-	require.NoError(t, syscall.Fstat(int(old.Fd()), &gone))
-	require.Zero(t, gone.Nlink)
-	content := make([]byte, gone.Size)
-	_, err = old.ReadAt(content, 0)
-	require.NoError(t, err)
-	require.Equal(t, make([]byte, gone.Size), content, "the file that was replaced is overwritten")
-	require.NoFileExists(t, path+".new")
-
 	_, err = keyring.Unseal("key 17", &before[17].Sealed)
 	require.ErrorIs(t, err, seal.ErrNoKey)
 	_, err = keyring.Unseal("key 18", &before[18].Sealed)
@@ -130,8 +124,8 @@ func TestADestroyedKeyDoesNotComeBack(t *testing.T) {
 	require.ErrorIs(t, err, seal.ErrNotDestroyed)
 }
 
-// TestACrashDuringDestroy leaves the file as a crash would between the deletion
-// and the clearing, and a half-made copy from another.
+// TestACrashDuringDestroy leaves the files as a crash would between the deletion
+// from the index and the overwriting.
 func TestACrashDuringDestroy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyring.db")
 	keyring := open(t, path)
@@ -142,34 +136,138 @@ func TestACrashDuringDestroy(t *testing.T) {
 	db, err := bbolt.Open(path, 0o600, nil)
 	require.NoError(t, err)
 	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
-		keys := tx.Bucket([]byte("record keys v1"))
-		name, _ := keys.Cursor().First()
-		if err := keys.Delete(name); err != nil {
+		index := tx.Bucket([]byte("record slots v2"))
+		name, slot := index.Cursor().First()
+		if err := tx.Bucket([]byte("slots to overwrite v2")).Put(slot, []byte{}); err != nil {
 			return err
 		}
-		return tx.Bucket([]byte("keyring v1")).Put([]byte("scrub due"), []byte{1})
+		return index.Delete(name)
 	}))
 	require.NoError(t, db.Close())
-	require.Equal(t, 50, holding(t, path, all), "bbolt alone does not clear what it deletes")
+	require.Equal(t, 50, holding(t, path, all))
+	keyring = open(t, path)
+	require.Equal(t, 49, holding(t, path, all))
+	_, err = keyring.Seal(many(100, 1))
+	require.NoError(t, err)
+	require.Len(t, keysIn(t, path), 50)
+}
+
+// TestACrashWhileKeysAreWritten leaves a key cut short, which belongs to nobody.
+func TestACrashWhileKeysAreWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyring.db")
+	keyring := open(t, path)
+	one := sealOne(t, keyring, "one")
+	require.NoError(t, keyring.Close())
+	file, err := os.OpenFile(seal.KeysFile(path), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = file.Write([]byte("cut short"))
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+	keyring = open(t, path)
+	two := sealOne(t, keyring, "two")
+	require.NoError(t, keyring.Close())
+	keyring = open(t, path)
+	for text, sealed := range map[string]*ledger.SealedRecord{"one": one, "two": two} {
+		opened, err := keyring.Unseal(sealed.Key, &sealed.Sealed)
+		require.NoError(t, err)
+		require.Equal(t, "details of "+text, string(opened))
+	}
+}
+
+// version1 writes a keyring as version 1 did, with the keys in the index, and
+// answers them.
+func version1(t *testing.T, path string, n int) [][]byte {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	keys := make([][]byte, n)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		bucket, err := tx.CreateBucket([]byte("record keys v1"))
+		for i := range keys {
+			name := sha256.Sum256([]byte(fmt.Sprintf("key %d", i)))
+			keys[i] = make([]byte, 32)
+			_, _ = rand.Read(keys[i])
+			err = errors.Join(err, bucket.Put(name[:], keys[i]))
+		}
+		return err
+	}))
+	require.NoError(t, db.Close())
+	return keys
+}
+
+func TestAKeyringOfVersion1IsAdopted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyring.db")
+	keys := version1(t, path, 200)
+	old, err := os.Open(path)
+	require.NoError(t, err)
+	defer func() { _ = old.Close() }()
 	half := make([]byte, 10_000)
 	_, _ = rand.Read(half)
 	require.NoError(t, os.WriteFile(path+".new", half, 0o600))
 
-	keyring = open(t, path)
-	require.Equal(t, 49, holding(t, path, all))
+	keyring := open(t, path)
 	require.NoFileExists(t, path+".new")
-	_, err = keyring.Seal(many(100, 1))
+	_, err = seal.Open(path)
+	require.ErrorContains(t, err, "is in use by another gateway", "the file that took its place is locked as well")
+	commitment, err := keyring.Commitment("key 7")
 	require.NoError(t, err)
+	require.Equal(t, ledger.KeyCommitment(keys[7]), commitment)
+	index, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for _, key := range keys {
+		require.False(t, bytes.Contains(index, key), "the index holds no key any more")
+	}
+	var gone syscall.Stat_t
+	require.NoError(t, syscall.Fstat(int(old.Fd()), &gone))
+	require.Zero(t, gone.Nlink)
+	content := make([]byte, gone.Size)
+	_, err = old.ReadAt(content, 0)
+	require.NoError(t, err)
+	require.Equal(t, make([]byte, gone.Size), content, "the file that was replaced is overwritten")
+
+	_, err = keyring.Destroy("key 7")
+	require.NoError(t, err)
+	require.Equal(t, 199, holding(t, path, keys))
+	require.NoError(t, keyring.Close())
+	keyring = open(t, path)
+	commitment, err = keyring.Commitment("key 8")
+	require.NoError(t, err)
+	require.Equal(t, ledger.KeyCommitment(keys[8]), commitment)
 }
 
-func TestTheReplacedFileIsLocked(t *testing.T) {
+// TestACrashDuringAdoption: the slots were written and the old bucket is there.
+func TestACrashDuringAdoption(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyring.db")
+	keys := version1(t, path, 20)
+	require.NoError(t, open(t, path).Close())
+	db, err := bbolt.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		bucket, err := tx.CreateBucket([]byte("record keys v1"))
+		name := sha256.Sum256([]byte("key 3"))
+		return errors.Join(err, bucket.Put(name[:], keys[3]))
+	}))
+	require.NoError(t, db.Close())
+	keyring := open(t, path)
+	commitment, err := keyring.Commitment("key 3")
+	require.NoError(t, err)
+	require.Equal(t, ledger.KeyCommitment(keys[3]), commitment)
+	require.Len(t, keysIn(t, path), 20, "none is there twice")
+}
+
+func TestBothFilesBelongTogether(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyring.db")
 	keyring := open(t, path)
 	sealOne(t, keyring, "one")
-	_, err := keyring.Destroy("key of one")
-	require.NoError(t, err)
+	require.NoError(t, keyring.Close())
+	require.NoError(t, os.Rename(seal.KeysFile(path), path+".away"))
+	_, err := seal.Open(path)
+	require.ErrorContains(t, err, "restore that file too")
+	require.NoError(t, os.WriteFile(seal.KeysFile(path), []byte("this is something else, and long enough"), 0o600))
 	_, err = seal.Open(path)
-	require.ErrorContains(t, err, "is in use by another gateway")
+	require.ErrorContains(t, err, "is no file of keys")
+	require.NoError(t, os.Rename(path+".away", seal.KeysFile(path)))
+	open(t, path)
 }
 
 func TestDestroyingWhileSealing(t *testing.T) {

@@ -8,11 +8,11 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -28,22 +28,28 @@ var ErrNoKey = errors.New("the key of these details is not in the keyring: it wa
 // lockTimeout bounds the wait for another process to let the keyring go.
 const lockTimeout = 2 * time.Second
 
-// Buckets: a record is named by the SHA-256 of its key on the ledger.
+// Buckets of the index. A record is named by the SHA-256 of its key on the
+// ledger. The index holds no keys: bbolt does not clear what it deletes.
 var (
-	bucket          = []byte("record keys v1")
+	// slotBucket says in which slot of the keys' file a record's key is.
+	slotBucket = []byte("record slots v2")
+	// destroyedBucket tells of keys that are no more.
 	destroyedBucket = []byte("destroyed keys v1")
-	stateBucket     = []byte("keyring v1")
+	// dueBucket holds the slots that are to be overwritten: between a deletion and
+	// its overwriting, and after a crash that came between.
+	dueBucket = []byte("slots to overwrite v2")
 )
 
-// Keyring holds one 256-bit key a record, in one file. Back it up: without it
-// the details on the ledger cannot be read by anyone. A backup holds the keys
-// that were destroyed since: keep few, and let them go within the term in which
-// erasures must be complete.
+// Keyring holds one 256-bit key a record. Beside the index, a file of bbolt, the
+// keys stand in a file of their own in slots of equal size, so that destroying one
+// overwrites it where it is, whatever the number of keys.
+//
+// Back both files up, the index first: without them the details on the ledger
+// cannot be read by anyone. A backup holds the keys that were destroyed since:
+// keep few, and let them go within the term in which erasures must be complete.
 type Keyring struct {
-	path string
-
-	mu sync.RWMutex // held whole while the file is replaced
-	db *bbolt.DB
+	db    *bbolt.DB
+	slots *slots
 }
 
 // Item is what to seal: a record's key on the ledger and its details.
@@ -52,11 +58,30 @@ type Item struct {
 	Details []byte
 }
 
-// Open opens or creates the keyring.
+// Open opens or creates the keyring: its index at the path and its keys beside
+// it, at [KeysFile].
 func Open(path string) (*Keyring, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("create the keyring's folder: %w", err)
 	}
+	db, err := openIndex(path)
+	if err != nil {
+		return nil, err
+	}
+	keyring := &Keyring{db: db}
+	if keyring.slots, err = openSlots(KeysFile(path)); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if err := keyring.prepare(path); err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare the keyring %s: %w", path, err), keyring.Close())
+	}
+	return keyring, nil
+}
+
+// KeysFile is where the keys of the keyring with that index are.
+func KeysFile(path string) string { return path + ".keys" }
+
+func openIndex(path string) (*bbolt.DB, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("the keyring %s is in use by another gateway", path)
@@ -64,29 +89,37 @@ func Open(path string) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the keyring %s: %w", path, err)
 	}
-	keyring := &Keyring{path: path, db: db}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucket, destroyedBucket, stateBucket} {
+	return db, nil
+}
+
+func (k *Keyring) prepare(path string) error {
+	indexed := 0
+	err := k.db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{slotBucket, destroyedBucket, dueBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
+		if name, _ := tx.Bucket(slotBucket).Cursor().First(); name != nil {
+			indexed = 1
+		}
 		return nil
 	})
-	if err == nil {
-		err = keyring.finishScrub()
-	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare the keyring %s: %w", path, err), keyring.db.Close())
+		return err
 	}
-	return keyring, nil
+	if indexed > 0 && k.slots.next == 0 {
+		return fmt.Errorf("the index names keys and %s holds none: restore that file too", KeysFile(path))
+	}
+	if err := k.adopt(path); err != nil {
+		return err
+	}
+	return k.overwriteDue()
 }
 
-// Close lets the file go.
+// Close lets the files go.
 func (k *Keyring) Close() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err := k.db.Close(); err != nil {
+	if err := errors.Join(k.db.Close(), k.slots.close()); err != nil {
 		return fmt.Errorf("close the keyring: %w", err)
 	}
 	return nil
@@ -95,42 +128,51 @@ func (k *Keyring) Close() error {
 // Seal encrypts the items. New keys are on disk before it returns; a record that
 // has a key keeps it, and one whose key was destroyed is left out.
 func (k *Keyring) Seal(items []Item) ([]ledger.SealedRecord, error) {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
 	sealed := make([]ledger.SealedRecord, 0, len(items))
 	err := k.db.Update(func(tx *bbolt.Tx) error {
 		sealed = sealed[:0]
-		keys, destroyed := tx.Bucket(bucket), tx.Bucket(destroyedBucket)
+		index, destroyed := tx.Bucket(slotBucket), tx.Bucket(destroyedBucket)
+		fresh := k.slots.begin()
 		for _, item := range items {
 			name := sha256.Sum256([]byte(item.Key))
 			if destroyed.Get(name[:]) != nil {
 				continue
 			}
-			key := keys.Get(name[:])
-			if key == nil {
-				key = make([]byte, 32)
+			key, err := k.keyIn(index, name[:], fresh)
+			if errors.Is(err, ErrNoKey) {
+				key = make([]byte, keyBytes)
 				_, _ = rand.Read(key) // never fails since Go 1.24
-				if err := keys.Put(name[:], key); err != nil {
-					return fmt.Errorf("keep the key: %w", err)
-				}
+				err = index.Put(name[:], encodeSlot(fresh.add(key)))
 			}
-			box, err := boxOf(key)
+			if err != nil {
+				return fmt.Errorf("keep the key: %w", err)
+			}
+			one, err := sealOne(key, item)
 			if err != nil {
 				return err
 			}
-			nonce := make([]byte, box.NonceSize())
-			_, _ = rand.Read(nonce)
-			sealed = append(sealed, ledger.SealedRecord{Key: item.Key, Sealed: ledger.Sealed{
-				Algorithm: ledger.SealAlgorithm, KeyCommitment: ledger.KeyCommitment(key), Nonce: nonce, V: ledger.SchemaVersion,
-				Ciphertext: box.Seal(nil, nonce, item.Details, []byte(item.Key)),
-			}})
+			sealed = append(sealed, *one)
 		}
-		return nil
+		// On disk before the index names them.
+		return k.slots.append(fresh)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("seal details: %w", err)
 	}
 	return sealed, nil
+}
+
+func sealOne(key []byte, item Item) (*ledger.SealedRecord, error) {
+	box, err := boxOf(key)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, box.NonceSize())
+	_, _ = rand.Read(nonce)
+	return &ledger.SealedRecord{Key: item.Key, Sealed: ledger.Sealed{
+		Algorithm: ledger.SealAlgorithm, KeyCommitment: ledger.KeyCommitment(key), Nonce: nonce, V: ledger.SchemaVersion,
+		Ciphertext: box.Seal(nil, nonce, item.Details, []byte(item.Key)),
+	}}, nil
 }
 
 // Unseal decrypts the details of the record with the given key on the ledger,
@@ -158,22 +200,38 @@ func (k *Keyring) Unseal(recordKey string, sealed *ledger.Sealed) ([]byte, error
 }
 
 // key is the record's key, or ErrNoKey.
-func (k *Keyring) key(recordKey string) ([]byte, error) {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
+func (k *Keyring) key(recordKey string) (key []byte, err error) {
 	name := sha256.Sum256([]byte(recordKey))
-	var key []byte
-	err := k.db.View(func(tx *bbolt.Tx) error {
-		key = append(key, tx.Bucket(bucket).Get(name[:])...)
-		return nil
+	err = k.db.View(func(tx *bbolt.Tx) error {
+		key, err = k.keyIn(tx.Bucket(slotBucket), name[:], nil)
+		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("look up the key: %w", err)
+	if err != nil && !errors.Is(err, ErrNoKey) {
+		err = fmt.Errorf("look up the key: %w", err)
 	}
-	if key == nil {
+	return key, err
+}
+
+// keyIn reads a key through the index, or answers ErrNoKey. Those of the batch
+// are not on disk yet.
+func (k *Keyring) keyIn(index *bbolt.Bucket, name []byte, fresh *batch) ([]byte, error) {
+	entry := index.Get(name)
+	if entry == nil {
 		return nil, ErrNoKey
 	}
-	return key, nil
+	slot := decodeSlot(entry)
+	if key := fresh.key(slot); key != nil {
+		return key, nil
+	}
+	return k.slots.read(slot)
+}
+
+func encodeSlot(slot int64) []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(slot)) //nolint:gosec // counted from 0
+}
+
+func decodeSlot(entry []byte) int64 {
+	return int64(binary.BigEndian.Uint64(entry)) //nolint:gosec // written by encodeSlot
 }
 
 func boxOf(key []byte) (cipher.AEAD, error) {
