@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/callseal/callseal/asterisk-adapter/cdr"
@@ -191,6 +192,10 @@ func rows(ctx context.Context, source Ledger, question *Question) ([]Finding, er
 			Statement: fmt.Sprintf("no leg of call %s of PBX %s of %s is on the ledger", question.LinkedID, question.PBX, question.MSP),
 		}}, nil
 	}
+	corrections, err := source.Corrections(ctx, question.MSP, question.PBX, question.LinkedID)
+	if err != nil {
+		return []Finding{*undecided("cdr", question.CDR, err)}, nil
+	}
 	var findings []Finding
 	for _, leg := range legs {
 		endorsement, err := source.Endorsement(ctx, leg)
@@ -199,6 +204,7 @@ func rows(ctx context.Context, source Ledger, question *Question) ([]Finding, er
 			continue
 		}
 		finding := judgeLeg(question, leg, entries)
+		judgeCorrections(&finding, question, leg, corrections, entries)
 		finding.about(leg, endorsement)
 		if endorsement.Validation != "VALID" {
 			finding.Outcome, finding.Statement = Undecided, "the transaction that carried the leg is not valid"
@@ -248,6 +254,28 @@ func judgeLeg(question *Question, leg *ledger.Record, entries []cdr.Entry) Findi
 		finding.Notes = append(finding.Notes, "a line of the file is not one Asterisk wrote: "+problem)
 	}
 	return finding
+}
+
+// judgeCorrections says what the owner corrected of a leg. A row that differs from
+// the leg and says what the corrections say was not altered behind anybody's back.
+func judgeCorrections(finding *Finding, question *Question, leg *ledger.Record, all []ledger.AnchoredCorrection, entries []cdr.Entry) {
+	own := slices.DeleteFunc(slices.Clone(all), func(c ledger.AnchoredCorrection) bool { return c.Correction.Leg != leg.Call.Leg })
+	if len(own) == 0 {
+		return
+	}
+	last := &own[len(own)-1]
+	finding.Notes = append(finding.Notes, fmt.Sprintf("corrections of this leg by its owner: %d, the last at %s because of %s; `callseal call conversation` shows them", len(own), last.AnchoredAt, last.Correction.Reason))
+	after, err := ledger.Corrected(leg.Call, own)
+	if err != nil || finding.Outcome != Altered {
+		return
+	}
+	corrected := *leg
+	corrected.Call = after
+	again := judgeLeg(question, &corrected, entries)
+	if again.Outcome == Intact {
+		finding.Outcome, finding.Differences = Intact, nil
+		finding.Statement = fmt.Sprintf("the row is not as Asterisk wrote it; it says what the owner's correction %d says", last.Correction.N)
+	}
 }
 
 // identified says whether a row is that of the leg in all but what was altered:

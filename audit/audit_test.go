@@ -22,6 +22,7 @@ const linkedID = "1772357400.4"
 // fakeLedger holds records as a ledger would, and may be away.
 type fakeLedger struct {
 	legs, recordings []*ledger.Record
+	corrections      []ledger.AnchoredCorrection
 	validation       string
 	away             error
 }
@@ -38,6 +39,10 @@ func (f *fakeLedger) Recordings(_ context.Context, _, _, linkedID string) ([]*le
 
 func (f *fakeLedger) RecordingsBySHA256(_ context.Context, sha256 string) ([]*ledger.Record, error) {
 	return with(f.recordings, func(r *ledger.Record) bool { return r.Recording.SHA256 == sha256 }), f.away
+}
+
+func (f *fakeLedger) Corrections(context.Context, string, string, string) ([]ledger.AnchoredCorrection, error) {
+	return f.corrections, f.away
 }
 
 func (f *fakeLedger) Endorsement(context.Context, *ledger.Record) (*audit.Endorsement, error) {
@@ -279,6 +284,38 @@ func TestEveryColumn(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestCorrectedRows checks that a row is judged by what the owner corrected too, and
+// that only a row which says the same is let pass.
+func TestCorrectedRows(t *testing.T) {
+	leg, _ := anchored(t)
+	leg.Call.Direction = "inbound"
+	billed := int64(27_000)
+	source := &fakeLedger{legs: []*ledger.Record{leg}, corrections: []ledger.AnchoredCorrection{{
+		AnchoredAt: leg.Call.End,
+		Correction: ledger.Correction{Changes: &ledger.Changes{BillsecMS: &billed}, Leg: leg.Call.Leg, N: 1, Reason: ledger.CorrectClock},
+	}}}
+	for _, test := range []struct {
+		billsec string
+		outcome audit.Outcome
+		says    string
+	}{
+		{"28", audit.Intact, "as Asterisk wrote it"},
+		{"27", audit.Intact, "the row is not as Asterisk wrote it; it says what the owner's correction 1 says"},
+		{"26", audit.Altered, "the row was altered: billsec"},
+	} {
+		verdict := ask(t, source, audit.Question{CDR: file(t, "Master.csv", row(map[string]string{"billsec": test.billsec})), LinkedID: linkedID})
+		require.Equal(t, test.outcome, verdict.Outcome, test.billsec)
+		require.Contains(t, verdict.Findings[0].Statement, test.says)
+		require.Contains(t, strings.Join(verdict.Findings[0].Notes, "\n"), "corrections of this leg by its owner: 1, the last at 2026-03-01T09:30:30.000Z because of clock")
+	}
+	other := leg.Call.Leg
+	other.Sequence++
+	source.corrections[0].Correction.Leg = other
+	verdict := ask(t, source, audit.Question{CDR: file(t, "Master.csv", row(map[string]string{"billsec": "27"})), LinkedID: linkedID})
+	require.Equal(t, audit.Altered, verdict.Outcome, "another leg's correction does not count")
+	require.NotContains(t, strings.Join(verdict.Findings[0].Notes, "\n"), "corrections of this leg")
 }
 
 func TestCDRVerdicts(t *testing.T) {

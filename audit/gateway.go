@@ -58,6 +58,14 @@ func (g *viaGateway) RecordingsBySHA256(ctx context.Context, sha256 string) ([]*
 	return decodeRecordings(response.GetRecordings())
 }
 
+func (g *viaGateway) Corrections(ctx context.Context, msp, pbx, linkedID string) ([]ledger.AnchoredCorrection, error) {
+	response, err := g.calls.GetConversation(ctx, &pb.GetConversationRequest{Msp: msp, Pbx: pbx, Linkedid: linkedID})
+	if err != nil {
+		return nil, fmt.Errorf("ask for the corrections: %w", connect.Sentence(err))
+	}
+	return correctionsOf(response.GetConversationJson(), linkedID)
+}
+
 func (g *viaGateway) Endorsement(ctx context.Context, record *ledger.Record) (*Endorsement, error) {
 	response, err := g.ledger.GetSegment(ctx, &pb.GetSegmentRequest{Msp: record.MSP, Pbx: record.PBX, Epoch: record.Epoch, FirstSeq: record.Segment})
 	if err != nil {

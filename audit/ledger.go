@@ -5,6 +5,7 @@ package audit
 
 import (
 	"context"
+	"slices"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 )
@@ -19,6 +20,8 @@ type Ledger interface {
 	Recordings(ctx context.Context, msp, pbx, linkedID string) ([]*ledger.Record, error)
 	// RecordingsBySHA256 are the recordings with this digest, of any operator.
 	RecordingsBySHA256(ctx context.Context, sha256 string) ([]*ledger.Record, error)
+	// Corrections are those of a linkedid's legs, in order.
+	Corrections(ctx context.Context, msp, pbx, linkedID string) ([]ledger.AnchoredCorrection, error)
 	// Endorsement says how a record came onto the ledger.
 	Endorsement(ctx context.Context, record *ledger.Record) (*Endorsement, error)
 }
@@ -34,6 +37,15 @@ type Endorsement struct {
 	AnchoredAt ledger.Time `json:"anchored_at"`
 	// Signer is the fingerprint of the adapter's certificate.
 	Signer string `json:"signer"`
+}
+
+// correctionsOf reads the corrections of one linkedid out of its conversation.
+func correctionsOf(conversation []byte, linkedID string) ([]ledger.AnchoredCorrection, error) {
+	var found ledger.Conversation
+	if err := ledger.DecodeStrict(conversation, &found); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(found.Corrections, func(c ledger.AnchoredCorrection) bool { return c.Correction.Leg.LinkedID != linkedID }), nil
 }
 
 // decodeAll reads records that the ledger holds.

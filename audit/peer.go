@@ -36,6 +36,14 @@ func (p *viaPeer) RecordingsBySHA256(ctx context.Context, sha256 string) ([]*led
 	return p.list(ctx, "recordings:BySHA256", sha256)
 }
 
+func (p *viaPeer) Corrections(ctx context.Context, msp, pbx, linkedID string) ([]ledger.AnchoredCorrection, error) {
+	result, err := p.channel.Evaluate(ctx, "calls:Conversation", msp, pbx, linkedID)
+	if err != nil {
+		return nil, fmt.Errorf("ask the peer: %w", err)
+	}
+	return correctionsOf(result, linkedID)
+}
+
 func (p *viaPeer) Endorsement(ctx context.Context, record *ledger.Record) (*Endorsement, error) {
 	stored, err := p.channel.Evaluate(ctx, "calls:Segment", record.MSP, record.PBX, fmt.Sprint(record.Epoch), fmt.Sprint(record.Segment))
 	if err != nil {

@@ -79,6 +79,10 @@ func (l *sampleLedger) RecordingsBySHA256(context.Context, string) ([]*ledger.Re
 	return nil, nil
 }
 
+func (l *sampleLedger) Corrections(context.Context, string, string, string) ([]ledger.AnchoredCorrection, error) {
+	return nil, nil
+}
+
 func (l *sampleLedger) Endorsement(context.Context, *ledger.Record) (*audit.Endorsement, error) {
 	return &audit.Endorsement{Validation: "VALID", Endorsers: []string{"AtlasMSP", "BorealisMSP"}}, nil
 }
