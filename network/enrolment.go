@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
-	"github.com/hyperledger/fabric-gateway/pkg/hash"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -49,16 +48,11 @@ func (n *Network) enrolAdapters(ctx context.Context, operator *access) error {
 
 // contract is the operator's chaincode as its admin calls it.
 func (n *Network) contract(operator *access) (*client.Contract, func(), error) {
-	connection, err := client.Connect(operator.signer,
-		client.WithSign(operator.signer.Sign),
-		// The signer hashes by itself.
-		client.WithHash(hash.NONE),
-		client.WithClientConnection(operator.peer))
+	channel, disconnect, err := n.channelFor(operator)
 	if err != nil {
-		return nil, nil, fmt.Errorf("gateway of %s's peer: %w", operator.member.Name, err)
+		return nil, nil, err
 	}
-	contract := connection.GetNetwork(n.consortium.Channel).GetContract(n.consortium.Chaincode)
-	return contract, func() { _ = connection.Close() }, nil
+	return channel.GetContract(n.consortium.Chaincode), disconnect, nil
 }
 
 // invoke submits one transaction. Repeating an enrolment or a revocation is
@@ -82,18 +76,7 @@ func invoke(ctx context.Context, contract *client.Contract, function string, arg
 		}
 		return errors.New(reason)
 	}
-	commit, err := transaction.SubmitWithContext(ctx)
-	if err != nil {
-		return fmt.Errorf("submit: %w", err)
-	}
-	outcome, err := commit.StatusWithContext(ctx)
-	if err != nil {
-		return fmt.Errorf("await commit: %w", err)
-	}
-	if !outcome.Successful {
-		return fmt.Errorf("transaction %s was refused with %s", outcome.TransactionID, outcome.Code)
-	}
-	return nil
+	return commitTransaction(ctx, transaction)
 }
 
 // explain collects what the endorsing peers answered: the error itself only
