@@ -82,6 +82,9 @@ func (s *scene) testSources(t *testing.T, sources ...string) {
 // requireObserved checks the times to the millisecond: with ARI, and only then.
 func (s *scene) requireObserved(t *testing.T, call *pb.Call, ari bool) {
 	t.Helper()
+	var record ledger.Record
+	require.NoError(t, ledger.DecodeStrict(call.GetRecordJson(), &record))
+	require.Equal(t, ari, record.Call.Boot != 0, "ARI tells when Asterisk was started")
 	if !ari {
 		require.Nil(t, call.GetObserved())
 		require.Empty(t, call.GetSoftware())
