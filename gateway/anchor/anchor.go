@@ -52,8 +52,11 @@ func (a *Anchorer) Anchor(ctx context.Context, submission *Submission) (*Receipt
 	wait.InitialInterval, wait.MaxInterval = 20*time.Millisecond, time.Second
 	// When the context ends between two attempts, the last one's fault says more.
 	var last error
+	// What stands publicly is not sent again because the details have to be: the
+	// answer would be that it was there already.
+	var public *Receipt
 	receipt, err := backoff.Retry(ctx, func() (*Receipt, error) {
-		receipt, err := a.try(ctx, submission)
+		receipt, err := a.try(ctx, submission, &public)
 		last = err
 		if err != nil && !fault.Of(err).Retryable() {
 			return nil, backoff.Permanent(err)
@@ -69,34 +72,46 @@ func (a *Anchorer) Anchor(ctx context.Context, submission *Submission) (*Receipt
 	return receipt, nil
 }
 
-// try runs both transactions once: first the public one, because the call is on
-// the ledger when that is committed, then the owner's private one. Both at once
-// would share the machine, and often not the block, and the call would wait.
-func (a *Anchorer) try(ctx context.Context, submission *Submission) (*Receipt, error) {
-	public, err := a.channel.Endorse(ctx, fabric.Proposal{
+// try runs what is left of both transactions once: first the public one, because
+// the call is on the ledger when that is committed, then the owner's private one.
+// Both at once would share the machine, and often not the block, and the call
+// would wait.
+func (a *Anchorer) try(ctx context.Context, submission *Submission, public **Receipt) (*Receipt, error) {
+	if *public == nil {
+		receipt, err := a.publish(ctx, submission)
+		if err != nil {
+			return nil, err
+		}
+		*public = receipt
+	}
+	receipt := *public
+	if err := a.storeDetails(ctx, submission, &receipt.SegmentOutcome); err != nil {
+		return nil, err
+	}
+	if receipt.Outcome == ledger.OutcomeAlready {
+		return a.earlier(ctx, submission, receipt)
+	}
+	return receipt, nil
+}
+
+// publish runs the public transaction.
+func (a *Anchorer) publish(ctx context.Context, submission *Submission) (*Receipt, error) {
+	endorsed, err := a.channel.Endorse(ctx, fabric.Proposal{
 		Function: "calls:Anchor", Args: []string{""},
 		Transient: map[string][]byte{"segments": submission.wire},
 	})
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := segmentOutcome(public.Result())
+	outcome, err := segmentOutcome(endorsed.Result())
 	if err != nil {
 		return nil, err
 	}
 	receipt := &Receipt{SegmentOutcome: *outcome}
-	if changes(outcome) {
-		if err := a.commit(ctx, public, receipt); err != nil {
-			return nil, err
-		}
+	if !changes(outcome) {
+		return receipt, nil
 	}
-	if err := a.storeDetails(ctx, submission, outcome); err != nil {
-		return nil, err
-	}
-	if outcome.Outcome == ledger.OutcomeAlready {
-		return a.earlier(ctx, submission, receipt)
-	}
-	return receipt, nil
+	return receipt, a.commit(ctx, endorsed, receipt)
 }
 
 // commit orders the public transaction and waits for it.
