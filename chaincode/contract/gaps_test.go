@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -558,5 +559,26 @@ func TestTheEndOfALongEpochIsFound(t *testing.T) {
 		c.ask(call, &chain)
 		require.Equal(t, h.next-1, chain.LastSeq)
 		require.Equal(t, h.root, chain.LastRoot)
+	}
+}
+
+func BenchmarkHistory(b *testing.B) {
+	c := enrolled(b)
+	h := newHistory(b, noon, first)
+	for range 999 {
+		h.legs(b, 1)
+	}
+	c.put(h.told...)
+	for name, call := range map[string]stub.Call{
+		"gaps of 1000 segments":  as(borealis, ledger.RoleAuditor, "calls:Gaps", atlas, "pbx1", "0", "0", "1000"),
+		"gaps of 100, last page": as(borealis, ledger.RoleAuditor, "calls:Gaps", atlas, "pbx1", number(h.epoch), "900", "100"),
+		"chain":                  as(borealis, ledger.RoleAuditor, "calls:Chain", atlas, "pbx1"),
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				response, _ := c.Invoke(operators()[borealis].chaincode, call)
+				require.EqualValues(b, shim.OK, response.GetStatus(), response.GetMessage())
+			}
+		})
 	}
 }

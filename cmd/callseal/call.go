@@ -18,7 +18,7 @@ func callCommand() *cobra.Command {
 	command := &cobra.Command{Use: "call", Short: "Read, correct and compare what the operators endorsed of calls"}
 	command.AddCommand(
 		callGetCommand(), callListCommand(), callStateCommand(), callEraseCommand(), callConversationCommand(), callOmissionsCommand(), callGapsCommand(),
-		callCorrectCommand(), callReconcileCommand(), callDisputeCommand(), callDisputesCommand(),
+		callCorrectCommand(), callReconcileCommand(), callDisputeCommand(), callDisputesCommand(), callLateCommand(),
 	)
 	return command
 }

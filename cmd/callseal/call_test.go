@@ -13,7 +13,9 @@ import (
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/api/connect"
+	"github.com/callseal/callseal/asterisk-adapter/journal"
 	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/gatewaytest"
 	"github.com/callseal/callseal/network"
 	"github.com/callseal/callseal/network/networktest"
@@ -131,6 +133,7 @@ func TestHistoriesOnARealNetwork(t *testing.T) {
 		require.Equal(t, 1, status)
 	})
 	t.Run("conversations and corrections", func(t *testing.T) { testConversation(t, c, atlas) })
+	t.Run("late segments", func(t *testing.T) { testLate(t, c, corvus) })
 	t.Run("reconciliation", func(t *testing.T) { testReconciliation(t, c, atlas, borealis) })
 }
 
@@ -205,4 +208,53 @@ func testReconciliation(t *testing.T, c *consortium, atlas, borealis network.Mem
 	}
 	shown, _, _ = c.call(t, "corvus", "disputes")
 	require.Contains(t, shown, "There is no dispute.")
+}
+
+// testLate revokes an adapter while its journal holds a segment, which the gateway
+// refuses from then on and the admin anchors.
+func testLate(t *testing.T, c *consortium, corvus network.Member) {
+	t.Helper()
+	a := c.adapter(t, corvus)
+	path := filepath.Join(t.TempDir(), "journal.db")
+	book, err := journal.Open(path, a.MSP, a.PBX)
+	require.NoError(t, err)
+	segment, err := book.CloseSegment(&journal.Signer{MSP: a.MSP, PBX: a.PBX, Fingerprint: a.Fingerprint, Key: a.Key}, []journal.Entry{{
+		Opening: &ledger.Opening{At: ledger.TimeOf(time.Now()), PrevEpoch: 1, PrevRoot: gatewaytest.Random(t, 32), PrevSeq: 1, Why: ledger.OpeningLost},
+	}})
+	require.NoError(t, err)
+	require.NoError(t, book.Close())
+	late := []string{"late", path, "--msp", a.MSP, "--pbx", a.PBX}
+	_, stderr, status := c.call(t, "corvus", late...)
+	require.Equal(t, 2, status)
+	require.Contains(t, stderr, "is good still: the gateway anchors segment 1")
+
+	time.Sleep(10 * time.Millisecond) // the segment was closed before
+	org := c.Layout().Operator(corvus.Name)
+	identity := org.Identity("admin")
+	channel, err := fabric.Open(fabric.Config{
+		MSP: corvus.MSP, Channel: c.Consortium().Channel, Chaincode: c.Consortium().Chaincode, PeerAddress: corvus.Peer.Address, PeerCAFile: org.TLSCAFile(),
+		TLSCertFile: identity.TLSCertFile(), TLSKeyFile: identity.TLSKeyFile(), CertFile: identity.CertFile(), KeyFile: identity.KeyFile(),
+	})
+	require.NoError(t, err)
+	defer func() { _ = channel.Close() }()
+	_, err = channel.Transact(t.Context(), fabric.Proposal{Function: "adapters:Revoke", Args: []string{a.Fingerprint}})
+	require.NoError(t, err)
+
+	header, err := ledger.Canonical(&segment.Header)
+	require.NoError(t, err)
+	_, err = a.anchor.AnchorSegment(t.Context(), &pb.AnchorSegmentRequest{Segment: &pb.SignedSegment{
+		SegmentJson: header, Signature: segment.Signature, RecordsJson: [][]byte{segment.Records[0]}, DetailsJson: [][]byte{nil},
+	}})
+	require.ErrorContains(t, err, "was revoked")
+	_, stderr, status = c.call(t, "atlas", late...)
+	require.Equal(t, 2, status)
+	require.Contains(t, stderr, "AtlasMSP may not act for CorvusMSP")
+	shown, stderr, status := c.call(t, "corvus", late...)
+	require.Zero(t, status, stderr)
+	require.Contains(t, shown, "Segments of the journal that are on the ledger now: 1.")
+	shown, _, _ = c.call(t, "borealis", "gaps", "--msp", a.MSP, "--pbx", a.PBX)
+	require.Contains(t, shown, "late_by_admin")
+	_, stderr, status = c.call(t, "corvus", "late", path+".none", "--pbx", a.PBX)
+	require.Equal(t, 2, status)
+	require.Contains(t, stderr, "open the journal")
 }
