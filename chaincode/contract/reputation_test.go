@@ -138,7 +138,7 @@ func TestAnOpinionIsWrittenBlindly(t *testing.T) {
 	var pending []*stub.Tx
 	for _, call := range []stub.Call{
 		record(t, atlas, first), record(t, borealis, opine(t, borealis, extension, nil, good(3))), record(t, atlas, second),
-		record(t, corvus, opine(t, corvus, extension, nil, bad(1))),
+		record(t, corvus, opine(t, corvus, extension, nil, good(1))),
 	} {
 		response, tx := c.simulate(call)
 		require.EqualValues(t, shim.OK, response.GetStatus(), response.GetMessage())
@@ -150,7 +150,7 @@ func TestAnOpinionIsWrittenBlindly(t *testing.T) {
 		require.Equal(t, peer.TxValidationCode_VALID, code)
 	}
 	require.Equal(t, canonical(t, second), string(c.Get(ledger.OpinionKey(1, extension, atlas, 1))), "what stands there is what was written")
-	require.EqualValues(t, 10_000*(2+1+3)/(4+4+3), c.standing(atlas, extension).Score)
+	require.EqualValues(t, 10_000*(2+1+3+1)/(4+3+3+1), c.standing(atlas, extension).Score)
 
 	var held ledger.Opinions
 	c.ask(as(corvus, ledger.RoleAuditor, "reputation:Opinions", "1", extension), &held)

@@ -21,7 +21,8 @@ const (
 	// enough evidence.
 	StandingBlocked Standing = "blocked"
 	// StandingContested: one operator alone pushes it below the threshold while
-	// another holds evidence that does not; the threshold is shown as the score.
+	// another holds evidence that does not, or alone above it while others agree
+	// that it is below; the threshold is shown as the score.
 	StandingContested Standing = "contested"
 	// StandingReported: below the threshold, in the eyes of the one operator that
 	// knows it. That operator may block it; no other has to.
@@ -69,8 +70,8 @@ type Verdict struct {
 	// Score is in thousandths of a point, 0 to 10000.
 	Score    int64
 	Standing Standing
-	// Alone are the operators without whose evidence the subject would not be
-	// below the threshold, sorted: the reporter, or whose word is contested.
+	// Alone are the operators without whose evidence the subject would be on the
+	// other side of the threshold, sorted: the reporter, or whose word is contested.
 	Alone []string
 	// Until is when a provisional ban ends, milliseconds since 1970, else 0.
 	Until int64
@@ -96,7 +97,8 @@ type holder struct {
 // only kind that is banned provisionally. With T the threshold, and S the score
 // of all evidence, weighted:
 //
-//   - S ≥ T: S stands.
+//   - S ≥ T: S stands, unless it does so by the word of one operator against two or
+//     more that agree: then T, contested.
 //   - S < T, and also without any one operator: S stands; blocked if there is
 //     enough evidence for a ban.
 //   - S < T because of one operator, where another holds evidence: T, contested.
@@ -107,14 +109,21 @@ type holder struct {
 // it for a ban, and no other operator holds fresh positive evidence.
 //
 // So no operator, whatever it writes, brings a subject below the threshold where
-// the others' evidence alone does not.
+// the others' evidence alone does not, nor above it where the others agree that it
+// is below. That it can bring such a subject up to the threshold, where nobody is
+// refused, is the price of the first rule: of two operators that say bad and one
+// that says good, nobody can tell whether one praises or one slanders. The standing
+// names who it is, and each operator's own opinion stays its own to act on.
 func Merge(rules Rules, address bool, opinions []Opinion, at int64) Verdict {
 	holders := holdersOf(rules, opinions, at)
 	if len(holders) == 0 {
 		return Verdict{Score: Unknown, Standing: StandingUnknown}
 	}
-	score := scoreWithout(holders, -1)
+	score := scoreWithout(holders)
 	if score >= rules.Threshold {
+		if praise := praising(rules, holders); len(praise) > 0 {
+			return Verdict{Score: rules.Threshold, Standing: StandingContested, Alone: praise}
+		}
 		return Verdict{Score: score, Standing: StandingGood}
 	}
 	var alone []string
@@ -174,12 +183,27 @@ func weigh(sum, count, weight int64) int64 {
 	return min(sum+clamp(count)*weight, MaxEvidence*weight)
 }
 
-// scoreWithout is the score of all holders' evidence but one's; -1 leaves none
-// out.
-func scoreWithout(holders []holder, left int) int64 {
+// praising are the operators without whose evidence the subject would be below the
+// threshold by the agreement of two or more: also without any one of those.
+func praising(rules Rules, holders []holder) []string {
+	var praise []string
+	for i := range holders {
+		agreed := len(holders) > 2 && scoreWithout(holders, i) < rules.Threshold
+		for j := range holders {
+			agreed = agreed && (j == i || scoreWithout(holders, i, j) < rules.Threshold)
+		}
+		if agreed {
+			praise = append(praise, holders[i].operator)
+		}
+	}
+	return praise
+}
+
+// scoreWithout is the score of all holders' evidence but that of some.
+func scoreWithout(holders []holder, left ...int) int64 {
 	var alpha, beta int64
 	for i := range holders {
-		if i != left {
+		if !slices.Contains(left, i) {
 			alpha, beta = min(alpha+holders[i].alpha, maxWeighted), min(beta+holders[i].beta, maxWeighted)
 		}
 	}

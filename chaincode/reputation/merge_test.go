@@ -46,6 +46,8 @@ func TestMerge(t *testing.T) {
 		"a loud one against one":      {opinions{holds("A", 0, 1_000_000), holds("B", 1, 0)}, false, noon, reputation.Verdict{Score: 5000, Standing: "contested", Alone: []string{"A"}}},
 		"two against one":             {opinions{holds("A", 0, 9), holds("B", 1, 0), holds("C", 0, 9)}, false, noon, reputation.Verdict{Score: 1304, Standing: "blocked"}},
 		"neither could do it alone":   {opinions{holds("A", 0, 1), holds("B", 1, 0), holds("C", 0, 1)}, false, noon, reputation.Verdict{Score: 5000, Standing: "contested", Alone: []string{"A", "C"}}},
+		"one alone praises it":        {opinions{holds("A", 0, 8), holds("B", 0, 8), holds("C", 1_000_000, 0)}, false, noon, reputation.Verdict{Score: 5000, Standing: "contested", Alone: []string{"C"}}},
+		"two praise it":               {opinions{holds("A", 0, 8), holds("B", 20, 0), holds("C", 20, 0)}, false, noon, reputation.Verdict{Score: 8076, Standing: "good"}},
 		"writers of one operator are one": {
 			opinions{holds("A", 0, 900), holds("B", 1, 0), holds("A", 0, 900)}, false, noon, reputation.Verdict{Score: 5000, Standing: "contested", Alone: []string{"A"}},
 		},
@@ -137,7 +139,7 @@ func TestNoOperatorAloneBringsASubjectDown(t *testing.T) {
 		require.GreaterOrEqual(t, after.Score, rules.Threshold)
 		require.False(t, after.Standing.Blocks())
 		if after.Standing == reputation.StandingContested {
-			require.Contains(t, after.Alone, "Z", "who did it is named")
+			require.NotEmpty(t, after.Alone, "whose word decides is named")
 		}
 
 		after = reputation.Merge(rules, true, attack, at)
@@ -153,6 +155,27 @@ func TestNoOperatorAloneBringsASubjectDown(t *testing.T) {
 		if after.Standing == reputation.StandingProvisional {
 			require.Greater(t, after.Until, at)
 			require.LessOrEqual(t, after.Until, at+rules.Provisional)
+		}
+	})
+}
+
+func TestNoOperatorAloneWhitewashesASubject(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		others := without(consortium(t), "Z")
+		before := reputation.Merge(rules, false, others, noon)
+		if before.Standing != reputation.StandingBlocked && before.Standing != reputation.StandingLow {
+			t.Skip("the others do not agree that it is below")
+		}
+		praise := others
+		for range rapid.IntRange(1, 3).Draw(t, "writers") {
+			praise = append(praise, reputation.Opinion{Operator: "Z", Weight: 1000, Totals: totalsNearNoon(t)})
+		}
+		after := reputation.Merge(rules, false, praise, noon)
+		require.LessOrEqual(t, after.Score, rules.Threshold)
+		require.NotEqual(t, reputation.StandingGood, after.Standing)
+		if after.Score == rules.Threshold {
+			require.Equal(t, reputation.StandingContested, after.Standing)
+			require.NotEmpty(t, after.Alone)
 		}
 	})
 }
