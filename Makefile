@@ -52,10 +52,11 @@ fuzz: ## Run every fuzz target for 20 s
 	done
 
 .PHONY: lint
-lint: tools ## golangci-lint, buf lint, generated code up to date
+lint: tools ## golangci-lint, buf lint, generated code and pages up to date
 	$(TOOLS)/golangci-lint run ./...
 	PATH=$(TOOLS):$$PATH buf lint
 	PATH=$(TOOLS):$$PATH buf generate && git diff --exit-code -- api/callseal
+	$(GO) run ./tools/contractdoc && git diff --exit-code -- docs/chaincode.md
 
 .PHONY: generate
 generate: tools ## Generate api/callseal/v1 from api/proto

@@ -56,6 +56,8 @@ func TestReputationsByCommand(t *testing.T) {
 	run(`"failures": "8000"`, "opinions", address, "--json")
 	run("9.", "report", address, "--kind", "long_call", "--count", "40", "--operator", "corvus")
 	soon("good", "get", address)
+	// An INVITE from outside that names an internal extension as its caller.
+	run("4.000", "report", "ip:198.51.100.77", "--kind", "internal_from_outside")
 	refused("emergency number", "report", "tel:112", "--kind", "short_call")
 	refused("not a well-formed address", "report", "351210004711", "--kind", "short_call")
 	refused("private", "report", "ip:192.168.1.9", "--kind", "auth_failure")
