@@ -141,13 +141,15 @@ func RecordingKey(msp, pbx, id string, revision int64) string {
 	return CompositeKey(TypeRecording, msp, pbx, id, keyNumber(revision))
 }
 
-// RecordingByCallKey lets readers find a leg's recordings; its value is empty
-// of meaning.
+// RecordingByCallKey lets readers find a leg's recordings:
+// rec-by-call ⟨msp, pbx, linkedid, uniqueid, sequence, recording_id, revision⟩. Its
+// value is empty of meaning.
 func RecordingByCallKey(msp, pbx string, leg LegID, id string, revision int64) string {
 	return CompositeKey(TypeRecordingByCall, msp, pbx, leg.LinkedID, leg.UniqueID, keyNumber(leg.Sequence), id, keyNumber(revision))
 }
 
-// RecordingByHashKey lets whoever holds a file find the recording it is.
+// RecordingByHashKey lets whoever holds a file find the recording it is:
+// rec-by-sha256 ⟨sha256, msp, pbx, recording_id, revision⟩.
 func RecordingByHashKey(sha256Hex, msp, pbx, id string, revision int64) string {
 	return CompositeKey(TypeRecordingByHash, sha256Hex, msp, pbx, id, keyNumber(revision))
 }

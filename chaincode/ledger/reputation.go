@@ -125,7 +125,8 @@ type RecordResult struct {
 	Written int64 `json:"written"`
 }
 
-// OpinionKey is rep ⟨epoch, subject, msp, writer⟩.
+// OpinionKey is the key of one writer's opinion on a subject:
+// rep ⟨epoch, subject, msp, writer⟩.
 func OpinionKey(epoch int64, subject, msp string, writer int64) string {
 	return CompositeKey(TypeOpinion, keyNumber(epoch), subject, msp, keyNumber(writer))
 }

@@ -96,18 +96,20 @@ type Appeal struct {
 	V       int    `json:"v"`
 }
 
-// PardonKey is rep-pardon ⟨epoch, subject, msp⟩.
+// PardonKey is the key of an operator's pardon of a subject:
+// rep-pardon ⟨epoch, subject, msp⟩.
 func PardonKey(epoch int64, subject, msp string) string {
 	return CompositeKey(TypePardon, keyNumber(epoch), subject, msp)
 }
 
-// AllowanceKey is rep-allow ⟨epoch, subject, msp⟩.
+// AllowanceKey is the key of an entry of an operator's allowlist:
+// rep-allow ⟨epoch, subject, msp⟩.
 func AllowanceKey(epoch int64, subject, msp string) string {
 	return CompositeKey(TypeAllowance, keyNumber(epoch), subject, msp)
 }
 
-// AppealKey is rep-appeal ⟨against, epoch, subject, msp⟩: the first operator is
-// appealed against, the second appeals.
+// AppealKey is the key of an appeal: rep-appeal ⟨against, epoch, subject, msp⟩. The
+// first operator is appealed against, the second appeals.
 func AppealKey(against string, epoch int64, subject, msp string) string {
 	return CompositeKey(TypeAppeal, against, keyNumber(epoch), subject, msp)
 }

@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"io/fs"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -89,7 +90,8 @@ func (s *source) keys() []key {
 		text := strings.Join(strings.Fields(function.Doc), " ")
 		if open, end := strings.Index(text, "⟨"), strings.Index(text, "⟩"); open > 0 && end > open {
 			start := strings.LastIndexByte(strings.TrimRight(text[:open], " "), ' ') + 1
-			all = append(all, key{Parts: text[start : end+len("⟩")], About: s.markdown(text)})
+			parts := text[start : end+len("⟩")]
+			all = append(all, key{Parts: parts, About: s.markdown(aboutKey(function.Name, parts, text))})
 		}
 	}
 	for _, function := range s.doc.Funcs {
@@ -100,7 +102,18 @@ func (s *source) keys() []key {
 			add(function)
 		}
 	}
+	slices.SortFunc(all, func(a, b key) int { return strings.Compare(a.Parts, b.Parts) })
 	return all
+}
+
+// aboutKey is what the comment says beside the function's name and the key itself.
+func aboutKey(name, parts, text string) string {
+	text = strings.TrimPrefix(text, name+" ")
+	text = strings.TrimPrefix(text, "is the key of ")
+	for _, given := range []string{": " + parts, "is " + parts} {
+		text = strings.Replace(text, given, "", 1)
+	}
+	return strings.TrimLeft(text, ":,. ")
 }
 
 // value is a type that stands on the ledger or in an argument.
