@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +89,11 @@ func TestGovernance(t *testing.T) {
 	}, V: ledger.SchemaVersion}
 	atlas, borealis := councillor(t, n, "atlas"), councillor(t, n, "borealis")
 	ballot := proposed(t, atlas, strict)
+	for msp, member := range map[string]string{"AtlasMSP": "atlas", "BorealisMSP": "borealis", "CorvusMSP": "corvus"} {
+		require.Eventually(t, func() bool {
+			return strings.Contains(evaluated(t, councillor(t, n, member), msp, "governance:Pending"), ballot.Digest)
+		}, 30*time.Second, 50*time.Millisecond, "every peer knows the ballot")
+	}
 
 	t.Run("one operator alone changes nothing", func(t *testing.T) {
 		_, _, err := tried(t, atlas, "governance:Vote", ballotArguments(ballot))
