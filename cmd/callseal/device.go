@@ -30,7 +30,7 @@ func deviceCommand() *cobra.Command {
 A device stands on the ledger under pseudonyms, which every operator's PBX can look
 up and nobody outside the consortium can reverse. What it is in clear (addresses,
 networks, a label) is sealed into your own operator's collection; the keys to open
-it are in a keyring of yours, outside the ledger. Keep that file.`,
+it are in a keyring of yours, outside the ledger. Keep its two files.`,
 	}
 	command.AddCommand(
 		deviceRegisterCommand(), deviceRotateCommand(),
