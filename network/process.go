@@ -160,11 +160,12 @@ func startTicks(pid int) (uint64, error) {
 		return 0, fmt.Errorf("process %d: unreadable /proc entry", pid)
 	}
 	fields := strings.Fields(string(stat[end+1:]))
-	const state, startTime = 0, 19
+	const state, threads, startTime = 0, 17, 19
 	if len(fields) <= startTime {
 		return 0, fmt.Errorf("process %d: unreadable /proc entry", pid)
 	}
-	if fields[state] == "Z" || fields[state] == "X" {
+	// The first thread may be gone while others still hold the ports.
+	if (fields[state] == "Z" || fields[state] == "X") && (fields[threads] == "0" || fields[threads] == "1") {
 		return 0, fmt.Errorf("process %d has ended", pid)
 	}
 	return strconv.ParseUint(fields[startTime], 10, 64)
