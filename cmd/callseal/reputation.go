@@ -41,7 +41,7 @@ allowlists and appeals are signed by a person, with the role compliance or admin
 	command.AddCommand(
 		reputationReportCommand(), reputationGetCommand(), reputationOpinionsCommand(),
 		reputationPardonCommand(), reputationAllowCommand(), reputationDisallowCommand(),
-		reputationAppealCommand(), reputationDecideCommand(), reputationAppealsCommand(),
+		reputationAppealCommand(), reputationDecideCommand(), reputationAppealsCommand(), reputationRotateCommand(),
 	)
 	return command
 }
@@ -219,21 +219,30 @@ func (s *subjectSigner) flags(command *cobra.Command) {
 	command.Flags().StringVar(&s.consortiumKey, "consortium-key", os.Getenv("CALLSEAL_CONSORTIUM_KEY"), "file with the consortium's key, 32 bytes in hexadecimal (default: the development network's; $CALLSEAL_CONSORTIUM_KEY)")
 }
 
-// pseudonym is the subject's in the epoch in force, and that epoch.
-func (s *subjectSigner) pseudonym(ctx context.Context, channel *fabric.Channel, subject string) (epoch, pseudonym string, err error) {
+// pseudonymRules are the documents that pseudonyms are made by.
+func pseudonymRules(ctx context.Context, channel *fabric.Channel) (*ledger.PseudonymPolicy, *ledger.ReputationPolicy, error) {
 	documents := map[string]*ledger.PolicyVersion{ledger.PolicyPseudonyms: {}, ledger.PolicyReputation: {}}
 	for name, document := range documents {
 		text, err := channel.In(ledger.GovernanceChaincode).Evaluate(ctx, "governance:Current", name)
 		if err != nil {
-			return "", "", sentence(err)
+			return nil, nil, sentence(err)
 		}
 		if err := ledger.DecodeStrict(text, document); err != nil {
-			return "", "", err
+			return nil, nil, err
 		}
 	}
 	inForce, weighing := documents[ledger.PolicyPseudonyms].Policy.Pseudonyms, documents[ledger.PolicyReputation].Policy.Reputation
 	if inForce == nil || weighing == nil {
-		return "", "", errors.New("the peer answered with other policy documents than were asked for")
+		return nil, nil, errors.New("the peer answered with other policy documents than were asked for")
+	}
+	return inForce, weighing, nil
+}
+
+// pseudonym is the subject's in the epoch in force, and that epoch.
+func (s *subjectSigner) pseudonym(ctx context.Context, channel *fabric.Channel, subject string) (epoch, pseudonym string, err error) {
+	inForce, weighing, err := pseudonymRules(ctx, channel)
+	if err != nil {
+		return "", "", err
 	}
 	epoch = strconv.FormatInt(inForce.Epoch, 10)
 	if ledger.CheckSubject(subject) == nil {
