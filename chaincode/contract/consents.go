@@ -38,15 +38,8 @@ func (*Consents) Declare(ctx contractapi.TransactionContextInterface, statement 
 	if err := who.mayActFor(who.msp, ledger.RoleGateway, ledger.RoleCompliance); err != nil {
 		return "", err
 	}
-	data, err := input(ctx, "statement", statement)
+	asked, err := checkedInput[ledger.ConsentStatement](ctx, "statement", statement)
 	if err != nil {
-		return "", err
-	}
-	var asked ledger.ConsentStatement
-	if err := ledger.DecodeStrict(data, &asked); err != nil {
-		return "", err
-	}
-	if err := asked.Check(); err != nil {
 		return "", err
 	}
 	at, err := now(ctx)
@@ -135,15 +128,8 @@ func (*Consents) Standing(ctx contractapi.TransactionContextInterface, msp, pbx,
 	if err := checkNames("msp", msp, "pbx", pbx, "linkedid", linkedID); err != nil {
 		return "", err
 	}
-	data, err := input(ctx, "question", question)
+	asked, err := checkedInput[ledger.ConsentQuestion](ctx, "question", question)
 	if err != nil {
-		return "", err
-	}
-	var asked ledger.ConsentQuestion
-	if err := ledger.DecodeStrict(data, &asked); err != nil {
-		return "", err
-	}
-	if err := asked.Check(); err != nil {
 		return "", err
 	}
 	if asked.At.IsZero() {
@@ -183,15 +169,8 @@ func (*Consents) Report(ctx contractapi.TransactionContextInterface, report stri
 	if err := who.mayActFor(who.msp, ledger.RoleGateway, ledger.RoleAuditor, ledger.RoleCompliance); err != nil {
 		return "", err
 	}
-	data, err := input(ctx, "report", report)
+	asked, err := checkedInput[ledger.ViolationReport](ctx, "report", report)
 	if err != nil {
-		return "", err
-	}
-	var asked ledger.ViolationReport
-	if err := ledger.DecodeStrict(data, &asked); err != nil {
-		return "", err
-	}
-	if err := asked.Check(); err != nil {
 		return "", err
 	}
 	at, err := now(ctx)

@@ -22,15 +22,8 @@ func (*Calls) Correct(ctx contractapi.TransactionContextInterface, correction st
 	if err != nil {
 		return "", err
 	}
-	data, err := input(ctx, "correction", correction)
+	given, err := checkedInput[ledger.Correction](ctx, "correction", correction)
 	if err != nil {
-		return "", err
-	}
-	var given ledger.Correction
-	if err := ledger.DecodeStrict(data, &given); err != nil {
-		return "", err
-	}
-	if err := given.Check(); err != nil {
 		return "", err
 	}
 	if err := who.mayActFor(given.MSP, ledger.RoleCompliance); err != nil {

@@ -37,15 +37,8 @@ func (*Devices) Register(ctx contractapi.TransactionContextInterface, registrati
 	if err != nil {
 		return "", err
 	}
-	data, err := input(ctx, "registration", registration)
+	asked, err := checkedInput[ledger.DeviceRegistration](ctx, "registration", registration)
 	if err != nil {
-		return "", err
-	}
-	var asked ledger.DeviceRegistration
-	if err := ledger.DecodeStrict(data, &asked); err != nil {
-		return "", err
-	}
-	if err := asked.Check(); err != nil {
 		return "", err
 	}
 	stub := ctx.GetStub()
@@ -93,15 +86,8 @@ func (*Devices) Rotate(ctx contractapi.TransactionContextInterface, id, rotation
 	if err != nil {
 		return "", err
 	}
-	data, err := input(ctx, "rotation", rotation)
+	asked, err := checkedInput[ledger.DeviceRotation](ctx, "rotation", rotation)
 	if err != nil {
-		return "", err
-	}
-	var asked ledger.DeviceRotation
-	if err := ledger.DecodeStrict(data, &asked); err != nil {
-		return "", err
-	}
-	if err := asked.Check(); err != nil {
 		return "", err
 	}
 	stub := ctx.GetStub()
@@ -127,15 +113,8 @@ func (*Devices) Rotate(ctx contractapi.TransactionContextInterface, id, rotation
 // Errors: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION
 // while the details are in use.
 func (*Devices) Erase(ctx contractapi.TransactionContextInterface, msp, id string, n int64, request string) (string, error) {
-	data, err := input(ctx, "request", request)
+	asked, err := checkedInput[ledger.ErasureRequest](ctx, "request", request)
 	if err != nil {
-		return "", err
-	}
-	var asked ledger.ErasureRequest
-	if err := ledger.DecodeStrict(data, &asked); err != nil {
-		return "", err
-	}
-	if err := asked.Check(); err != nil {
 		return "", err
 	}
 	if asked.Audio != nil {

@@ -38,6 +38,25 @@ func input(ctx contractapi.TransactionContextInterface, name, argument string) (
 	return bounded(name, data)
 }
 
+// checked is a pointer to a type that says whether a value of it is well formed.
+type checked[T any] interface {
+	*T
+	Check() error
+}
+
+// checkedInput is input, decoded and found to be well formed.
+func checkedInput[T any, P checked[T]](ctx contractapi.TransactionContextInterface, name, argument string) (T, error) {
+	var value T
+	data, err := input(ctx, name, argument)
+	if err != nil {
+		return value, err
+	}
+	if err := ledger.DecodeStrict(data, &value); err != nil {
+		return value, err
+	}
+	return value, P(&value).Check()
+}
+
 // secret takes an input that must not stand in the block from transient data.
 func secret(ctx contractapi.TransactionContextInterface, name string) ([]byte, error) {
 	data, err := transient(ctx, name)
