@@ -1,6 +1,7 @@
 package reputation_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -105,6 +106,11 @@ func totalsNearNoon(t *rapid.T) reputation.Totals {
 	return totals.Plus(reputation.Evidence{Alpha: count.Draw(t, "alpha"), Beta: count.Draw(t, "beta"), Failures: count.Draw(t, "failures"), Attempts: count.Draw(t, "attempts")}, totals.At, halfLife)
 }
 
+// othersWho draws what operators other than Z hold, of which a condition is true.
+func othersWho(t *rapid.T, condition func([]reputation.Opinion) bool) []reputation.Opinion {
+	return rapid.Custom(func(t *rapid.T) []reputation.Opinion { return without(consortium(t), "Z") }).Filter(condition).Draw(t, "others")
+}
+
 func without(opinions []reputation.Opinion, operator string) []reputation.Opinion {
 	var others []reputation.Opinion
 	for _, opinion := range opinions {
@@ -122,18 +128,15 @@ func without(opinions []reputation.Opinion, operator string) []reputation.Opinio
 // positive evidence.
 func TestNoOperatorAloneBringsASubjectDown(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		others := without(consortium(t), "Z")
-		before := reputation.Merge(rules, false, others, noon)
-		if before.Standing != reputation.StandingGood {
-			t.Skip("the others do not vouch for it")
-		}
-		attack := others
+		at := noon + rapid.Int64Range(0, 10*hour).Draw(t, "later")
+		others := othersWho(t, func(others []reputation.Opinion) bool {
+			// They vouch for it, and what they hold has not aged too much.
+			return reputation.Merge(rules, false, others, noon).Standing == reputation.StandingGood &&
+				reputation.Merge(rules, false, others, at).Standing == reputation.StandingGood
+		})
+		attack := slices.Clone(others)
 		for range rapid.IntRange(1, 3).Draw(t, "writers") {
 			attack = append(attack, reputation.Opinion{Operator: "Z", Weight: 1000, Totals: totalsNearNoon(t)})
-		}
-		at := noon + rapid.Int64Range(0, 10*hour).Draw(t, "later")
-		if reputation.Merge(rules, false, others, at).Standing != reputation.StandingGood {
-			t.Skip("what they hold has aged")
 		}
 		after := reputation.Merge(rules, false, attack, at)
 		require.GreaterOrEqual(t, after.Score, rules.Threshold)
@@ -161,12 +164,11 @@ func TestNoOperatorAloneBringsASubjectDown(t *testing.T) {
 
 func TestNoOperatorAloneWhitewashesASubject(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		others := without(consortium(t), "Z")
-		before := reputation.Merge(rules, false, others, noon)
-		if before.Standing != reputation.StandingBlocked && before.Standing != reputation.StandingLow {
-			t.Skip("the others do not agree that it is below")
-		}
-		praise := others
+		others := othersWho(t, func(others []reputation.Opinion) bool {
+			standing := reputation.Merge(rules, false, others, noon).Standing
+			return standing == reputation.StandingBlocked || standing == reputation.StandingLow
+		})
+		praise := slices.Clone(others)
 		for range rapid.IntRange(1, 3).Draw(t, "writers") {
 			praise = append(praise, reputation.Opinion{Operator: "Z", Weight: 1000, Totals: totalsNearNoon(t)})
 		}

@@ -36,8 +36,8 @@ func (s *signer) flags(command *cobra.Command, role ledger.Role) {
 	set.BoolVar(&s.json, "json", false, "print JSON for programs")
 }
 
-// connection is the file of --connection. Files are PEM, relative to its folder.
-type connection struct {
+// peerConnection is the file of --connection. Files are PEM, relative to its folder.
+type peerConnection struct {
 	MSP       string `yaml:"msp"`
 	Channel   string `yaml:"channel"`
 	Chaincode string `yaml:"chaincode"`
@@ -80,7 +80,7 @@ func readConnection(file string) (fabric.Config, error) {
 	if err != nil {
 		return fabric.Config{}, fmt.Errorf("read the connection: %w", err)
 	}
-	read := connection{Channel: "calls", Chaincode: "callseal"}
+	read := peerConnection{Channel: "calls", Chaincode: "callseal"}
 	if err := yaml.UnmarshalWithOptions(content, &read, yaml.Strict()); err != nil {
 		return fabric.Config{}, fmt.Errorf("the connection %s: %w", file, err)
 	}

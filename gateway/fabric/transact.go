@@ -37,9 +37,9 @@ type Outcome struct {
 
 // Transact has a transaction endorsed and ordered and waits until it is VALID.
 // Faults that may pass are repeated: an endorser that lags behind, another
-// transaction that came first. One whose outcome is unknown is asked for, and
-// made anew only after it was found not to be VALID or could not be found, so
-// functions need not be repeatable.
+// transaction that came first. One whose outcome is unknown is asked for, and made
+// anew only after it was found not to be VALID, so functions need not be
+// repeatable; where that cannot be found out, the fault is of kind Unknown.
 func (c *Channel) Transact(ctx context.Context, what Proposal) (Outcome, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 20*time.Millisecond, time.Second
@@ -69,14 +69,7 @@ func (c *Channel) transactOnce(ctx context.Context, what Proposal) (Outcome, err
 		}
 	}
 	outcome := Outcome{Result: endorsed.Result()}
-	submitted, err := endorsed.Submit(ctx)
-	if err == nil {
-		outcome.Commit, err = submitted.Wait(ctx)
-	}
-	if err != nil && fault.Of(err).Kind == fault.Unknown {
-		outcome.Commit, err = c.settle(ctx, endorsed.ID(), err)
-	}
-	if err != nil {
+	if outcome.Commit, err = endorsed.Finish(ctx); err != nil {
 		return Outcome{}, err
 	}
 	outcome.Endorsers, err = endorsed.Endorsers()
