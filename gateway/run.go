@@ -23,6 +23,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
@@ -60,7 +61,9 @@ func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
 	consents := consent.New(channel, log)
 	serving, err := server.New(server.TLS{
 		CertFile: config.TLS.CertFile, KeyFile: config.TLS.KeyFile, ClientCAFile: config.TLS.ClientCAFile,
-	}, channel, keyring, eraser, log, server.WithReputation(tally), server.WithConsents(consents))
+	}, server.Parts{
+		Channel: channel, Keyring: keyring, Anchorer: anchor.New(channel, keyring), Eraser: eraser, Tally: tally, Consents: consents,
+	}, log)
 	if err != nil {
 		return fmt.Errorf("assemble the server: %w", err)
 	}

@@ -18,6 +18,7 @@ var everyone = append([]ledger.Role{}, readers...)
 var allowed = map[string][]ledger.Role{
 	"/callseal.v1.AnchorService/AnchorSegment":  {ledger.RoleAdapter},
 	"/callseal.v1.AnchorService/AnchorSegments": {ledger.RoleAdapter},
+	"/callseal.v1.AnchorService/Deliver":        {ledger.RoleAdapter},
 
 	"/callseal.v1.CallService/GetCall":   readers,
 	"/callseal.v1.CallService/ListLegs":  readers,

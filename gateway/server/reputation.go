@@ -13,33 +13,9 @@ import (
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/chaincode/ledger"
 	arithmetic "github.com/callseal/callseal/chaincode/reputation"
-	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/reputation"
 )
-
-// Option adds to a server what not every gateway has.
-type Option func(*parts)
-
-// parts are what options add.
-type parts struct {
-	tally    *reputation.Tally
-	consents *consent.Watch
-}
-
-// WithReputation has evidence counted by the tally. Without it the service says
-// that the gateway has no consortium key.
-func WithReputation(tally *reputation.Tally) Option { return func(p *parts) { p.tally = tally } }
-
-// WithConsents tells the watch of every segment that was anchored.
-func WithConsents(watch *consent.Watch) Option { return func(p *parts) { p.consents = watch } }
-
-func partsOf(options []Option) (chosen parts) {
-	for _, option := range options {
-		option(&chosen)
-	}
-	return chosen
-}
 
 type reputationService struct {
 	pb.UnimplementedReputationServiceServer

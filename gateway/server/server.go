@@ -21,8 +21,10 @@ import (
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/gateway/anchor"
+	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
 )
 
@@ -51,8 +53,24 @@ type Server struct {
 	log    *slog.Logger
 }
 
+// Parts are what the services stand on. A nil part is one this gateway lacks; what
+// needs it says so.
+type Parts struct {
+	// Channel and Keyring are always there.
+	Channel *fabric.Channel
+	Keyring *seal.Keyring
+	// Anchorer takes segments to the ledger.
+	Anchorer *anchor.Anchorer
+	// Eraser runs erasures.
+	Eraser *erasure.Eraser
+	// Tally counts evidence; nil without a consortium key.
+	Tally *reputation.Tally
+	// Consents is told of every segment that was anchored.
+	Consents *consent.Watch
+}
+
 // New assembles the services.
-func New(transport TLS, channel *fabric.Channel, keyring *seal.Keyring, eraser *erasure.Eraser, log *slog.Logger, options ...Option) (*Server, error) {
+func New(transport TLS, parts Parts, log *slog.Logger) (*Server, error) {
 	creds, err := transport.credentials()
 	if err != nil {
 		return nil, err
@@ -66,18 +84,17 @@ func New(transport TLS, channel *fabric.Channel, keyring *seal.Keyring, eraser *
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)
-	reading := reader{channel: channel, keyring: keyring}
-	chosen := partsOf(options)
-	pb.RegisterAnchorServiceServer(server, &anchorService{anchorer: anchor.New(channel, keyring), consents: chosen.consents, msp: channel.MSP()})
+	reading := reader{channel: parts.Channel, keyring: parts.Keyring}
+	pb.RegisterAnchorServiceServer(server, &anchorService{anchorer: parts.Anchorer, consents: parts.Consents, msp: parts.Channel.MSP()})
 	pb.RegisterCallServiceServer(server, &callService{reader: reading})
 	pb.RegisterRecordingServiceServer(server, &recordingService{reader: reading})
-	pb.RegisterReputationServiceServer(server, &reputationService{tally: chosen.tally})
-	pb.RegisterErasureServiceServer(server, &erasureService{eraser: eraser})
+	pb.RegisterReputationServiceServer(server, &reputationService{tally: parts.Tally})
+	pb.RegisterErasureServiceServer(server, &erasureService{eraser: parts.Eraser})
 	pb.RegisterLedgerServiceServer(server, &ledgerService{reader: reading})
 	status := health.NewServer()
 	healthpb.RegisterHealthServer(server, status)
 	reflection.Register(server)
-	return &Server{grpc: server, health: status, peer: newPeerWatch(channel, status, server, log), log: log}, nil
+	return &Server{grpc: server, health: status, peer: newPeerWatch(parts.Channel, status, server, log), log: log}, nil
 }
 
 // Serve serves until the context ends, then refuses new calls and lets running

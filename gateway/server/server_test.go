@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/fault"
@@ -52,7 +53,7 @@ func newServer(t *testing.T) *Server {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = journal.Close() })
 	eraser := erasure.New(channel, keyring, journal, slog.New(slog.DiscardHandler))
-	made, err := New(TLS{CertFile: cert, KeyFile: key, ClientCAFile: authority}, channel, keyring, eraser, slog.New(slog.DiscardHandler))
+	made, err := New(TLS{CertFile: cert, KeyFile: key, ClientCAFile: authority}, Parts{Channel: channel, Keyring: keyring, Eraser: eraser, Anchorer: anchor.New(channel, keyring)}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	return made
 }

@@ -9,6 +9,7 @@ package callsealv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -77,6 +78,74 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_callseal_v1_anchor_proto_rawDescGZIP(), []int{0}
+}
+
+// DeliveryState is how far a segment has come. States of one segment come in this
+// order.
+type DeliveryState int32
+
+const (
+	// Never sent.
+	DeliveryState_DELIVERY_STATE_UNSPECIFIED DeliveryState = 0
+	// The gateway did not take it, and holds nothing of it: send it again later if
+	// the problem is retryable.
+	DeliveryState_DELIVERY_STATE_REJECTED DeliveryState = 1
+	// It is in the gateway's journal, on disk.
+	DeliveryState_DELIVERY_STATE_ACCEPTED DeliveryState = 2
+	// Its records stand in a VALID transaction.
+	DeliveryState_DELIVERY_STATE_COMMITTED DeliveryState = 3
+	// Its details stand in the operator's collection too: nothing is left to do.
+	DeliveryState_DELIVERY_STATE_SETTLED DeliveryState = 4
+	// The ledger refuses it for good, or until somebody mends what the problem
+	// names: it stands in the outbox, where an admin finds and replays it.
+	DeliveryState_DELIVERY_STATE_REFUSED DeliveryState = 5
+)
+
+// Enum value maps for DeliveryState.
+var (
+	DeliveryState_name = map[int32]string{
+		0: "DELIVERY_STATE_UNSPECIFIED",
+		1: "DELIVERY_STATE_REJECTED",
+		2: "DELIVERY_STATE_ACCEPTED",
+		3: "DELIVERY_STATE_COMMITTED",
+		4: "DELIVERY_STATE_SETTLED",
+		5: "DELIVERY_STATE_REFUSED",
+	}
+	DeliveryState_value = map[string]int32{
+		"DELIVERY_STATE_UNSPECIFIED": 0,
+		"DELIVERY_STATE_REJECTED":    1,
+		"DELIVERY_STATE_ACCEPTED":    2,
+		"DELIVERY_STATE_COMMITTED":   3,
+		"DELIVERY_STATE_SETTLED":     4,
+		"DELIVERY_STATE_REFUSED":     5,
+	}
+)
+
+func (x DeliveryState) Enum() *DeliveryState {
+	p := new(DeliveryState)
+	*p = x
+	return p
+}
+
+func (x DeliveryState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DeliveryState) Descriptor() protoreflect.EnumDescriptor {
+	return file_callseal_v1_anchor_proto_enumTypes[1].Descriptor()
+}
+
+func (DeliveryState) Type() protoreflect.EnumType {
+	return &file_callseal_v1_anchor_proto_enumTypes[1]
+}
+
+func (x DeliveryState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DeliveryState.Descriptor instead.
+func (DeliveryState) EnumDescriptor() ([]byte, []int) {
+	return file_callseal_v1_anchor_proto_rawDescGZIP(), []int{1}
 }
 
 // SignedSegment is a segment as the adapter closed it. The gateway can change
@@ -485,11 +554,249 @@ func (x *RecordReceipt) GetOutcome() Outcome {
 	return Outcome_OUTCOME_UNSPECIFIED
 }
 
+// DeliverRequest carries a segment.
+type DeliverRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The segment; its PBX, epoch and first number name it.
+	Segment       *SignedSegment `protobuf:"bytes,1,opt,name=segment,proto3" json:"segment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliverRequest) Reset() {
+	*x = DeliverRequest{}
+	mi := &file_callseal_v1_anchor_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliverRequest) ProtoMessage() {}
+
+func (x *DeliverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_anchor_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliverRequest.ProtoReflect.Descriptor instead.
+func (*DeliverRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_anchor_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeliverRequest) GetSegment() *SignedSegment {
+	if x != nil {
+		return x.Segment
+	}
+	return nil
+}
+
+// DeliverResponse tells of one segment how far it has come.
+type DeliverResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The segment's PBX.
+	Pbx string `protobuf:"bytes,1,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The segment's epoch.
+	Epoch int64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The number of the segment's first record.
+	FirstSeq int64 `protobuf:"varint,3,opt,name=first_seq,json=firstSeq,proto3" json:"first_seq,omitempty"`
+	// How far it has come.
+	State DeliveryState `protobuf:"varint,4,opt,name=state,proto3,enum=callseal.v1.DeliveryState" json:"state,omitempty"`
+	// From COMMITTED on: what became of it.
+	Receipt *SegmentReceipt `protobuf:"bytes,5,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// For REJECTED and REFUSED: why.
+	Problem       *Problem `protobuf:"bytes,6,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliverResponse) Reset() {
+	*x = DeliverResponse{}
+	mi := &file_callseal_v1_anchor_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliverResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliverResponse) ProtoMessage() {}
+
+func (x *DeliverResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_anchor_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliverResponse.ProtoReflect.Descriptor instead.
+func (*DeliverResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_anchor_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DeliverResponse) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *DeliverResponse) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *DeliverResponse) GetFirstSeq() int64 {
+	if x != nil {
+		return x.FirstSeq
+	}
+	return 0
+}
+
+func (x *DeliverResponse) GetState() DeliveryState {
+	if x != nil {
+		return x.State
+	}
+	return DeliveryState_DELIVERY_STATE_UNSPECIFIED
+}
+
+func (x *DeliverResponse) GetReceipt() *SegmentReceipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *DeliverResponse) GetProblem() *Problem {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+// Problem is an error where it is not the end of a call: the same that a gRPC
+// status would carry.
+type Problem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The gRPC status code.
+	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	// The reason, such as "INVALID_ARGUMENT" or "RESOURCE_EXHAUSTED".
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// A sentence: what was wrong and what to do.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// Where: "request", "accept", "endorse", "submit", "commit".
+	Stage string `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
+	// Fabric's transaction id, where there was one.
+	TransactionId string `protobuf:"bytes,5,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	// Whether the same may succeed later.
+	Retryable bool `protobuf:"varint,6,opt,name=retryable,proto3" json:"retryable,omitempty"`
+	// How long to wait at least, where that is known.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,7,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Problem) Reset() {
+	*x = Problem{}
+	mi := &file_callseal_v1_anchor_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Problem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Problem) ProtoMessage() {}
+
+func (x *Problem) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_anchor_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Problem.ProtoReflect.Descriptor instead.
+func (*Problem) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_anchor_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Problem) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *Problem) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Problem) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Problem) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *Problem) GetTransactionId() string {
+	if x != nil {
+		return x.TransactionId
+	}
+	return ""
+}
+
+func (x *Problem) GetRetryable() bool {
+	if x != nil {
+		return x.Retryable
+	}
+	return false
+}
+
+func (x *Problem) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
 var File_callseal_v1_anchor_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_anchor_proto_rawDesc = "" +
 	"\n" +
-	"\x18callseal/v1/anchor.proto\x12\vcallseal.v1\x1a\x18callseal/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x01\n" +
+	"\x18callseal/v1/anchor.proto\x12\vcallseal.v1\x1a\x18callseal/v1/record.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x01\n" +
 	"\rSignedSegment\x12!\n" +
 	"\fsegment_json\x18\x01 \x01(\fR\vsegmentJson\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12!\n" +
@@ -512,15 +819,41 @@ const file_callseal_v1_anchor_proto_rawDesc = "" +
 	"\fcommitted_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\"Q\n" +
 	"\rRecordReceipt\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12.\n" +
-	"\aoutcome\x18\x02 \x01(\x0e2\x14.callseal.v1.OutcomeR\aoutcome*l\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x14.callseal.v1.OutcomeR\aoutcome\"F\n" +
+	"\x0eDeliverRequest\x124\n" +
+	"\asegment\x18\x01 \x01(\v2\x1a.callseal.v1.SignedSegmentR\asegment\"\xef\x01\n" +
+	"\x0fDeliverResponse\x12\x10\n" +
+	"\x03pbx\x18\x01 \x01(\tR\x03pbx\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x03R\x05epoch\x12\x1b\n" +
+	"\tfirst_seq\x18\x03 \x01(\x03R\bfirstSeq\x120\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x1a.callseal.v1.DeliveryStateR\x05state\x125\n" +
+	"\areceipt\x18\x05 \x01(\v2\x1b.callseal.v1.SegmentReceiptR\areceipt\x12.\n" +
+	"\aproblem\x18\x06 \x01(\v2\x14.callseal.v1.ProblemR\aproblem\"\xe6\x01\n" +
+	"\aProblem\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x14\n" +
+	"\x05stage\x18\x04 \x01(\tR\x05stage\x12%\n" +
+	"\x0etransaction_id\x18\x05 \x01(\tR\rtransactionId\x12\x1c\n" +
+	"\tretryable\x18\x06 \x01(\bR\tretryable\x12:\n" +
+	"\vretry_after\x18\a \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter*l\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10OUTCOME_ANCHORED\x10\x01\x12\x1c\n" +
 	"\x18OUTCOME_ALREADY_ANCHORED\x10\x02\x12\x14\n" +
-	"\x10OUTCOME_CONFLICT\x10\x032\xc4\x01\n" +
+	"\x10OUTCOME_CONFLICT\x10\x03*\xbf\x01\n" +
+	"\rDeliveryState\x12\x1e\n" +
+	"\x1aDELIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17DELIVERY_STATE_REJECTED\x10\x01\x12\x1b\n" +
+	"\x17DELIVERY_STATE_ACCEPTED\x10\x02\x12\x1c\n" +
+	"\x18DELIVERY_STATE_COMMITTED\x10\x03\x12\x1a\n" +
+	"\x16DELIVERY_STATE_SETTLED\x10\x04\x12\x1a\n" +
+	"\x16DELIVERY_STATE_REFUSED\x10\x052\x8e\x02\n" +
 	"\rAnchorService\x12V\n" +
 	"\rAnchorSegment\x12!.callseal.v1.AnchorSegmentRequest\x1a\".callseal.v1.AnchorSegmentResponse\x12[\n" +
-	"\x0eAnchorSegments\x12\".callseal.v1.AnchorSegmentsRequest\x1a#.callseal.v1.AnchorSegmentsResponse(\x01B9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
+	"\x0eAnchorSegments\x12\".callseal.v1.AnchorSegmentsRequest\x1a#.callseal.v1.AnchorSegmentsResponse(\x01\x12H\n" +
+	"\aDeliver\x12\x1b.callseal.v1.DeliverRequest\x1a\x1c.callseal.v1.DeliverResponse(\x010\x01B9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
 
 var (
 	file_callseal_v1_anchor_proto_rawDescOnce sync.Once
@@ -534,39 +867,51 @@ func file_callseal_v1_anchor_proto_rawDescGZIP() []byte {
 	return file_callseal_v1_anchor_proto_rawDescData
 }
 
-var file_callseal_v1_anchor_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_callseal_v1_anchor_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_callseal_v1_anchor_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_callseal_v1_anchor_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_callseal_v1_anchor_proto_goTypes = []any{
 	(Outcome)(0),                   // 0: callseal.v1.Outcome
-	(*SignedSegment)(nil),          // 1: callseal.v1.SignedSegment
-	(*AnchorSegmentRequest)(nil),   // 2: callseal.v1.AnchorSegmentRequest
-	(*AnchorSegmentResponse)(nil),  // 3: callseal.v1.AnchorSegmentResponse
-	(*AnchorSegmentsRequest)(nil),  // 4: callseal.v1.AnchorSegmentsRequest
-	(*AnchorSegmentsResponse)(nil), // 5: callseal.v1.AnchorSegmentsResponse
-	(*SegmentReceipt)(nil),         // 6: callseal.v1.SegmentReceipt
-	(*RecordReceipt)(nil),          // 7: callseal.v1.RecordReceipt
-	(*Commit)(nil),                 // 8: callseal.v1.Commit
-	(*timestamppb.Timestamp)(nil),  // 9: google.protobuf.Timestamp
+	(DeliveryState)(0),             // 1: callseal.v1.DeliveryState
+	(*SignedSegment)(nil),          // 2: callseal.v1.SignedSegment
+	(*AnchorSegmentRequest)(nil),   // 3: callseal.v1.AnchorSegmentRequest
+	(*AnchorSegmentResponse)(nil),  // 4: callseal.v1.AnchorSegmentResponse
+	(*AnchorSegmentsRequest)(nil),  // 5: callseal.v1.AnchorSegmentsRequest
+	(*AnchorSegmentsResponse)(nil), // 6: callseal.v1.AnchorSegmentsResponse
+	(*SegmentReceipt)(nil),         // 7: callseal.v1.SegmentReceipt
+	(*RecordReceipt)(nil),          // 8: callseal.v1.RecordReceipt
+	(*DeliverRequest)(nil),         // 9: callseal.v1.DeliverRequest
+	(*DeliverResponse)(nil),        // 10: callseal.v1.DeliverResponse
+	(*Problem)(nil),                // 11: callseal.v1.Problem
+	(*Commit)(nil),                 // 12: callseal.v1.Commit
+	(*timestamppb.Timestamp)(nil),  // 13: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 14: google.protobuf.Duration
 }
 var file_callseal_v1_anchor_proto_depIdxs = []int32{
-	1,  // 0: callseal.v1.AnchorSegmentRequest.segment:type_name -> callseal.v1.SignedSegment
-	6,  // 1: callseal.v1.AnchorSegmentResponse.receipt:type_name -> callseal.v1.SegmentReceipt
-	1,  // 2: callseal.v1.AnchorSegmentsRequest.segment:type_name -> callseal.v1.SignedSegment
-	6,  // 3: callseal.v1.AnchorSegmentsResponse.receipts:type_name -> callseal.v1.SegmentReceipt
+	2,  // 0: callseal.v1.AnchorSegmentRequest.segment:type_name -> callseal.v1.SignedSegment
+	7,  // 1: callseal.v1.AnchorSegmentResponse.receipt:type_name -> callseal.v1.SegmentReceipt
+	2,  // 2: callseal.v1.AnchorSegmentsRequest.segment:type_name -> callseal.v1.SignedSegment
+	7,  // 3: callseal.v1.AnchorSegmentsResponse.receipts:type_name -> callseal.v1.SegmentReceipt
 	0,  // 4: callseal.v1.SegmentReceipt.outcome:type_name -> callseal.v1.Outcome
-	7,  // 5: callseal.v1.SegmentReceipt.records:type_name -> callseal.v1.RecordReceipt
-	8,  // 6: callseal.v1.SegmentReceipt.commit:type_name -> callseal.v1.Commit
-	9,  // 7: callseal.v1.SegmentReceipt.committed_at:type_name -> google.protobuf.Timestamp
+	8,  // 5: callseal.v1.SegmentReceipt.records:type_name -> callseal.v1.RecordReceipt
+	12, // 6: callseal.v1.SegmentReceipt.commit:type_name -> callseal.v1.Commit
+	13, // 7: callseal.v1.SegmentReceipt.committed_at:type_name -> google.protobuf.Timestamp
 	0,  // 8: callseal.v1.RecordReceipt.outcome:type_name -> callseal.v1.Outcome
-	2,  // 9: callseal.v1.AnchorService.AnchorSegment:input_type -> callseal.v1.AnchorSegmentRequest
-	4,  // 10: callseal.v1.AnchorService.AnchorSegments:input_type -> callseal.v1.AnchorSegmentsRequest
-	3,  // 11: callseal.v1.AnchorService.AnchorSegment:output_type -> callseal.v1.AnchorSegmentResponse
-	5,  // 12: callseal.v1.AnchorService.AnchorSegments:output_type -> callseal.v1.AnchorSegmentsResponse
-	11, // [11:13] is the sub-list for method output_type
-	9,  // [9:11] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	2,  // 9: callseal.v1.DeliverRequest.segment:type_name -> callseal.v1.SignedSegment
+	1,  // 10: callseal.v1.DeliverResponse.state:type_name -> callseal.v1.DeliveryState
+	7,  // 11: callseal.v1.DeliverResponse.receipt:type_name -> callseal.v1.SegmentReceipt
+	11, // 12: callseal.v1.DeliverResponse.problem:type_name -> callseal.v1.Problem
+	14, // 13: callseal.v1.Problem.retry_after:type_name -> google.protobuf.Duration
+	3,  // 14: callseal.v1.AnchorService.AnchorSegment:input_type -> callseal.v1.AnchorSegmentRequest
+	5,  // 15: callseal.v1.AnchorService.AnchorSegments:input_type -> callseal.v1.AnchorSegmentsRequest
+	9,  // 16: callseal.v1.AnchorService.Deliver:input_type -> callseal.v1.DeliverRequest
+	4,  // 17: callseal.v1.AnchorService.AnchorSegment:output_type -> callseal.v1.AnchorSegmentResponse
+	6,  // 18: callseal.v1.AnchorService.AnchorSegments:output_type -> callseal.v1.AnchorSegmentsResponse
+	10, // 19: callseal.v1.AnchorService.Deliver:output_type -> callseal.v1.DeliverResponse
+	17, // [17:20] is the sub-list for method output_type
+	14, // [14:17] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_callseal_v1_anchor_proto_init() }
@@ -580,8 +925,8 @@ func file_callseal_v1_anchor_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callseal_v1_anchor_proto_rawDesc), len(file_callseal_v1_anchor_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   7,
+			NumEnums:      2,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	AnchorService_AnchorSegment_FullMethodName  = "/callseal.v1.AnchorService/AnchorSegment"
 	AnchorService_AnchorSegments_FullMethodName = "/callseal.v1.AnchorService/AnchorSegments"
+	AnchorService_Deliver_FullMethodName        = "/callseal.v1.AnchorService/Deliver"
 )
 
 // AnchorServiceClient is the client API for AnchorService service.
@@ -38,6 +39,14 @@ type AnchorServiceClient interface {
 	// The first segment that is refused ends the stream with its error; those
 	// before it stay anchored.
 	AnchorSegments(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[AnchorSegmentsRequest, AnchorSegmentsResponse], error)
+	// Deliver takes segments as they are closed and tells of each, as it happens,
+	// how far it has come. ACCEPTED means that the gateway's journal holds it on
+	// disk: from then on it reaches the ledger, whatever crashes, and the client may
+	// forget it once it is SETTLED or REFUSED. Segments of one PBX reach the ledger
+	// in the order in which they were accepted. A segment that was sent before is
+	// answered with what is known of it, so a client that lost its stream opens
+	// another and sends again what it has not heard the end of.
+	Deliver(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[DeliverRequest, DeliverResponse], error)
 }
 
 type anchorServiceClient struct {
@@ -71,6 +80,19 @@ func (c *anchorServiceClient) AnchorSegments(ctx context.Context, opts ...grpc.C
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AnchorService_AnchorSegmentsClient = grpc.ClientStreamingClient[AnchorSegmentsRequest, AnchorSegmentsResponse]
 
+func (c *anchorServiceClient) Deliver(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[DeliverRequest, DeliverResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AnchorService_ServiceDesc.Streams[1], AnchorService_Deliver_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[DeliverRequest, DeliverResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AnchorService_DeliverClient = grpc.BidiStreamingClient[DeliverRequest, DeliverResponse]
+
 // AnchorServiceServer is the server API for AnchorService service.
 // All implementations must embed UnimplementedAnchorServiceServer
 // for forward compatibility.
@@ -86,6 +108,14 @@ type AnchorServiceServer interface {
 	// The first segment that is refused ends the stream with its error; those
 	// before it stay anchored.
 	AnchorSegments(grpc.ClientStreamingServer[AnchorSegmentsRequest, AnchorSegmentsResponse]) error
+	// Deliver takes segments as they are closed and tells of each, as it happens,
+	// how far it has come. ACCEPTED means that the gateway's journal holds it on
+	// disk: from then on it reaches the ledger, whatever crashes, and the client may
+	// forget it once it is SETTLED or REFUSED. Segments of one PBX reach the ledger
+	// in the order in which they were accepted. A segment that was sent before is
+	// answered with what is known of it, so a client that lost its stream opens
+	// another and sends again what it has not heard the end of.
+	Deliver(grpc.BidiStreamingServer[DeliverRequest, DeliverResponse]) error
 	mustEmbedUnimplementedAnchorServiceServer()
 }
 
@@ -101,6 +131,9 @@ func (UnimplementedAnchorServiceServer) AnchorSegment(context.Context, *AnchorSe
 }
 func (UnimplementedAnchorServiceServer) AnchorSegments(grpc.ClientStreamingServer[AnchorSegmentsRequest, AnchorSegmentsResponse]) error {
 	return status.Error(codes.Unimplemented, "method AnchorSegments not implemented")
+}
+func (UnimplementedAnchorServiceServer) Deliver(grpc.BidiStreamingServer[DeliverRequest, DeliverResponse]) error {
+	return status.Error(codes.Unimplemented, "method Deliver not implemented")
 }
 func (UnimplementedAnchorServiceServer) mustEmbedUnimplementedAnchorServiceServer() {}
 func (UnimplementedAnchorServiceServer) testEmbeddedByValue()                       {}
@@ -148,6 +181,13 @@ func _AnchorService_AnchorSegments_Handler(srv interface{}, stream grpc.ServerSt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AnchorService_AnchorSegmentsServer = grpc.ClientStreamingServer[AnchorSegmentsRequest, AnchorSegmentsResponse]
 
+func _AnchorService_Deliver_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(AnchorServiceServer).Deliver(&grpc.GenericServerStream[DeliverRequest, DeliverResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AnchorService_DeliverServer = grpc.BidiStreamingServer[DeliverRequest, DeliverResponse]
+
 // AnchorService_ServiceDesc is the grpc.ServiceDesc for AnchorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -164,6 +204,12 @@ var AnchorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "AnchorSegments",
 			Handler:       _AnchorService_AnchorSegments_Handler,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "Deliver",
+			Handler:       _AnchorService_Deliver_Handler,
+			ServerStreams: true,
 			ClientStreams: true,
 		},
 	},
