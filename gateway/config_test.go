@@ -13,18 +13,22 @@ import (
 
 const wholeConfig = `operator: atlas
 msp: AtlasMSP
-listen: "127.0.0.1:21081"
-channel: calls
-chaincode: callseal
-peer: { address: "127.0.0.1:21051", server_name: peer.atlas, ca_file: tls-ca.pem }
-identity: { cert_file: id/cert.pem, key_file: /elsewhere/key.pem }
-tls:
+state_dir: state
+server:
+  listen: "127.0.0.1:21081"
   cert_file: tls/cert.pem
   key_file: tls/key.pem
   client_ca_file: ca.pem
-  fabric_client_cert_file: client.pem
-  fabric_client_key_file: client-key.pem
-state_dir: state
+fabric:
+  channel: calls
+  chaincode: callseal
+  peer_address: "127.0.0.1:21051"
+  peer_server_name: peer.atlas
+  peer_ca_file: tls-ca.pem
+  tls_cert_file: client.pem
+  tls_key_file: client-key.pem
+  cert_file: id/cert.pem
+  key_file: /elsewhere/key.pem
 `
 
 func writeConfig(t *testing.T, text string) string {
@@ -40,12 +44,12 @@ func TestLoadConfig(t *testing.T) {
 	require.NoError(t, err)
 	folder := filepath.Dir(path)
 	require.Equal(t, "AtlasMSP", config.MSP)
-	require.Equal(t, filepath.Join(folder, "id", "cert.pem"), config.Identity.CertFile, "relative to the file")
-	require.Equal(t, "/elsewhere/key.pem", config.Identity.KeyFile)
+	require.Equal(t, filepath.Join(folder, "id", "cert.pem"), config.Fabric.CertFile, "relative to the file")
+	require.Equal(t, "/elsewhere/key.pem", config.Fabric.KeyFile)
 	require.Equal(t, filepath.Join(folder, "state"), config.StateDir)
-	require.Equal(t, filepath.Join(folder, "tls-ca.pem"), config.Peer.CAFile)
-	require.Equal(t, filepath.Join(folder, "client-key.pem"), config.TLS.FabricClientKeyFile)
-	require.Equal(t, "peer.atlas", config.Peer.ServerName)
+	require.Equal(t, filepath.Join(folder, "tls-ca.pem"), config.Fabric.PeerCAFile)
+	require.Equal(t, filepath.Join(folder, "client-key.pem"), config.Fabric.TLSKeyFile)
+	require.Equal(t, "peer.atlas", config.Fabric.PeerServerName)
 }
 
 func TestLoadConfigRefuses(t *testing.T) {
@@ -62,10 +66,10 @@ func TestLoadConfigRefuses(t *testing.T) {
 		says []string
 	}{
 		"unknown member":        {wholeConfig + "stat_dir: x\n", []string{"stat_dir"}},
-		"unknown nested member": {strings.Replace(wholeConfig, "server_name", "servername", 1), []string{"servername"}},
+		"unknown nested member": {strings.Replace(wholeConfig, "peer_server_name", "peer_servername", 1), []string{"peer_servername"}},
 		"one missing":           {without("msp: AtlasMSP\n"), []string{"lacks msp"}},
-		"several missing":       {without("msp: AtlasMSP\n", "state_dir: state\n", ", key_file: /elsewhere/key.pem"), []string{"lacks msp, identity.key_file, state_dir"}},
-		"empty":                 {"", []string{"peer.address", "tls.client_ca_file", "channel"}},
+		"several missing":       {without("msp: AtlasMSP\n", "state_dir: state\n", "  key_file: /elsewhere/key.pem\n"), []string{"lacks msp, state_dir, fabric.key_file"}},
+		"empty":                 {"", []string{"fabric.peer_address", "server.client_ca_file", "fabric.channel"}},
 		"not YAML":              {"msp: [", []string{"gateway.yaml"}},
 		"wrong kind":            {strings.Replace(wholeConfig, "msp: AtlasMSP", "msp: [AtlasMSP]", 1), []string{"gateway.yaml"}},
 	} {
@@ -90,16 +94,16 @@ func TestWhatReputationNeeds(t *testing.T) {
 	write("")
 	config, err := gateway.LoadConfig(file)
 	require.NoError(t, err)
-	require.Empty(t, config.ConsortiumKeyFile, "a gateway need not count")
-	require.EqualValues(t, 1, config.Writer)
-	write("consortium_key_file: consortium.key\nprevious_consortium_key_file: /etc/before.key\nwriter: 16\n")
+	require.Empty(t, config.Reputation.KeyFile, "a gateway need not count")
+	require.EqualValues(t, 1, config.Reputation.Writer)
+	write("reputation: {consortium_key_file: consortium.key, previous_consortium_key_file: /etc/before.key, writer: 16}\n")
 	config, err = gateway.LoadConfig(file)
 	require.NoError(t, err)
-	require.Equal(t, filepath.Join(folder, "consortium.key"), config.ConsortiumKeyFile)
-	require.Equal(t, "/etc/before.key", config.PreviousConsortiumKeyFile)
-	require.EqualValues(t, 16, config.Writer)
+	require.Equal(t, filepath.Join(folder, "consortium.key"), config.Reputation.KeyFile)
+	require.Equal(t, "/etc/before.key", config.Reputation.PreviousKeyFile)
+	require.EqualValues(t, 16, config.Reputation.Writer)
 	for _, writer := range []string{"-1", "17"} {
-		write("writer: " + writer)
+		write("reputation: {writer: " + writer + "}\n")
 		_, err = gateway.LoadConfig(file)
 		require.ErrorContains(t, err, "between 1 and 16")
 	}

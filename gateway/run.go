@@ -33,12 +33,7 @@ import (
 
 // Run serves until the context ends.
 func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
-	channel, err := fabric.Open(fabric.Config{
-		MSP: config.MSP, Channel: config.Channel, Chaincode: config.Chaincode,
-		PeerAddress: config.Peer.Address, PeerServerName: config.Peer.ServerName, PeerCAFile: config.Peer.CAFile,
-		TLSCertFile: config.TLS.FabricClientCertFile, TLSKeyFile: config.TLS.FabricClientKeyFile,
-		CertFile: config.Identity.CertFile, KeyFile: config.Identity.KeyFile, Partners: config.Partners,
-	})
+	channel, err := fabric.Open(config.Fabric)
 	if err != nil {
 		return fmt.Errorf("open the channel: %w", err)
 	}
@@ -59,19 +54,17 @@ func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
 		return err
 	}
 	consents := consent.New(channel, log)
-	serving, err := server.New(server.TLS{
-		CertFile: config.TLS.CertFile, KeyFile: config.TLS.KeyFile, ClientCAFile: config.TLS.ClientCAFile,
-	}, server.Parts{
+	serving, err := server.New(config.Server, server.Parts{
 		Channel: channel, Keyring: keyring, Anchorer: anchor.New(channel, keyring), Eraser: eraser, Tally: tally, Consents: consents,
 	}, log)
 	if err != nil {
 		return fmt.Errorf("assemble the server: %w", err)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Server.Listen)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", config.Listen, err)
+		return fmt.Errorf("listen on %s: %w", config.Server.Listen, err)
 	}
-	log.Info("gateway ready", "operator", config.Operator, "msp", config.MSP, "listen", listener.Addr().String(), "peer", config.Peer.Address)
+	log.Info("gateway ready", "operator", config.Operator, "msp", config.MSP, "listen", listener.Addr().String(), "peer", config.Fabric.PeerAddress)
 	// Without systemd this does nothing.
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	erasing, stopErasing := context.WithCancel(ctx)

@@ -129,28 +129,28 @@ func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 	text, err := yaml.Marshal(yaml.MapSlice{
 		{Key: "operator", Value: member.ID()},
 		{Key: "msp", Value: member.MSP},
-		{Key: "listen", Value: member.Gateway.Address},
-		{Key: "channel", Value: consortium.Channel},
-		{Key: "chaincode", Value: consortium.Chaincode},
-		{Key: "peer", Value: yaml.MapSlice{
-			{Key: "address", Value: member.Peer.Address},
-			{Key: "server_name", Value: host},
-			{Key: "ca_file", Value: org.TLSCAFile()},
-		}},
-		{Key: "partners", Value: partners},
-		{Key: "identity", Value: yaml.MapSlice{
-			{Key: "cert_file", Value: identity.CertFile()},
-			{Key: "key_file", Value: identity.KeyFile()},
-		}},
-		{Key: "tls", Value: yaml.MapSlice{
+		{Key: "state_dir", Value: org.GatewayState()},
+		{Key: "server", Value: yaml.MapSlice{
+			{Key: "listen", Value: member.Gateway.Address},
 			{Key: "cert_file", Value: server.CertFile()},
 			{Key: "key_file", Value: server.KeyFile()},
 			{Key: "client_ca_file", Value: org.EnrolmentCAFile()},
-			{Key: "fabric_client_cert_file", Value: identity.TLSCertFile()},
-			{Key: "fabric_client_key_file", Value: identity.TLSKeyFile()},
 		}},
-		{Key: "state_dir", Value: org.GatewayState()},
-		{Key: "consortium_key_file", Value: org.ConsortiumKeyFile()},
+		{Key: "fabric", Value: yaml.MapSlice{
+			{Key: "channel", Value: consortium.Channel},
+			{Key: "chaincode", Value: consortium.Chaincode},
+			{Key: "peer_address", Value: member.Peer.Address},
+			{Key: "peer_server_name", Value: host},
+			{Key: "peer_ca_file", Value: org.TLSCAFile()},
+			{Key: "partners", Value: partners},
+			{Key: "tls_cert_file", Value: identity.TLSCertFile()},
+			{Key: "tls_key_file", Value: identity.TLSKeyFile()},
+			{Key: "cert_file", Value: identity.CertFile()},
+			{Key: "key_file", Value: identity.KeyFile()},
+		}},
+		{Key: "reputation", Value: yaml.MapSlice{
+			{Key: "consortium_key_file", Value: org.ConsortiumKeyFile()},
+		}},
 	})
 	if err != nil {
 		return fmt.Errorf("render the gateway's configuration: %w", err)

@@ -40,10 +40,8 @@ func command() *cobra.Command {
 				return err
 			}
 			var level slog.Level
-			if config.LogLevel != "" {
-				if err := level.UnmarshalText([]byte(config.LogLevel)); err != nil {
-					return fmt.Errorf("log_level must be debug, info, warn or error: %w", err)
-				}
+			if err := level.UnmarshalText([]byte(config.Log.Level)); err != nil {
+				return fmt.Errorf("log.level must be debug, info, warn or error: %w", err)
 			}
 			log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 			return gateway.Run(cmd.Context(), config, log)

@@ -29,7 +29,8 @@ drawn if it does not exist. Nothing is sent; what to do with the two:
      find out which number a pseudonym stands for.
   2. Propose the document with ` + "`callseal policy propose`" + `; the operators vote.
   3. Once it is in force every operator's gateway gets the new key as
-     consortium_key_file and the old one as previous_consortium_key_file, and is
+     reputation.consortium_key_file and the old one as
+     reputation.previous_consortium_key_file, and is
      started again. Until then it refuses to count evidence.
 
 All subjects then stand under new pseudonyms. What an operator holds on a subject is

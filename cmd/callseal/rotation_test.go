@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -60,7 +61,7 @@ func TestTheConsortiumsKeyIsReplaced(t *testing.T) {
 		require.NoError(t, os.WriteFile(org.ConsortiumKeyFile(), next, 0o600))
 		config, err := os.ReadFile(org.GatewayConfig())
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(org.GatewayConfig(), fmt.Appendf(config, "\nprevious_consortium_key_file: %q\n", previous), 0o600))
+		require.NoError(t, os.WriteFile(org.GatewayConfig(), bytes.Replace(config, []byte("reputation:\n"), fmt.Appendf(nil, "reputation:\n  previous_consortium_key_file: %q\n", previous), 1), 0o600))
 		n.Stop(strings.ToLower(operator) + "-gateway")
 		n.StartNode(strings.ToLower(operator) + "-gateway")
 	}

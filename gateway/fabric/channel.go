@@ -22,47 +22,6 @@ import (
 // and transaction look-ups carry whole blocks.
 const maxMessageBytes = 20 << 20
 
-// Config says whom the gateway is and which peer it asks. Files are PEM.
-type Config struct {
-	// MSP is the operator's, such as "AtlasMSP".
-	MSP string
-	// Channel and Chaincode are Fabric's names.
-	Channel, Chaincode string
-	// PeerAddress is host:port; PeerServerName is the name its certificate
-	// bears, PeerCAFile the CA that signed it.
-	PeerAddress, PeerServerName, PeerCAFile string
-	// TLSCertFile and TLSKeyFile are for mutual TLS with the peer.
-	TLSCertFile, TLSKeyFile string
-	// CertFile and KeyFile are the identity that signs transactions.
-	CertFile, KeyFile string
-	// Partners are the MSPs of the operators whose endorsement is asked for first,
-	// beside the own; empty leaves the choice to the peer.
-	Partners []string
-	// Deadlines bound each stage; zero means the default.
-	Deadlines Deadlines
-}
-
-// Deadlines bound the stages of a transaction.
-type Deadlines struct {
-	Evaluate, Endorse, Submit, Commit time.Duration
-}
-
-// withDefaults fills in what is zero. A commit takes tens of milliseconds; when
-// the ordering leader dies it stalls about 3 s, which the last two outlive.
-func (d Deadlines) withDefaults() Deadlines {
-	for _, bound := range []struct {
-		value    *time.Duration
-		standard time.Duration
-	}{
-		{&d.Evaluate, 3 * time.Second}, {&d.Endorse, 5 * time.Second}, {&d.Submit, 5 * time.Second}, {&d.Commit, 15 * time.Second},
-	} {
-		if *bound.value == 0 {
-			*bound.value = bound.standard
-		}
-	}
-	return d
-}
-
 // Channel is one channel seen through one peer by one identity. It is safe for
 // concurrent use.
 type Channel struct {

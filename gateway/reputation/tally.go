@@ -32,18 +32,6 @@ const (
 	busyFor = time.Second
 )
 
-// Config is a tally's.
-type Config struct {
-	// Key is the consortium key of the epoch in force, 32 bytes.
-	Key []byte
-	// PreviousKey is the key of the epoch before, where subjects shall be carried
-	// over; nil otherwise.
-	PreviousKey []byte
-	// Writer numbers the gateways of one operator, 1 to ledger.MaxWriters. Two
-	// that share a number break each other's chain.
-	Writer int64
-}
-
 // Evidence is a number of events of one kind that concern an address.
 type Evidence struct {
 	// Address is in clear: "tel:…", "ip:…" or "aor:…". It goes no further.

@@ -25,7 +25,7 @@ type reputationService struct {
 // counting is the tally, or a fault where there is none.
 func (s *reputationService) counting() (*reputation.Tally, error) {
 	if s.tally == nil {
-		return nil, fault.New(fault.State, "this gateway has no consortium key, which pseudonyms are made with: set consortium_key_file in its configuration")
+		return nil, fault.New(fault.State, "this gateway has no consortium key, which pseudonyms are made with: set reputation.consortium_key_file in its configuration")
 	}
 	return s.tally, nil
 }

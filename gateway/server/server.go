@@ -33,20 +33,11 @@ const (
 	maxMessageBytes = 48 << 20
 	// maxConcurrentStreams bounds what one connection may have under way.
 	maxConcurrentStreams = 250
-	// stopTimeout bounds how long running calls may take at a shutdown.
-	stopTimeout = 10 * time.Second
 )
-
-// TLS says how the server proves itself and whose callers it takes. Files are
-// PEM.
-type TLS struct {
-	CertFile, KeyFile string
-	// ClientCAFile is the operator's own CA: others' certificates are refused.
-	ClientCAFile string
-}
 
 // Server serves one operator's gateway.
 type Server struct {
+	config Config
 	grpc   *grpc.Server
 	health *health.Server
 	peer   *peerWatch
@@ -70,8 +61,8 @@ type Parts struct {
 }
 
 // New assembles the services.
-func New(transport TLS, parts Parts, log *slog.Logger) (*Server, error) {
-	creds, err := transport.credentials()
+func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
+	creds, err := config.credentials()
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +85,11 @@ func New(transport TLS, parts Parts, log *slog.Logger) (*Server, error) {
 	status := health.NewServer()
 	healthpb.RegisterHealthServer(server, status)
 	reflection.Register(server)
-	return &Server{grpc: server, health: status, peer: newPeerWatch(parts.Channel, status, server, log), log: log}, nil
+	return &Server{config: config, grpc: server, health: status, peer: newPeerWatch(parts.Channel, status, server, log), log: log}, nil
 }
 
 // Serve serves until the context ends, then refuses new calls and lets running
-// ones end for at most ten seconds.
+// ones end for at most the configured time.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(listener) }()
@@ -115,25 +106,25 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	go func() { s.grpc.GracefulStop(); close(stopped) }()
 	select {
 	case <-stopped:
-	case <-time.After(stopTimeout):
-		s.log.Warn("calls still running are cut off", "after", stopTimeout)
+	case <-time.After(s.config.StopTimeout):
+		s.log.Warn("calls still running are cut off", "after", s.config.StopTimeout)
 		s.grpc.Stop()
 	}
 	return nil
 }
 
-func (t TLS) credentials() (credentials.TransportCredentials, error) {
-	own, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+func (c *Config) credentials() (credentials.TransportCredentials, error) {
+	own, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("load the server's certificate: %w", err)
 	}
-	authorities, err := os.ReadFile(t.ClientCAFile)
+	authorities, err := os.ReadFile(c.ClientCAFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the callers' CA: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(authorities) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", t.ClientCAFile)
+		return nil, fmt.Errorf("%s holds no PEM certificate", c.ClientCAFile)
 	}
 	return credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MinVersion: tls.VersionTLS13,

@@ -53,7 +53,7 @@ func newServer(t *testing.T) *Server {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = journal.Close() })
 	eraser := erasure.New(channel, keyring, journal, slog.New(slog.DiscardHandler))
-	made, err := New(TLS{CertFile: cert, KeyFile: key, ClientCAFile: authority}, Parts{Channel: channel, Keyring: keyring, Eraser: eraser, Anchorer: anchor.New(channel, keyring)}, slog.New(slog.DiscardHandler))
+	made, err := New(Config{CertFile: cert, KeyFile: key, ClientCAFile: authority}, Parts{Channel: channel, Keyring: keyring, Eraser: eraser, Anchorer: anchor.New(channel, keyring)}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	return made
 }
