@@ -20,15 +20,31 @@ var allowed = map[string][]ledger.Role{
 	"/callseal.v1.AnchorService/AnchorSegments": {ledger.RoleAdapter},
 	"/callseal.v1.AnchorService/Deliver":        {ledger.RoleAdapter},
 
+	"/callseal.v1.AnchorService/AnchorLateSegment": {ledger.RoleAdmin},
+
 	"/callseal.v1.CallService/GetCall":   readers,
 	"/callseal.v1.CallService/ListLegs":  readers,
 	"/callseal.v1.CallService/ListCalls": readers,
 
 	"/callseal.v1.CallService/GetConversation": readers,
+	"/callseal.v1.CallService/GetCallState":    readers,
+	"/callseal.v1.CallService/CorrectCall":     {ledger.RoleCompliance},
+	"/callseal.v1.CallService/ListCorrections": readers,
+	"/callseal.v1.CallService/ListOmissions":   readers,
+	"/callseal.v1.CallService/ReconcileCall":   readers,
+	"/callseal.v1.CallService/RaiseDispute":    {ledger.RoleAuditor, ledger.RoleCompliance},
+	"/callseal.v1.CallService/ListDisputes":    readers,
 
 	"/callseal.v1.RecordingService/GetRecording":   readers,
 	"/callseal.v1.RecordingService/ListRecordings": readers,
 	"/callseal.v1.RecordingService/FindRecordings": readers,
+
+	"/callseal.v1.RecordingService/GetRecordingState":   readers,
+	"/callseal.v1.RecordingService/HoldConversation":    {ledger.RoleCompliance},
+	"/callseal.v1.RecordingService/ReleaseConversation": {ledger.RoleCompliance},
+	"/callseal.v1.RecordingService/ListHolds":           readers,
+	"/callseal.v1.RecordingService/RetainRecording":     {ledger.RoleCompliance},
+	"/callseal.v1.RecordingService/ListRetentions":      readers,
 
 	"/callseal.v1.LedgerService/GetSegment":    readers,
 	"/callseal.v1.LedgerService/ListIncidents": readers,

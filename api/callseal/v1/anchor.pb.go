@@ -7,6 +7,7 @@
 package callsealv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -792,22 +793,125 @@ func (x *Problem) GetRetryAfter() *durationpb.Duration {
 	return nil
 }
 
+// AnchorLateSegmentRequest is what AnchorLateSegment takes.
+type AnchorLateSegmentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The segment.
+	Segment *SignedSegment `protobuf:"bytes,1,opt,name=segment,proto3" json:"segment,omitempty"`
+	// A key of the caller's choice: repeating the request with it answers what the
+	// first answered.
+	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *AnchorLateSegmentRequest) Reset() {
+	*x = AnchorLateSegmentRequest{}
+	mi := &file_callseal_v1_anchor_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnchorLateSegmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnchorLateSegmentRequest) ProtoMessage() {}
+
+func (x *AnchorLateSegmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_anchor_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnchorLateSegmentRequest.ProtoReflect.Descriptor instead.
+func (*AnchorLateSegmentRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_anchor_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *AnchorLateSegmentRequest) GetSegment() *SignedSegment {
+	if x != nil {
+		return x.Segment
+	}
+	return nil
+}
+
+func (x *AnchorLateSegmentRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// AnchorLateSegmentResponse is what AnchorLateSegment answers.
+type AnchorLateSegmentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What became of it.
+	Receipt       *SegmentReceipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnchorLateSegmentResponse) Reset() {
+	*x = AnchorLateSegmentResponse{}
+	mi := &file_callseal_v1_anchor_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnchorLateSegmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnchorLateSegmentResponse) ProtoMessage() {}
+
+func (x *AnchorLateSegmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_anchor_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnchorLateSegmentResponse.ProtoReflect.Descriptor instead.
+func (*AnchorLateSegmentResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_anchor_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AnchorLateSegmentResponse) GetReceipt() *SegmentReceipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
 var File_callseal_v1_anchor_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_anchor_proto_rawDesc = "" +
 	"\n" +
-	"\x18callseal/v1/anchor.proto\x12\vcallseal.v1\x1a\x18callseal/v1/record.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x01\n" +
-	"\rSignedSegment\x12!\n" +
-	"\fsegment_json\x18\x01 \x01(\fR\vsegmentJson\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\x12!\n" +
-	"\frecords_json\x18\x03 \x03(\fR\vrecordsJson\x12!\n" +
-	"\fdetails_json\x18\x04 \x03(\fR\vdetailsJson\"L\n" +
-	"\x14AnchorSegmentRequest\x124\n" +
-	"\asegment\x18\x01 \x01(\v2\x1a.callseal.v1.SignedSegmentR\asegment\"N\n" +
+	"\x18callseal/v1/anchor.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18callseal/v1/record.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x01\n" +
+	"\rSignedSegment\x12.\n" +
+	"\fsegment_json\x18\x01 \x01(\fB\v\xbaH\bz\x06\x10\x02\x18\x80\x80\x04R\vsegmentJson\x12(\n" +
+	"\tsignature\x18\x02 \x01(\fB\n" +
+	"\xbaH\az\x05\x10\x01\x18\x80\x02R\tsignature\x128\n" +
+	"\frecords_json\x18\x03 \x03(\fB\x15\xbaH\x12\x92\x01\x0f\b\x01\x10\xf4\x03\"\bz\x06\x10\x02\x18\x80\x80@R\vrecordsJson\x124\n" +
+	"\fdetails_json\x18\x04 \x03(\fB\x11\xbaH\x0e\x92\x01\v\x10\xf4\x03\"\x06z\x04\x18\x80\x80@R\vdetailsJson\"T\n" +
+	"\x14AnchorSegmentRequest\x12<\n" +
+	"\asegment\x18\x01 \x01(\v2\x1a.callseal.v1.SignedSegmentB\x06\xbaH\x03\xc8\x01\x01R\asegment\"N\n" +
 	"\x15AnchorSegmentResponse\x125\n" +
-	"\areceipt\x18\x01 \x01(\v2\x1b.callseal.v1.SegmentReceiptR\areceipt\"M\n" +
-	"\x15AnchorSegmentsRequest\x124\n" +
-	"\asegment\x18\x01 \x01(\v2\x1a.callseal.v1.SignedSegmentR\asegment\"Q\n" +
+	"\areceipt\x18\x01 \x01(\v2\x1b.callseal.v1.SegmentReceiptR\areceipt\"U\n" +
+	"\x15AnchorSegmentsRequest\x12<\n" +
+	"\asegment\x18\x01 \x01(\v2\x1a.callseal.v1.SignedSegmentB\x06\xbaH\x03\xc8\x01\x01R\asegment\"Q\n" +
 	"\x16AnchorSegmentsResponse\x127\n" +
 	"\breceipts\x18\x01 \x03(\v2\x1b.callseal.v1.SegmentReceiptR\breceipts\"\x95\x02\n" +
 	"\x0eSegmentReceipt\x12\x14\n" +
@@ -819,9 +923,9 @@ const file_callseal_v1_anchor_proto_rawDesc = "" +
 	"\fcommitted_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\"Q\n" +
 	"\rRecordReceipt\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12.\n" +
-	"\aoutcome\x18\x02 \x01(\x0e2\x14.callseal.v1.OutcomeR\aoutcome\"F\n" +
-	"\x0eDeliverRequest\x124\n" +
-	"\asegment\x18\x01 \x01(\v2\x1a.callseal.v1.SignedSegmentR\asegment\"\xef\x01\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x14.callseal.v1.OutcomeR\aoutcome\"N\n" +
+	"\x0eDeliverRequest\x12<\n" +
+	"\asegment\x18\x01 \x01(\v2\x1a.callseal.v1.SignedSegmentB\x06\xbaH\x03\xc8\x01\x01R\asegment\"\xef\x01\n" +
 	"\x0fDeliverResponse\x12\x10\n" +
 	"\x03pbx\x18\x01 \x01(\tR\x03pbx\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x03R\x05epoch\x12\x1b\n" +
@@ -837,7 +941,12 @@ const file_callseal_v1_anchor_proto_rawDesc = "" +
 	"\x0etransaction_id\x18\x05 \x01(\tR\rtransactionId\x12\x1c\n" +
 	"\tretryable\x18\x06 \x01(\bR\tretryable\x12:\n" +
 	"\vretry_after\x18\a \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter*l\n" +
+	"retryAfter\"\x95\x01\n" +
+	"\x18AnchorLateSegmentRequest\x12<\n" +
+	"\asegment\x18\x01 \x01(\v2\x1a.callseal.v1.SignedSegmentB\x06\xbaH\x03\xc8\x01\x01R\asegment\x12;\n" +
+	"\x0fidempotency_key\x18\x02 \x01(\tB\x12\xbaH\x0fr\r(\xc8\x012\b^[!-~]*$R\x0eidempotencyKey\"R\n" +
+	"\x19AnchorLateSegmentResponse\x125\n" +
+	"\areceipt\x18\x01 \x01(\v2\x1b.callseal.v1.SegmentReceiptR\areceipt*l\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10OUTCOME_ANCHORED\x10\x01\x12\x1c\n" +
@@ -849,11 +958,12 @@ const file_callseal_v1_anchor_proto_rawDesc = "" +
 	"\x17DELIVERY_STATE_ACCEPTED\x10\x02\x12\x1c\n" +
 	"\x18DELIVERY_STATE_COMMITTED\x10\x03\x12\x1a\n" +
 	"\x16DELIVERY_STATE_SETTLED\x10\x04\x12\x1a\n" +
-	"\x16DELIVERY_STATE_REFUSED\x10\x052\x8e\x02\n" +
+	"\x16DELIVERY_STATE_REFUSED\x10\x052\xf2\x02\n" +
 	"\rAnchorService\x12V\n" +
 	"\rAnchorSegment\x12!.callseal.v1.AnchorSegmentRequest\x1a\".callseal.v1.AnchorSegmentResponse\x12[\n" +
 	"\x0eAnchorSegments\x12\".callseal.v1.AnchorSegmentsRequest\x1a#.callseal.v1.AnchorSegmentsResponse(\x01\x12H\n" +
-	"\aDeliver\x12\x1b.callseal.v1.DeliverRequest\x1a\x1c.callseal.v1.DeliverResponse(\x010\x01B9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
+	"\aDeliver\x12\x1b.callseal.v1.DeliverRequest\x1a\x1c.callseal.v1.DeliverResponse(\x010\x01\x12b\n" +
+	"\x11AnchorLateSegment\x12%.callseal.v1.AnchorLateSegmentRequest\x1a&.callseal.v1.AnchorLateSegmentResponseB9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
 
 var (
 	file_callseal_v1_anchor_proto_rawDescOnce sync.Once
@@ -868,23 +978,25 @@ func file_callseal_v1_anchor_proto_rawDescGZIP() []byte {
 }
 
 var file_callseal_v1_anchor_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_callseal_v1_anchor_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_callseal_v1_anchor_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_callseal_v1_anchor_proto_goTypes = []any{
-	(Outcome)(0),                   // 0: callseal.v1.Outcome
-	(DeliveryState)(0),             // 1: callseal.v1.DeliveryState
-	(*SignedSegment)(nil),          // 2: callseal.v1.SignedSegment
-	(*AnchorSegmentRequest)(nil),   // 3: callseal.v1.AnchorSegmentRequest
-	(*AnchorSegmentResponse)(nil),  // 4: callseal.v1.AnchorSegmentResponse
-	(*AnchorSegmentsRequest)(nil),  // 5: callseal.v1.AnchorSegmentsRequest
-	(*AnchorSegmentsResponse)(nil), // 6: callseal.v1.AnchorSegmentsResponse
-	(*SegmentReceipt)(nil),         // 7: callseal.v1.SegmentReceipt
-	(*RecordReceipt)(nil),          // 8: callseal.v1.RecordReceipt
-	(*DeliverRequest)(nil),         // 9: callseal.v1.DeliverRequest
-	(*DeliverResponse)(nil),        // 10: callseal.v1.DeliverResponse
-	(*Problem)(nil),                // 11: callseal.v1.Problem
-	(*Commit)(nil),                 // 12: callseal.v1.Commit
-	(*timestamppb.Timestamp)(nil),  // 13: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 14: google.protobuf.Duration
+	(Outcome)(0),                      // 0: callseal.v1.Outcome
+	(DeliveryState)(0),                // 1: callseal.v1.DeliveryState
+	(*SignedSegment)(nil),             // 2: callseal.v1.SignedSegment
+	(*AnchorSegmentRequest)(nil),      // 3: callseal.v1.AnchorSegmentRequest
+	(*AnchorSegmentResponse)(nil),     // 4: callseal.v1.AnchorSegmentResponse
+	(*AnchorSegmentsRequest)(nil),     // 5: callseal.v1.AnchorSegmentsRequest
+	(*AnchorSegmentsResponse)(nil),    // 6: callseal.v1.AnchorSegmentsResponse
+	(*SegmentReceipt)(nil),            // 7: callseal.v1.SegmentReceipt
+	(*RecordReceipt)(nil),             // 8: callseal.v1.RecordReceipt
+	(*DeliverRequest)(nil),            // 9: callseal.v1.DeliverRequest
+	(*DeliverResponse)(nil),           // 10: callseal.v1.DeliverResponse
+	(*Problem)(nil),                   // 11: callseal.v1.Problem
+	(*AnchorLateSegmentRequest)(nil),  // 12: callseal.v1.AnchorLateSegmentRequest
+	(*AnchorLateSegmentResponse)(nil), // 13: callseal.v1.AnchorLateSegmentResponse
+	(*Commit)(nil),                    // 14: callseal.v1.Commit
+	(*timestamppb.Timestamp)(nil),     // 15: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 16: google.protobuf.Duration
 }
 var file_callseal_v1_anchor_proto_depIdxs = []int32{
 	2,  // 0: callseal.v1.AnchorSegmentRequest.segment:type_name -> callseal.v1.SignedSegment
@@ -893,25 +1005,29 @@ var file_callseal_v1_anchor_proto_depIdxs = []int32{
 	7,  // 3: callseal.v1.AnchorSegmentsResponse.receipts:type_name -> callseal.v1.SegmentReceipt
 	0,  // 4: callseal.v1.SegmentReceipt.outcome:type_name -> callseal.v1.Outcome
 	8,  // 5: callseal.v1.SegmentReceipt.records:type_name -> callseal.v1.RecordReceipt
-	12, // 6: callseal.v1.SegmentReceipt.commit:type_name -> callseal.v1.Commit
-	13, // 7: callseal.v1.SegmentReceipt.committed_at:type_name -> google.protobuf.Timestamp
+	14, // 6: callseal.v1.SegmentReceipt.commit:type_name -> callseal.v1.Commit
+	15, // 7: callseal.v1.SegmentReceipt.committed_at:type_name -> google.protobuf.Timestamp
 	0,  // 8: callseal.v1.RecordReceipt.outcome:type_name -> callseal.v1.Outcome
 	2,  // 9: callseal.v1.DeliverRequest.segment:type_name -> callseal.v1.SignedSegment
 	1,  // 10: callseal.v1.DeliverResponse.state:type_name -> callseal.v1.DeliveryState
 	7,  // 11: callseal.v1.DeliverResponse.receipt:type_name -> callseal.v1.SegmentReceipt
 	11, // 12: callseal.v1.DeliverResponse.problem:type_name -> callseal.v1.Problem
-	14, // 13: callseal.v1.Problem.retry_after:type_name -> google.protobuf.Duration
-	3,  // 14: callseal.v1.AnchorService.AnchorSegment:input_type -> callseal.v1.AnchorSegmentRequest
-	5,  // 15: callseal.v1.AnchorService.AnchorSegments:input_type -> callseal.v1.AnchorSegmentsRequest
-	9,  // 16: callseal.v1.AnchorService.Deliver:input_type -> callseal.v1.DeliverRequest
-	4,  // 17: callseal.v1.AnchorService.AnchorSegment:output_type -> callseal.v1.AnchorSegmentResponse
-	6,  // 18: callseal.v1.AnchorService.AnchorSegments:output_type -> callseal.v1.AnchorSegmentsResponse
-	10, // 19: callseal.v1.AnchorService.Deliver:output_type -> callseal.v1.DeliverResponse
-	17, // [17:20] is the sub-list for method output_type
-	14, // [14:17] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	16, // 13: callseal.v1.Problem.retry_after:type_name -> google.protobuf.Duration
+	2,  // 14: callseal.v1.AnchorLateSegmentRequest.segment:type_name -> callseal.v1.SignedSegment
+	7,  // 15: callseal.v1.AnchorLateSegmentResponse.receipt:type_name -> callseal.v1.SegmentReceipt
+	3,  // 16: callseal.v1.AnchorService.AnchorSegment:input_type -> callseal.v1.AnchorSegmentRequest
+	5,  // 17: callseal.v1.AnchorService.AnchorSegments:input_type -> callseal.v1.AnchorSegmentsRequest
+	9,  // 18: callseal.v1.AnchorService.Deliver:input_type -> callseal.v1.DeliverRequest
+	12, // 19: callseal.v1.AnchorService.AnchorLateSegment:input_type -> callseal.v1.AnchorLateSegmentRequest
+	4,  // 20: callseal.v1.AnchorService.AnchorSegment:output_type -> callseal.v1.AnchorSegmentResponse
+	6,  // 21: callseal.v1.AnchorService.AnchorSegments:output_type -> callseal.v1.AnchorSegmentsResponse
+	10, // 22: callseal.v1.AnchorService.Deliver:output_type -> callseal.v1.DeliverResponse
+	13, // 23: callseal.v1.AnchorService.AnchorLateSegment:output_type -> callseal.v1.AnchorLateSegmentResponse
+	20, // [20:24] is the sub-list for method output_type
+	16, // [16:20] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_callseal_v1_anchor_proto_init() }
@@ -926,7 +1042,7 @@ func file_callseal_v1_anchor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callseal_v1_anchor_proto_rawDesc), len(file_callseal_v1_anchor_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

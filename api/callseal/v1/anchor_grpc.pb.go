@@ -19,9 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AnchorService_AnchorSegment_FullMethodName  = "/callseal.v1.AnchorService/AnchorSegment"
-	AnchorService_AnchorSegments_FullMethodName = "/callseal.v1.AnchorService/AnchorSegments"
-	AnchorService_Deliver_FullMethodName        = "/callseal.v1.AnchorService/Deliver"
+	AnchorService_AnchorSegment_FullMethodName     = "/callseal.v1.AnchorService/AnchorSegment"
+	AnchorService_AnchorSegments_FullMethodName    = "/callseal.v1.AnchorService/AnchorSegments"
+	AnchorService_Deliver_FullMethodName           = "/callseal.v1.AnchorService/Deliver"
+	AnchorService_AnchorLateSegment_FullMethodName = "/callseal.v1.AnchorService/AnchorLateSegment"
 )
 
 // AnchorServiceClient is the client API for AnchorService service.
@@ -47,6 +48,10 @@ type AnchorServiceClient interface {
 	// answered with what is known of it, so a client that lost its stream opens
 	// another and sends again what it has not heard the end of.
 	Deliver(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[DeliverRequest, DeliverResponse], error)
+	// AnchorLateSegment anchors, in place of the gateway, a segment that was closed
+	// before its signer's certificate ended and reaches the ledger after (role
+	// "admin"). It is marked late for ever. Details are sealed as with AnchorSegment.
+	AnchorLateSegment(ctx context.Context, in *AnchorLateSegmentRequest, opts ...grpc.CallOption) (*AnchorLateSegmentResponse, error)
 }
 
 type anchorServiceClient struct {
@@ -93,6 +98,16 @@ func (c *anchorServiceClient) Deliver(ctx context.Context, opts ...grpc.CallOpti
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AnchorService_DeliverClient = grpc.BidiStreamingClient[DeliverRequest, DeliverResponse]
 
+func (c *anchorServiceClient) AnchorLateSegment(ctx context.Context, in *AnchorLateSegmentRequest, opts ...grpc.CallOption) (*AnchorLateSegmentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnchorLateSegmentResponse)
+	err := c.cc.Invoke(ctx, AnchorService_AnchorLateSegment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AnchorServiceServer is the server API for AnchorService service.
 // All implementations must embed UnimplementedAnchorServiceServer
 // for forward compatibility.
@@ -116,6 +131,10 @@ type AnchorServiceServer interface {
 	// answered with what is known of it, so a client that lost its stream opens
 	// another and sends again what it has not heard the end of.
 	Deliver(grpc.BidiStreamingServer[DeliverRequest, DeliverResponse]) error
+	// AnchorLateSegment anchors, in place of the gateway, a segment that was closed
+	// before its signer's certificate ended and reaches the ledger after (role
+	// "admin"). It is marked late for ever. Details are sealed as with AnchorSegment.
+	AnchorLateSegment(context.Context, *AnchorLateSegmentRequest) (*AnchorLateSegmentResponse, error)
 	mustEmbedUnimplementedAnchorServiceServer()
 }
 
@@ -134,6 +153,9 @@ func (UnimplementedAnchorServiceServer) AnchorSegments(grpc.ClientStreamingServe
 }
 func (UnimplementedAnchorServiceServer) Deliver(grpc.BidiStreamingServer[DeliverRequest, DeliverResponse]) error {
 	return status.Error(codes.Unimplemented, "method Deliver not implemented")
+}
+func (UnimplementedAnchorServiceServer) AnchorLateSegment(context.Context, *AnchorLateSegmentRequest) (*AnchorLateSegmentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AnchorLateSegment not implemented")
 }
 func (UnimplementedAnchorServiceServer) mustEmbedUnimplementedAnchorServiceServer() {}
 func (UnimplementedAnchorServiceServer) testEmbeddedByValue()                       {}
@@ -188,6 +210,24 @@ func _AnchorService_Deliver_Handler(srv interface{}, stream grpc.ServerStream) e
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AnchorService_DeliverServer = grpc.BidiStreamingServer[DeliverRequest, DeliverResponse]
 
+func _AnchorService_AnchorLateSegment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnchorLateSegmentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AnchorServiceServer).AnchorLateSegment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AnchorService_AnchorLateSegment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AnchorServiceServer).AnchorLateSegment(ctx, req.(*AnchorLateSegmentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AnchorService_ServiceDesc is the grpc.ServiceDesc for AnchorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -198,6 +238,10 @@ var AnchorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AnchorSegment",
 			Handler:    _AnchorService_AnchorSegment_Handler,
+		},
+		{
+			MethodName: "AnchorLateSegment",
+			Handler:    _AnchorService_AnchorLateSegment_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

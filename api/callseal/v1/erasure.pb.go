@@ -7,6 +7,7 @@
 package callsealv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -288,9 +289,12 @@ type EraseRequest struct {
 	EvidenceDigest string `protobuf:"bytes,3,opt,name=evidence_digest,json=evidenceDigest,proto3" json:"evidence_digest,omitempty"`
 	// Set to state the erasure of the audio as well. The gateway does not hold the
 	// audio: its holder destroys the key once the statement stands.
-	Audio         *AudioErasure `protobuf:"bytes,4,opt,name=audio,proto3" json:"audio,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Audio *AudioErasure `protobuf:"bytes,4,opt,name=audio,proto3" json:"audio,omitempty"`
+	// A key of the caller's choice: repeating the request with it answers what the
+	// first answered.
+	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *EraseRequest) Reset() {
@@ -349,6 +353,13 @@ func (x *EraseRequest) GetAudio() *AudioErasure {
 		return x.Audio
 	}
 	return nil
+}
+
+func (x *EraseRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
 }
 
 // EraseResponse says how far the erasure is.
@@ -643,27 +654,29 @@ var File_callseal_v1_erasure_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_erasure_proto_rawDesc = "" +
 	"\n" +
-	"\x19callseal/v1/erasure.proto\x12\vcallseal.v1\x1a\x18callseal/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\";\n" +
-	"\rRecordingName\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x03R\brevision\"\x8c\x01\n" +
+	"\x19callseal/v1/erasure.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18callseal/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"d\n" +
+	"\rRecordingName\x12%\n" +
+	"\x02id\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\x02id\x12,\n" +
+	"\brevision\x18\x02 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\brevision\"\xad\x01\n" +
 	"\n" +
-	"RecordName\x12\x10\n" +
-	"\x03pbx\x18\x01 \x01(\tR\x03pbx\x12&\n" +
+	"RecordName\x12*\n" +
+	"\x03pbx\x18\x01 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12&\n" +
 	"\x03leg\x18\x02 \x01(\v2\x12.callseal.v1.LegIdH\x00R\x03leg\x12:\n" +
-	"\trecording\x18\x03 \x01(\v2\x1a.callseal.v1.RecordingNameH\x00R\trecordingB\b\n" +
-	"\x06record\"5\n" +
-	"\fAudioErasure\x12%\n" +
-	"\x0ekey_commitment\x18\x01 \x01(\tR\rkeyCommitment\"\xcd\x01\n" +
-	"\fEraseRequest\x12/\n" +
-	"\x06record\x18\x01 \x01(\v2\x17.callseal.v1.RecordNameR\x06record\x122\n" +
-	"\x06reason\x18\x02 \x01(\x0e2\x1a.callseal.v1.ErasureReasonR\x06reason\x12'\n" +
-	"\x0fevidence_digest\x18\x03 \x01(\tR\x0eevidenceDigest\x12/\n" +
-	"\x05audio\x18\x04 \x01(\v2\x19.callseal.v1.AudioErasureR\x05audio\"?\n" +
+	"\trecording\x18\x03 \x01(\v2\x1a.callseal.v1.RecordingNameH\x00R\trecordingB\x0f\n" +
+	"\x06record\x12\x05\xbaH\x02\b\x01\"O\n" +
+	"\fAudioErasure\x12?\n" +
+	"\x0ekey_commitment\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\rkeyCommitment\"\xb8\x02\n" +
+	"\fEraseRequest\x127\n" +
+	"\x06record\x18\x01 \x01(\v2\x17.callseal.v1.RecordNameB\x06\xbaH\x03\xc8\x01\x01R\x06record\x12>\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x1a.callseal.v1.ErasureReasonB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06reason\x12A\n" +
+	"\x0fevidence_digest\x18\x03 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\x0eevidenceDigest\x12/\n" +
+	"\x05audio\x18\x04 \x01(\v2\x19.callseal.v1.AudioErasureR\x05audio\x12;\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tB\x12\xbaH\x0fr\r(\xc8\x012\b^[!-~]*$R\x0eidempotencyKey\"?\n" +
 	"\rEraseResponse\x12.\n" +
-	"\aerasure\x18\x01 \x01(\v2\x14.callseal.v1.ErasureR\aerasure\"D\n" +
-	"\x11GetErasureRequest\x12/\n" +
-	"\x06record\x18\x01 \x01(\v2\x17.callseal.v1.RecordNameR\x06record\"D\n" +
+	"\aerasure\x18\x01 \x01(\v2\x14.callseal.v1.ErasureR\aerasure\"L\n" +
+	"\x11GetErasureRequest\x127\n" +
+	"\x06record\x18\x01 \x01(\v2\x17.callseal.v1.RecordNameB\x06\xbaH\x03\xc8\x01\x01R\x06record\"D\n" +
 	"\x12GetErasureResponse\x12.\n" +
 	"\aerasure\x18\x01 \x01(\v2\x14.callseal.v1.ErasureR\aerasure\"\xe1\x04\n" +
 	"\aErasure\x12/\n" +
@@ -684,11 +697,11 @@ const file_callseal_v1_erasure_proto_rawDesc = "" +
 	"\x1aERASURE_REASON_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eERASURE_REASON_SUBJECT_REQUEST\x10\x01\x12$\n" +
 	" ERASURE_REASON_RETENTION_EXPIRED\x10\x02\x12\x1e\n" +
-	"\x1aERASURE_REASON_COURT_ORDER\x10\x032\x9f\x01\n" +
+	"\x1aERASURE_REASON_COURT_ORDER\x10\x032\xa4\x01\n" +
 	"\x0eErasureService\x12>\n" +
-	"\x05Erase\x12\x19.callseal.v1.EraseRequest\x1a\x1a.callseal.v1.EraseResponse\x12M\n" +
+	"\x05Erase\x12\x19.callseal.v1.EraseRequest\x1a\x1a.callseal.v1.EraseResponse\x12R\n" +
 	"\n" +
-	"GetErasure\x12\x1e.callseal.v1.GetErasureRequest\x1a\x1f.callseal.v1.GetErasureResponseB9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
+	"GetErasure\x12\x1e.callseal.v1.GetErasureRequest\x1a\x1f.callseal.v1.GetErasureResponse\"\x03\x90\x02\x01B9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
 
 var (
 	file_callseal_v1_erasure_proto_rawDescOnce sync.Once

@@ -7,6 +7,7 @@
 package callsealv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -1414,69 +1415,1714 @@ func (x *ListGapsResponse) GetGapsJson() []byte {
 	return nil
 }
 
+// GetCallStateRequest is what GetCallState takes.
+type GetCallStateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The leg.
+	Leg           *LegId `protobuf:"bytes,3,opt,name=leg,proto3" json:"leg,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCallStateRequest) Reset() {
+	*x = GetCallStateRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCallStateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCallStateRequest) ProtoMessage() {}
+
+func (x *GetCallStateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCallStateRequest.ProtoReflect.Descriptor instead.
+func (*GetCallStateRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GetCallStateRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *GetCallStateRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *GetCallStateRequest) GetLeg() *LegId {
+	if x != nil {
+		return x.Leg
+	}
+	return nil
+}
+
+// GetCallStateResponse is what GetCallState answers.
+type GetCallStateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What stands.
+	Custody       *Custody `protobuf:"bytes,1,opt,name=custody,proto3" json:"custody,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCallStateResponse) Reset() {
+	*x = GetCallStateResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCallStateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCallStateResponse) ProtoMessage() {}
+
+func (x *GetCallStateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCallStateResponse.ProtoReflect.Descriptor instead.
+func (*GetCallStateResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetCallStateResponse) GetCustody() *Custody {
+	if x != nil {
+		return x.Custody
+	}
+	return nil
+}
+
+// CorrectCallRequest is what CorrectCall takes.
+type CorrectCallRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,1,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The leg.
+	Leg *LegId `protobuf:"bytes,2,opt,name=leg,proto3" json:"leg,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The fields that were wrong, with what they are; absent where only details were.
+	Changes *Changes `protobuf:"bytes,4,opt,name=changes,proto3" json:"changes,omitempty"`
+	// Digest of the details that hold from now on; empty where they stay.
+	DetailsDigest string `protobuf:"bytes,5,opt,name=details_digest,json=detailsDigest,proto3" json:"details_digest,omitempty"`
+	// SHA-256 of what shows it, which is kept elsewhere.
+	EvidenceDigest string `protobuf:"bytes,6,opt,name=evidence_digest,json=evidenceDigest,proto3" json:"evidence_digest,omitempty"`
+	// The number of corrections this follows, refused when there are more; as many as
+	// there are when 0.
+	After int64 `protobuf:"varint,7,opt,name=after,proto3" json:"after,omitempty"`
+	// A key of the caller's choice: repeating the request with it answers what the
+	// first answered.
+	IdempotencyKey string `protobuf:"bytes,8,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CorrectCallRequest) Reset() {
+	*x = CorrectCallRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorrectCallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorrectCallRequest) ProtoMessage() {}
+
+func (x *CorrectCallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorrectCallRequest.ProtoReflect.Descriptor instead.
+func (*CorrectCallRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CorrectCallRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *CorrectCallRequest) GetLeg() *LegId {
+	if x != nil {
+		return x.Leg
+	}
+	return nil
+}
+
+func (x *CorrectCallRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CorrectCallRequest) GetChanges() *Changes {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *CorrectCallRequest) GetDetailsDigest() string {
+	if x != nil {
+		return x.DetailsDigest
+	}
+	return ""
+}
+
+func (x *CorrectCallRequest) GetEvidenceDigest() string {
+	if x != nil {
+		return x.EvidenceDigest
+	}
+	return ""
+}
+
+func (x *CorrectCallRequest) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *CorrectCallRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// CorrectCallResponse is what CorrectCall answers.
+type CorrectCallResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The correction.
+	Correction *AnchoredCorrection `protobuf:"bytes,1,opt,name=correction,proto3" json:"correction,omitempty"`
+	// The transaction that wrote it.
+	Commit        *Commit `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CorrectCallResponse) Reset() {
+	*x = CorrectCallResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorrectCallResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorrectCallResponse) ProtoMessage() {}
+
+func (x *CorrectCallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorrectCallResponse.ProtoReflect.Descriptor instead.
+func (*CorrectCallResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *CorrectCallResponse) GetCorrection() *AnchoredCorrection {
+	if x != nil {
+		return x.Correction
+	}
+	return nil
+}
+
+func (x *CorrectCallResponse) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+// ListCorrectionsRequest is what ListCorrections takes.
+type ListCorrectionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The leg.
+	Leg           *LegId `protobuf:"bytes,3,opt,name=leg,proto3" json:"leg,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCorrectionsRequest) Reset() {
+	*x = ListCorrectionsRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCorrectionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCorrectionsRequest) ProtoMessage() {}
+
+func (x *ListCorrectionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCorrectionsRequest.ProtoReflect.Descriptor instead.
+func (*ListCorrectionsRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListCorrectionsRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *ListCorrectionsRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *ListCorrectionsRequest) GetLeg() *LegId {
+	if x != nil {
+		return x.Leg
+	}
+	return nil
+}
+
+// ListCorrectionsResponse is what ListCorrections answers.
+type ListCorrectionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The corrections.
+	Corrections   []*AnchoredCorrection `protobuf:"bytes,1,rep,name=corrections,proto3" json:"corrections,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCorrectionsResponse) Reset() {
+	*x = ListCorrectionsResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCorrectionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCorrectionsResponse) ProtoMessage() {}
+
+func (x *ListCorrectionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCorrectionsResponse.ProtoReflect.Descriptor instead.
+func (*ListCorrectionsResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListCorrectionsResponse) GetCorrections() []*AnchoredCorrection {
+	if x != nil {
+		return x.Corrections
+	}
+	return nil
+}
+
+// ListOmissionsRequest is what ListOmissions takes.
+type ListOmissionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The linkedid.
+	Linkedid      string `protobuf:"bytes,3,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOmissionsRequest) Reset() {
+	*x = ListOmissionsRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOmissionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOmissionsRequest) ProtoMessage() {}
+
+func (x *ListOmissionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOmissionsRequest.ProtoReflect.Descriptor instead.
+func (*ListOmissionsRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListOmissionsRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *ListOmissionsRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *ListOmissionsRequest) GetLinkedid() string {
+	if x != nil {
+		return x.Linkedid
+	}
+	return ""
+}
+
+// Omission is a recording that was due and never came.
+type Omission struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it stands.
+	Place *Place `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// The leg.
+	Leg *LegId `protobuf:"bytes,2,opt,name=leg,proto3" json:"leg,omitempty"`
+	// As it stands on the ledger, canonical JSON: what was signed.
+	RecordJson    []byte `protobuf:"bytes,3,opt,name=record_json,json=recordJson,proto3" json:"record_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Omission) Reset() {
+	*x = Omission{}
+	mi := &file_callseal_v1_query_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Omission) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Omission) ProtoMessage() {}
+
+func (x *Omission) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Omission.ProtoReflect.Descriptor instead.
+func (*Omission) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Omission) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *Omission) GetLeg() *LegId {
+	if x != nil {
+		return x.Leg
+	}
+	return nil
+}
+
+func (x *Omission) GetRecordJson() []byte {
+	if x != nil {
+		return x.RecordJson
+	}
+	return nil
+}
+
+// ListOmissionsResponse is what ListOmissions answers.
+type ListOmissionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The omissions.
+	Omissions     []*Omission `protobuf:"bytes,1,rep,name=omissions,proto3" json:"omissions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOmissionsResponse) Reset() {
+	*x = ListOmissionsResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOmissionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOmissionsResponse) ProtoMessage() {}
+
+func (x *ListOmissionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOmissionsResponse.ProtoReflect.Descriptor instead.
+func (*ListOmissionsResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListOmissionsResponse) GetOmissions() []*Omission {
+	if x != nil {
+		return x.Omissions
+	}
+	return nil
+}
+
+// ReconcileCallRequest is what ReconcileCall takes.
+type ReconcileCallRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pseudonym of the call that both operators have on their legs.
+	CallRef       string `protobuf:"bytes,1,opt,name=call_ref,json=callRef,proto3" json:"call_ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconcileCallRequest) Reset() {
+	*x = ReconcileCallRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconcileCallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconcileCallRequest) ProtoMessage() {}
+
+func (x *ReconcileCallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconcileCallRequest.ProtoReflect.Descriptor instead.
+func (*ReconcileCallRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ReconcileCallRequest) GetCallRef() string {
+	if x != nil {
+		return x.CallRef
+	}
+	return ""
+}
+
+// ReconcileCallResponse is what ReconcileCall answers.
+type ReconcileCallResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the operators say, compared.
+	Reconciliation *Reconciliation `protobuf:"bytes,1,opt,name=reconciliation,proto3" json:"reconciliation,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReconcileCallResponse) Reset() {
+	*x = ReconcileCallResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconcileCallResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconcileCallResponse) ProtoMessage() {}
+
+func (x *ReconcileCallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconcileCallResponse.ProtoReflect.Descriptor instead.
+func (*ReconcileCallResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ReconcileCallResponse) GetReconciliation() *Reconciliation {
+	if x != nil {
+		return x.Reconciliation
+	}
+	return nil
+}
+
+// RaiseDisputeRequest is what RaiseDispute takes.
+type RaiseDisputeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The one leg.
+	A *LegPlace `protobuf:"bytes,1,opt,name=a,proto3" json:"a,omitempty"`
+	// The other.
+	B *LegPlace `protobuf:"bytes,2,opt,name=b,proto3" json:"b,omitempty"`
+	// A key of the caller's choice: repeating the request with it answers what the
+	// first answered.
+	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RaiseDisputeRequest) Reset() {
+	*x = RaiseDisputeRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaiseDisputeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaiseDisputeRequest) ProtoMessage() {}
+
+func (x *RaiseDisputeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaiseDisputeRequest.ProtoReflect.Descriptor instead.
+func (*RaiseDisputeRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RaiseDisputeRequest) GetA() *LegPlace {
+	if x != nil {
+		return x.A
+	}
+	return nil
+}
+
+func (x *RaiseDisputeRequest) GetB() *LegPlace {
+	if x != nil {
+		return x.B
+	}
+	return nil
+}
+
+func (x *RaiseDisputeRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// RaiseDisputeResponse is what RaiseDispute answers.
+type RaiseDisputeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dispute.
+	Dispute *Dispute `protobuf:"bytes,1,opt,name=dispute,proto3" json:"dispute,omitempty"`
+	// The transaction that wrote it.
+	Commit        *Commit `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaiseDisputeResponse) Reset() {
+	*x = RaiseDisputeResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaiseDisputeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaiseDisputeResponse) ProtoMessage() {}
+
+func (x *RaiseDisputeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaiseDisputeResponse.ProtoReflect.Descriptor instead.
+func (*RaiseDisputeResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *RaiseDisputeResponse) GetDispute() *Dispute {
+	if x != nil {
+		return x.Dispute
+	}
+	return nil
+}
+
+func (x *RaiseDisputeResponse) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+// ListDisputesRequest is what ListDisputes takes.
+type ListDisputesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp           string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDisputesRequest) Reset() {
+	*x = ListDisputesRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDisputesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDisputesRequest) ProtoMessage() {}
+
+func (x *ListDisputesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDisputesRequest.ProtoReflect.Descriptor instead.
+func (*ListDisputesRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListDisputesRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+// ListDisputesResponse is what ListDisputes answers.
+type ListDisputesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The disputes, in order of call_ref.
+	Disputes      []*Dispute `protobuf:"bytes,1,rep,name=disputes,proto3" json:"disputes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDisputesResponse) Reset() {
+	*x = ListDisputesResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDisputesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDisputesResponse) ProtoMessage() {}
+
+func (x *ListDisputesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDisputesResponse.ProtoReflect.Descriptor instead.
+func (*ListDisputesResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ListDisputesResponse) GetDisputes() []*Dispute {
+	if x != nil {
+		return x.Disputes
+	}
+	return nil
+}
+
+// GetRecordingStateRequest is what GetRecordingState takes.
+type GetRecordingStateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The recording's id, 128 bits in hexadecimal.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// The revision; 1 when 0.
+	Revision      int64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRecordingStateRequest) Reset() {
+	*x = GetRecordingStateRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRecordingStateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRecordingStateRequest) ProtoMessage() {}
+
+func (x *GetRecordingStateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRecordingStateRequest.ProtoReflect.Descriptor instead.
+func (*GetRecordingStateRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *GetRecordingStateRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *GetRecordingStateRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *GetRecordingStateRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *GetRecordingStateRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// GetRecordingStateResponse is what GetRecordingState answers.
+type GetRecordingStateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What stands.
+	Custody       *Custody `protobuf:"bytes,1,opt,name=custody,proto3" json:"custody,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRecordingStateResponse) Reset() {
+	*x = GetRecordingStateResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRecordingStateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRecordingStateResponse) ProtoMessage() {}
+
+func (x *GetRecordingStateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRecordingStateResponse.ProtoReflect.Descriptor instead.
+func (*GetRecordingStateResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *GetRecordingStateResponse) GetCustody() *Custody {
+	if x != nil {
+		return x.Custody
+	}
+	return nil
+}
+
+// HoldConversationRequest is what HoldConversation takes.
+type HoldConversationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,1,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The linkedid.
+	Linkedid string `protobuf:"bytes,2,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	// SHA-256 of the order or file, which is kept elsewhere.
+	CaseDigest string `protobuf:"bytes,3,opt,name=case_digest,json=caseDigest,proto3" json:"case_digest,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When the case lets go by itself; when it is released, when absent.
+	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// The version this follows, refused when another came first; the last one when 0.
+	After int64 `protobuf:"varint,6,opt,name=after,proto3" json:"after,omitempty"`
+	// A key of the caller's choice: repeating the request with it answers what the
+	// first answered.
+	IdempotencyKey string `protobuf:"bytes,7,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *HoldConversationRequest) Reset() {
+	*x = HoldConversationRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldConversationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldConversationRequest) ProtoMessage() {}
+
+func (x *HoldConversationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldConversationRequest.ProtoReflect.Descriptor instead.
+func (*HoldConversationRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *HoldConversationRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *HoldConversationRequest) GetLinkedid() string {
+	if x != nil {
+		return x.Linkedid
+	}
+	return ""
+}
+
+func (x *HoldConversationRequest) GetCaseDigest() string {
+	if x != nil {
+		return x.CaseDigest
+	}
+	return ""
+}
+
+func (x *HoldConversationRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HoldConversationRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *HoldConversationRequest) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *HoldConversationRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// HoldConversationResponse is what HoldConversation answers.
+type HoldConversationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The hold.
+	Hold *Hold `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"`
+	// The transaction that wrote it.
+	Commit        *Commit `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldConversationResponse) Reset() {
+	*x = HoldConversationResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldConversationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldConversationResponse) ProtoMessage() {}
+
+func (x *HoldConversationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldConversationResponse.ProtoReflect.Descriptor instead.
+func (*HoldConversationResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *HoldConversationResponse) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+func (x *HoldConversationResponse) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+// ReleaseConversationRequest is what ReleaseConversation takes.
+type ReleaseConversationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,1,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The linkedid.
+	Linkedid string `protobuf:"bytes,2,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	// SHA-256 of the order or file, which is kept elsewhere.
+	CaseDigest string `protobuf:"bytes,3,opt,name=case_digest,json=caseDigest,proto3" json:"case_digest,omitempty"`
+	// The version this follows, refused when another came first; the last one when 0.
+	After int64 `protobuf:"varint,4,opt,name=after,proto3" json:"after,omitempty"`
+	// A key of the caller's choice: repeating the request with it answers what the
+	// first answered.
+	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReleaseConversationRequest) Reset() {
+	*x = ReleaseConversationRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseConversationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseConversationRequest) ProtoMessage() {}
+
+func (x *ReleaseConversationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseConversationRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseConversationRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ReleaseConversationRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *ReleaseConversationRequest) GetLinkedid() string {
+	if x != nil {
+		return x.Linkedid
+	}
+	return ""
+}
+
+func (x *ReleaseConversationRequest) GetCaseDigest() string {
+	if x != nil {
+		return x.CaseDigest
+	}
+	return ""
+}
+
+func (x *ReleaseConversationRequest) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *ReleaseConversationRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// ReleaseConversationResponse is what ReleaseConversation answers.
+type ReleaseConversationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The hold.
+	Hold *Hold `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"`
+	// The transaction that wrote it.
+	Commit        *Commit `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseConversationResponse) Reset() {
+	*x = ReleaseConversationResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseConversationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseConversationResponse) ProtoMessage() {}
+
+func (x *ReleaseConversationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseConversationResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseConversationResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ReleaseConversationResponse) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+func (x *ReleaseConversationResponse) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+// ListHoldsRequest is what ListHolds takes.
+type ListHoldsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The linkedid.
+	Linkedid      string `protobuf:"bytes,3,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHoldsRequest) Reset() {
+	*x = ListHoldsRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHoldsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHoldsRequest) ProtoMessage() {}
+
+func (x *ListHoldsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHoldsRequest.ProtoReflect.Descriptor instead.
+func (*ListHoldsRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ListHoldsRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *ListHoldsRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *ListHoldsRequest) GetLinkedid() string {
+	if x != nil {
+		return x.Linkedid
+	}
+	return ""
+}
+
+// ListHoldsResponse is what ListHolds answers.
+type ListHoldsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The versions.
+	Holds         []*Hold `protobuf:"bytes,1,rep,name=holds,proto3" json:"holds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHoldsResponse) Reset() {
+	*x = ListHoldsResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHoldsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHoldsResponse) ProtoMessage() {}
+
+func (x *ListHoldsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHoldsResponse.ProtoReflect.Descriptor instead.
+func (*ListHoldsResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ListHoldsResponse) GetHolds() []*Hold {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+// RetainRecordingRequest is what RetainRecording takes.
+type RetainRecordingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,1,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The recording's id, 128 bits in hexadecimal.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The revision; 1 when 0.
+	Revision int64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Until when it is kept, within the policy's bounds.
+	Until *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	// A key of the caller's choice: repeating the request with it answers what the
+	// first answered.
+	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RetainRecordingRequest) Reset() {
+	*x = RetainRecordingRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetainRecordingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetainRecordingRequest) ProtoMessage() {}
+
+func (x *RetainRecordingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetainRecordingRequest.ProtoReflect.Descriptor instead.
+func (*RetainRecordingRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *RetainRecordingRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *RetainRecordingRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RetainRecordingRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *RetainRecordingRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *RetainRecordingRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// RetainRecordingResponse is what RetainRecording answers.
+type RetainRecordingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The term.
+	Retention *Retention `protobuf:"bytes,1,opt,name=retention,proto3" json:"retention,omitempty"`
+	// The transaction that wrote it.
+	Commit        *Commit `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetainRecordingResponse) Reset() {
+	*x = RetainRecordingResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetainRecordingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetainRecordingResponse) ProtoMessage() {}
+
+func (x *RetainRecordingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetainRecordingResponse.ProtoReflect.Descriptor instead.
+func (*RetainRecordingResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *RetainRecordingResponse) GetRetention() *Retention {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
+}
+
+func (x *RetainRecordingResponse) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+// ListRetentionsRequest is what ListRetentions takes.
+type ListRetentionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The recording's id, 128 bits in hexadecimal.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// The revision; 1 when 0.
+	Revision      int64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRetentionsRequest) Reset() {
+	*x = ListRetentionsRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRetentionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRetentionsRequest) ProtoMessage() {}
+
+func (x *ListRetentionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRetentionsRequest.ProtoReflect.Descriptor instead.
+func (*ListRetentionsRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ListRetentionsRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *ListRetentionsRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *ListRetentionsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ListRetentionsRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// ListRetentionsResponse is what ListRetentions answers.
+type ListRetentionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The changes.
+	Retentions    []*Retention `protobuf:"bytes,1,rep,name=retentions,proto3" json:"retentions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRetentionsResponse) Reset() {
+	*x = ListRetentionsResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRetentionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRetentionsResponse) ProtoMessage() {}
+
+func (x *ListRetentionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRetentionsResponse.ProtoReflect.Descriptor instead.
+func (*ListRetentionsResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ListRetentionsResponse) GetRetentions() []*Retention {
+	if x != nil {
+		return x.Retentions
+	}
+	return nil
+}
+
 var File_callseal_v1_query_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x17callseal/v1/query.proto\x12\vcallseal.v1\x1a\x18callseal/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x01\n" +
-	"\x0eGetCallRequest\x12\x10\n" +
-	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
-	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12$\n" +
-	"\x03leg\x18\x03 \x01(\v2\x12.callseal.v1.LegIdR\x03leg\x12'\n" +
+	"\x17callseal/v1/query.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ccallseal/v1/correction.proto\x1a\x19callseal/v1/custody.proto\x1a\x18callseal/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x01\n" +
+	"\x0eGetCallRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12,\n" +
+	"\x03leg\x18\x03 \x01(\v2\x12.callseal.v1.LegIdB\x06\xbaH\x03\xc8\x01\x01R\x03leg\x12'\n" +
 	"\x0finclude_details\x18\x04 \x01(\bR\x0eincludeDetails\"8\n" +
 	"\x0fGetCallResponse\x12%\n" +
-	"\x04call\x18\x01 \x01(\v2\x11.callseal.v1.CallR\x04call\"z\n" +
-	"\x0fListLegsRequest\x12\x10\n" +
-	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
-	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x1a\n" +
-	"\blinkedid\x18\x03 \x01(\tR\blinkedid\x12'\n" +
+	"\x04call\x18\x01 \x01(\v2\x11.callseal.v1.CallR\x04call\"\xc6\x01\n" +
+	"\x0fListLegsRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
+	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\x12'\n" +
 	"\x0finclude_details\x18\x04 \x01(\bR\x0eincludeDetails\";\n" +
 	"\x10ListLegsResponse\x12'\n" +
-	"\x05calls\x18\x01 \x03(\v2\x11.callseal.v1.CallR\x05calls\"r\n" +
-	"\x10ListCallsRequest\x12\x10\n" +
-	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
-	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x1b\n" +
-	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\x05calls\x18\x01 \x03(\v2\x11.callseal.v1.CallR\x05calls\"\xba\x01\n" +
+	"\x10ListCallsRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12'\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"d\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03(\x80 R\tpageToken\"d\n" +
 	"\x11ListCallsResponse\x12'\n" +
 	"\x05calls\x18\x01 \x03(\v2\x11.callseal.v1.CallR\x05calls\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8e\x01\n" +
-	"\x13GetRecordingRequest\x12\x10\n" +
-	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
-	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x0e\n" +
-	"\x02id\x18\x03 \x01(\tR\x02id\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\x03R\brevision\x12'\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe9\x01\n" +
+	"\x13GetRecordingRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12%\n" +
+	"\x02id\x18\x03 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\x02id\x12,\n" +
+	"\brevision\x18\x04 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\brevision\x12'\n" +
 	"\x0finclude_details\x18\x05 \x01(\bR\x0eincludeDetails\"L\n" +
 	"\x14GetRecordingResponse\x124\n" +
-	"\trecording\x18\x01 \x01(\v2\x16.callseal.v1.RecordingR\trecording\"W\n" +
-	"\x15ListRecordingsRequest\x12\x10\n" +
-	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
-	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x1a\n" +
-	"\blinkedid\x18\x03 \x01(\tR\blinkedid\"P\n" +
+	"\trecording\x18\x01 \x01(\v2\x16.callseal.v1.RecordingR\trecording\"\xa3\x01\n" +
+	"\x15ListRecordingsRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
+	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\"P\n" +
 	"\x16ListRecordingsResponse\x126\n" +
 	"\n" +
 	"recordings\x18\x01 \x03(\v2\x16.callseal.v1.RecordingR\n" +
-	"recordings\"/\n" +
-	"\x15FindRecordingsRequest\x12\x16\n" +
-	"\x06sha256\x18\x01 \x01(\tR\x06sha256\"P\n" +
+	"recordings\"F\n" +
+	"\x15FindRecordingsRequest\x12-\n" +
+	"\x06sha256\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\x06sha256\"P\n" +
 	"\x16FindRecordingsResponse\x126\n" +
 	"\n" +
 	"recordings\x18\x01 \x03(\v2\x16.callseal.v1.RecordingR\n" +
-	"recordings\"j\n" +
-	"\x11GetSegmentRequest\x12\x10\n" +
-	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
-	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x14\n" +
-	"\x05epoch\x18\x03 \x01(\x03R\x05epoch\x12\x1b\n" +
-	"\tfirst_seq\x18\x04 \x01(\x03R\bfirstSeq\"\xa1\x01\n" +
+	"recordings\"\xc0\x01\n" +
+	"\x11GetSegmentRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12&\n" +
+	"\x05epoch\x18\x03 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\x05epoch\x12-\n" +
+	"\tfirst_seq\x18\x04 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\bfirstSeq\"\xa1\x01\n" +
 	"\x12GetSegmentResponse\x12!\n" +
 	"\fsegment_json\x18\x01 \x01(\fR\vsegmentJson\x12+\n" +
 	"\x06commit\x18\x02 \x01(\v2\x13.callseal.v1.CommitR\x06commit\x12;\n" +
 	"\vanchored_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"anchoredAt\":\n" +
-	"\x14ListIncidentsRequest\x12\x10\n" +
-	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
-	"\x03pbx\x18\x02 \x01(\tR\x03pbx\"L\n" +
+	"anchoredAt\"l\n" +
+	"\x14ListIncidentsRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\"L\n" +
 	"\x15ListIncidentsResponse\x123\n" +
 	"\tincidents\x18\x01 \x03(\v2\x15.callseal.v1.IncidentR\tincidents\"\xd5\x01\n" +
 	"\bIncident\x12\x12\n" +
@@ -1485,44 +3131,163 @@ const file_callseal_v1_query_proto_rawDesc = "" +
 	"\rstored_digest\x18\x03 \x01(\tR\fstoredDigest\x12%\n" +
 	"\x0eoffered_digest\x18\x04 \x01(\tR\rofferedDigest\x12\x16\n" +
 	"\x06signer\x18\x05 \x01(\tR\x06signer\x12%\n" +
-	"\x0etransaction_id\x18\x06 \x01(\tR\rtransactionId\"X\n" +
-	"\x16GetConversationRequest\x12\x10\n" +
-	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
-	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x1a\n" +
-	"\blinkedid\x18\x03 \x01(\tR\blinkedid\"F\n" +
+	"\x0etransaction_id\x18\x06 \x01(\tR\rtransactionId\"\xa4\x01\n" +
+	"\x16GetConversationRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
+	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\"F\n" +
 	"\x17GetConversationResponse\x12+\n" +
-	"\x11conversation_json\x18\x01 \x01(\fR\x10conversationJson\"5\n" +
-	"\x0fGetChainRequest\x12\x10\n" +
-	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
-	"\x03pbx\x18\x02 \x01(\tR\x03pbx\"z\n" +
+	"\x11conversation_json\x18\x01 \x01(\fR\x10conversationJson\"g\n" +
+	"\x0fGetChainRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\"z\n" +
 	"\x10GetChainResponse\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x19\n" +
 	"\blast_seq\x18\x02 \x01(\x03R\alastSeq\x12\x1b\n" +
 	"\tlast_root\x18\x03 \x01(\tR\blastRoot\x12\x18\n" +
-	"\aclosing\x18\x04 \x01(\bR\aclosing\"u\n" +
-	"\x0fListGapsRequest\x12\x10\n" +
-	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
-	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x14\n" +
-	"\x05epoch\x18\x03 \x01(\x03R\x05epoch\x12\x12\n" +
-	"\x04from\x18\x04 \x01(\x03R\x04from\x12\x14\n" +
-	"\x05limit\x18\x05 \x01(\x05R\x05limit\"/\n" +
+	"\aclosing\x18\x04 \x01(\bR\aclosing\"\xd7\x01\n" +
+	"\x0fListGapsRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12&\n" +
+	"\x05epoch\x18\x03 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\x05epoch\x12$\n" +
+	"\x04from\x18\x04 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\x04from\x12 \n" +
+	"\x05limit\x18\x05 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x05limit\"/\n" +
 	"\x10ListGapsResponse\x12\x1b\n" +
-	"\tgaps_json\x18\x01 \x01(\fR\bgapsJson2\xc6\x02\n" +
-	"\vCallService\x12D\n" +
-	"\aGetCall\x12\x1b.callseal.v1.GetCallRequest\x1a\x1c.callseal.v1.GetCallResponse\x12G\n" +
-	"\bListLegs\x12\x1c.callseal.v1.ListLegsRequest\x1a\x1d.callseal.v1.ListLegsResponse\x12J\n" +
-	"\tListCalls\x12\x1d.callseal.v1.ListCallsRequest\x1a\x1e.callseal.v1.ListCallsResponse\x12\\\n" +
-	"\x0fGetConversation\x12#.callseal.v1.GetConversationRequest\x1a$.callseal.v1.GetConversationResponse2\x9d\x02\n" +
-	"\x10RecordingService\x12S\n" +
-	"\fGetRecording\x12 .callseal.v1.GetRecordingRequest\x1a!.callseal.v1.GetRecordingResponse\x12Y\n" +
-	"\x0eListRecordings\x12\".callseal.v1.ListRecordingsRequest\x1a#.callseal.v1.ListRecordingsResponse\x12Y\n" +
-	"\x0eFindRecordings\x12\".callseal.v1.FindRecordingsRequest\x1a#.callseal.v1.FindRecordingsResponse2\xc8\x02\n" +
-	"\rLedgerService\x12M\n" +
+	"\tgaps_json\x18\x01 \x01(\fR\bgapsJson\"\x99\x01\n" +
+	"\x13GetCallStateRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12,\n" +
+	"\x03leg\x18\x03 \x01(\v2\x12.callseal.v1.LegIdB\x06\xbaH\x03\xc8\x01\x01R\x03leg\"F\n" +
+	"\x14GetCallStateResponse\x12.\n" +
+	"\acustody\x18\x01 \x01(\v2\x14.callseal.v1.CustodyR\acustody\"\xe2\x03\n" +
+	"\x12CorrectCallRequest\x12*\n" +
+	"\x03pbx\x18\x01 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12,\n" +
+	"\x03leg\x18\x02 \x01(\v2\x12.callseal.v1.LegIdB\x06\xbaH\x03\xc8\x01\x01R\x03leg\x12Y\n" +
+	"\x06reason\x18\x03 \x01(\tBA\xbaH>r<R\x05clockR\ttime_zoneR\x0esoftware_faultR\x10late_informationR\x06agreedR\x06reason\x12.\n" +
+	"\achanges\x18\x04 \x01(\v2\x14.callseal.v1.ChangesR\achanges\x12?\n" +
+	"\x0edetails_digest\x18\x05 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\rdetailsDigest\x12A\n" +
+	"\x0fevidence_digest\x18\x06 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\x0eevidenceDigest\x12&\n" +
+	"\x05after\x18\a \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\x05after\x12;\n" +
+	"\x0fidempotency_key\x18\b \x01(\tB\x12\xbaH\x0fr\r(\xc8\x012\b^[!-~]*$R\x0eidempotencyKey\"\x83\x01\n" +
+	"\x13CorrectCallResponse\x12?\n" +
 	"\n" +
-	"GetSegment\x12\x1e.callseal.v1.GetSegmentRequest\x1a\x1f.callseal.v1.GetSegmentResponse\x12V\n" +
-	"\rListIncidents\x12!.callseal.v1.ListIncidentsRequest\x1a\".callseal.v1.ListIncidentsResponse\x12G\n" +
-	"\bGetChain\x12\x1c.callseal.v1.GetChainRequest\x1a\x1d.callseal.v1.GetChainResponse\x12G\n" +
-	"\bListGaps\x12\x1c.callseal.v1.ListGapsRequest\x1a\x1d.callseal.v1.ListGapsResponseB9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
+	"correction\x18\x01 \x01(\v2\x1f.callseal.v1.AnchoredCorrectionR\n" +
+	"correction\x12+\n" +
+	"\x06commit\x18\x02 \x01(\v2\x13.callseal.v1.CommitR\x06commit\"\x9c\x01\n" +
+	"\x16ListCorrectionsRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12,\n" +
+	"\x03leg\x18\x03 \x01(\v2\x12.callseal.v1.LegIdB\x06\xbaH\x03\xc8\x01\x01R\x03leg\"\\\n" +
+	"\x17ListCorrectionsResponse\x12A\n" +
+	"\vcorrections\x18\x01 \x03(\v2\x1f.callseal.v1.AnchoredCorrectionR\vcorrections\"\xa2\x01\n" +
+	"\x14ListOmissionsRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
+	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\"{\n" +
+	"\bOmission\x12(\n" +
+	"\x05place\x18\x01 \x01(\v2\x12.callseal.v1.PlaceR\x05place\x12$\n" +
+	"\x03leg\x18\x02 \x01(\v2\x12.callseal.v1.LegIdR\x03leg\x12\x1f\n" +
+	"\vrecord_json\x18\x03 \x01(\fR\n" +
+	"recordJson\"L\n" +
+	"\x15ListOmissionsResponse\x123\n" +
+	"\tomissions\x18\x01 \x03(\v2\x15.callseal.v1.OmissionR\tomissions\"H\n" +
+	"\x14ReconcileCallRequest\x120\n" +
+	"\bcall_ref\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\acallRef\"\\\n" +
+	"\x15ReconcileCallResponse\x12C\n" +
+	"\x0ereconciliation\x18\x01 \x01(\v2\x1b.callseal.v1.ReconciliationR\x0ereconciliation\"\xac\x01\n" +
+	"\x13RaiseDisputeRequest\x12+\n" +
+	"\x01a\x18\x01 \x01(\v2\x15.callseal.v1.LegPlaceB\x06\xbaH\x03\xc8\x01\x01R\x01a\x12+\n" +
+	"\x01b\x18\x02 \x01(\v2\x15.callseal.v1.LegPlaceB\x06\xbaH\x03\xc8\x01\x01R\x01b\x12;\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x12\xbaH\x0fr\r(\xc8\x012\b^[!-~]*$R\x0eidempotencyKey\"s\n" +
+	"\x14RaiseDisputeResponse\x12.\n" +
+	"\adispute\x18\x01 \x01(\v2\x14.callseal.v1.DisputeR\adispute\x12+\n" +
+	"\x06commit\x18\x02 \x01(\v2\x13.callseal.v1.CommitR\x06commit\"?\n" +
+	"\x13ListDisputesRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\"H\n" +
+	"\x14ListDisputesResponse\x120\n" +
+	"\bdisputes\x18\x01 \x03(\v2\x14.callseal.v1.DisputeR\bdisputes\"\xc5\x01\n" +
+	"\x18GetRecordingStateRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12%\n" +
+	"\x02id\x18\x03 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\x02id\x12,\n" +
+	"\brevision\x18\x04 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\brevision\"K\n" +
+	"\x19GetRecordingStateResponse\x12.\n" +
+	"\acustody\x18\x01 \x01(\v2\x14.callseal.v1.CustodyR\acustody\"\xac\x03\n" +
+	"\x17HoldConversationRequest\x12*\n" +
+	"\x03pbx\x18\x01 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
+	"\blinkedid\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\x126\n" +
+	"\vcase_digest\x18\x03 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\n" +
+	"caseDigest\x12M\n" +
+	"\x06reason\x18\x04 \x01(\tB5\xbaH2r0R\vcourt_orderR\adisputeR\rinvestigationR\tregulatorR\x06reason\x12C\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\v\"\a\b\xff\x82\xd1\xff\xaf\a2\x00R\x05until\x12&\n" +
+	"\x05after\x18\x06 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\x05after\x12;\n" +
+	"\x0fidempotency_key\x18\a \x01(\tB\x12\xbaH\x0fr\r(\xc8\x012\b^[!-~]*$R\x0eidempotencyKey\"n\n" +
+	"\x18HoldConversationResponse\x12%\n" +
+	"\x04hold\x18\x01 \x01(\v2\x11.callseal.v1.HoldR\x04hold\x12+\n" +
+	"\x06commit\x18\x02 \x01(\v2\x13.callseal.v1.CommitR\x06commit\"\x9b\x02\n" +
+	"\x1aReleaseConversationRequest\x12*\n" +
+	"\x03pbx\x18\x01 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
+	"\blinkedid\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\x126\n" +
+	"\vcase_digest\x18\x03 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\n" +
+	"caseDigest\x12&\n" +
+	"\x05after\x18\x04 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\x05after\x12;\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tB\x12\xbaH\x0fr\r(\xc8\x012\b^[!-~]*$R\x0eidempotencyKey\"q\n" +
+	"\x1bReleaseConversationResponse\x12%\n" +
+	"\x04hold\x18\x01 \x01(\v2\x11.callseal.v1.HoldR\x04hold\x12+\n" +
+	"\x06commit\x18\x02 \x01(\v2\x13.callseal.v1.CommitR\x06commit\"\x9e\x01\n" +
+	"\x10ListHoldsRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
+	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\"<\n" +
+	"\x11ListHoldsResponse\x12'\n" +
+	"\x05holds\x18\x01 \x03(\v2\x11.callseal.v1.HoldR\x05holds\"\x9e\x02\n" +
+	"\x16RetainRecordingRequest\x12*\n" +
+	"\x03pbx\x18\x01 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12%\n" +
+	"\x02id\x18\x02 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\x02id\x12,\n" +
+	"\brevision\x18\x03 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\brevision\x12F\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x14\xbaH\x11\xc8\x01\x01\xb2\x01\v\"\a\b\xff\x82\xd1\xff\xaf\a2\x00R\x05until\x12;\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tB\x12\xbaH\x0fr\r(\xc8\x012\b^[!-~]*$R\x0eidempotencyKey\"|\n" +
+	"\x17RetainRecordingResponse\x124\n" +
+	"\tretention\x18\x01 \x01(\v2\x16.callseal.v1.RetentionR\tretention\x12+\n" +
+	"\x06commit\x18\x02 \x01(\v2\x13.callseal.v1.CommitR\x06commit\"\xc2\x01\n" +
+	"\x15ListRetentionsRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12%\n" +
+	"\x02id\x18\x03 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\x02id\x12,\n" +
+	"\brevision\x18\x04 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\brevision\"P\n" +
+	"\x16ListRetentionsResponse\x126\n" +
+	"\n" +
+	"retentions\x18\x01 \x03(\v2\x16.callseal.v1.RetentionR\n" +
+	"retentions2\xd2\a\n" +
+	"\vCallService\x12I\n" +
+	"\aGetCall\x12\x1b.callseal.v1.GetCallRequest\x1a\x1c.callseal.v1.GetCallResponse\"\x03\x90\x02\x01\x12L\n" +
+	"\bListLegs\x12\x1c.callseal.v1.ListLegsRequest\x1a\x1d.callseal.v1.ListLegsResponse\"\x03\x90\x02\x01\x12O\n" +
+	"\tListCalls\x12\x1d.callseal.v1.ListCallsRequest\x1a\x1e.callseal.v1.ListCallsResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\x0fGetConversation\x12#.callseal.v1.GetConversationRequest\x1a$.callseal.v1.GetConversationResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\fGetCallState\x12 .callseal.v1.GetCallStateRequest\x1a!.callseal.v1.GetCallStateResponse\"\x03\x90\x02\x01\x12P\n" +
+	"\vCorrectCall\x12\x1f.callseal.v1.CorrectCallRequest\x1a .callseal.v1.CorrectCallResponse\x12a\n" +
+	"\x0fListCorrections\x12#.callseal.v1.ListCorrectionsRequest\x1a$.callseal.v1.ListCorrectionsResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\rListOmissions\x12!.callseal.v1.ListOmissionsRequest\x1a\".callseal.v1.ListOmissionsResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\rReconcileCall\x12!.callseal.v1.ReconcileCallRequest\x1a\".callseal.v1.ReconcileCallResponse\"\x03\x90\x02\x01\x12S\n" +
+	"\fRaiseDispute\x12 .callseal.v1.RaiseDisputeRequest\x1a!.callseal.v1.RaiseDisputeResponse\x12X\n" +
+	"\fListDisputes\x12 .callseal.v1.ListDisputesRequest\x1a!.callseal.v1.ListDisputesResponse\"\x03\x90\x02\x012\xef\x06\n" +
+	"\x10RecordingService\x12X\n" +
+	"\fGetRecording\x12 .callseal.v1.GetRecordingRequest\x1a!.callseal.v1.GetRecordingResponse\"\x03\x90\x02\x01\x12^\n" +
+	"\x0eListRecordings\x12\".callseal.v1.ListRecordingsRequest\x1a#.callseal.v1.ListRecordingsResponse\"\x03\x90\x02\x01\x12^\n" +
+	"\x0eFindRecordings\x12\".callseal.v1.FindRecordingsRequest\x1a#.callseal.v1.FindRecordingsResponse\"\x03\x90\x02\x01\x12g\n" +
+	"\x11GetRecordingState\x12%.callseal.v1.GetRecordingStateRequest\x1a&.callseal.v1.GetRecordingStateResponse\"\x03\x90\x02\x01\x12_\n" +
+	"\x10HoldConversation\x12$.callseal.v1.HoldConversationRequest\x1a%.callseal.v1.HoldConversationResponse\x12h\n" +
+	"\x13ReleaseConversation\x12'.callseal.v1.ReleaseConversationRequest\x1a(.callseal.v1.ReleaseConversationResponse\x12O\n" +
+	"\tListHolds\x12\x1d.callseal.v1.ListHoldsRequest\x1a\x1e.callseal.v1.ListHoldsResponse\"\x03\x90\x02\x01\x12\\\n" +
+	"\x0fRetainRecording\x12#.callseal.v1.RetainRecordingRequest\x1a$.callseal.v1.RetainRecordingResponse\x12^\n" +
+	"\x0eListRetentions\x12\".callseal.v1.ListRetentionsRequest\x1a#.callseal.v1.ListRetentionsResponse\"\x03\x90\x02\x012\xdc\x02\n" +
+	"\rLedgerService\x12R\n" +
+	"\n" +
+	"GetSegment\x12\x1e.callseal.v1.GetSegmentRequest\x1a\x1f.callseal.v1.GetSegmentResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\rListIncidents\x12!.callseal.v1.ListIncidentsRequest\x1a\".callseal.v1.ListIncidentsResponse\"\x03\x90\x02\x01\x12L\n" +
+	"\bGetChain\x12\x1c.callseal.v1.GetChainRequest\x1a\x1d.callseal.v1.GetChainResponse\"\x03\x90\x02\x01\x12L\n" +
+	"\bListGaps\x12\x1c.callseal.v1.ListGapsRequest\x1a\x1d.callseal.v1.ListGapsResponse\"\x03\x90\x02\x01B9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
 
 var (
 	file_callseal_v1_query_proto_rawDescOnce sync.Once
@@ -1536,76 +3301,166 @@ func file_callseal_v1_query_proto_rawDescGZIP() []byte {
 	return file_callseal_v1_query_proto_rawDescData
 }
 
-var file_callseal_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_callseal_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_callseal_v1_query_proto_goTypes = []any{
-	(*GetCallRequest)(nil),          // 0: callseal.v1.GetCallRequest
-	(*GetCallResponse)(nil),         // 1: callseal.v1.GetCallResponse
-	(*ListLegsRequest)(nil),         // 2: callseal.v1.ListLegsRequest
-	(*ListLegsResponse)(nil),        // 3: callseal.v1.ListLegsResponse
-	(*ListCallsRequest)(nil),        // 4: callseal.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),       // 5: callseal.v1.ListCallsResponse
-	(*GetRecordingRequest)(nil),     // 6: callseal.v1.GetRecordingRequest
-	(*GetRecordingResponse)(nil),    // 7: callseal.v1.GetRecordingResponse
-	(*ListRecordingsRequest)(nil),   // 8: callseal.v1.ListRecordingsRequest
-	(*ListRecordingsResponse)(nil),  // 9: callseal.v1.ListRecordingsResponse
-	(*FindRecordingsRequest)(nil),   // 10: callseal.v1.FindRecordingsRequest
-	(*FindRecordingsResponse)(nil),  // 11: callseal.v1.FindRecordingsResponse
-	(*GetSegmentRequest)(nil),       // 12: callseal.v1.GetSegmentRequest
-	(*GetSegmentResponse)(nil),      // 13: callseal.v1.GetSegmentResponse
-	(*ListIncidentsRequest)(nil),    // 14: callseal.v1.ListIncidentsRequest
-	(*ListIncidentsResponse)(nil),   // 15: callseal.v1.ListIncidentsResponse
-	(*Incident)(nil),                // 16: callseal.v1.Incident
-	(*GetConversationRequest)(nil),  // 17: callseal.v1.GetConversationRequest
-	(*GetConversationResponse)(nil), // 18: callseal.v1.GetConversationResponse
-	(*GetChainRequest)(nil),         // 19: callseal.v1.GetChainRequest
-	(*GetChainResponse)(nil),        // 20: callseal.v1.GetChainResponse
-	(*ListGapsRequest)(nil),         // 21: callseal.v1.ListGapsRequest
-	(*ListGapsResponse)(nil),        // 22: callseal.v1.ListGapsResponse
-	(*LegId)(nil),                   // 23: callseal.v1.LegId
-	(*Call)(nil),                    // 24: callseal.v1.Call
-	(*Recording)(nil),               // 25: callseal.v1.Recording
-	(*Commit)(nil),                  // 26: callseal.v1.Commit
-	(*timestamppb.Timestamp)(nil),   // 27: google.protobuf.Timestamp
+	(*GetCallRequest)(nil),              // 0: callseal.v1.GetCallRequest
+	(*GetCallResponse)(nil),             // 1: callseal.v1.GetCallResponse
+	(*ListLegsRequest)(nil),             // 2: callseal.v1.ListLegsRequest
+	(*ListLegsResponse)(nil),            // 3: callseal.v1.ListLegsResponse
+	(*ListCallsRequest)(nil),            // 4: callseal.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),           // 5: callseal.v1.ListCallsResponse
+	(*GetRecordingRequest)(nil),         // 6: callseal.v1.GetRecordingRequest
+	(*GetRecordingResponse)(nil),        // 7: callseal.v1.GetRecordingResponse
+	(*ListRecordingsRequest)(nil),       // 8: callseal.v1.ListRecordingsRequest
+	(*ListRecordingsResponse)(nil),      // 9: callseal.v1.ListRecordingsResponse
+	(*FindRecordingsRequest)(nil),       // 10: callseal.v1.FindRecordingsRequest
+	(*FindRecordingsResponse)(nil),      // 11: callseal.v1.FindRecordingsResponse
+	(*GetSegmentRequest)(nil),           // 12: callseal.v1.GetSegmentRequest
+	(*GetSegmentResponse)(nil),          // 13: callseal.v1.GetSegmentResponse
+	(*ListIncidentsRequest)(nil),        // 14: callseal.v1.ListIncidentsRequest
+	(*ListIncidentsResponse)(nil),       // 15: callseal.v1.ListIncidentsResponse
+	(*Incident)(nil),                    // 16: callseal.v1.Incident
+	(*GetConversationRequest)(nil),      // 17: callseal.v1.GetConversationRequest
+	(*GetConversationResponse)(nil),     // 18: callseal.v1.GetConversationResponse
+	(*GetChainRequest)(nil),             // 19: callseal.v1.GetChainRequest
+	(*GetChainResponse)(nil),            // 20: callseal.v1.GetChainResponse
+	(*ListGapsRequest)(nil),             // 21: callseal.v1.ListGapsRequest
+	(*ListGapsResponse)(nil),            // 22: callseal.v1.ListGapsResponse
+	(*GetCallStateRequest)(nil),         // 23: callseal.v1.GetCallStateRequest
+	(*GetCallStateResponse)(nil),        // 24: callseal.v1.GetCallStateResponse
+	(*CorrectCallRequest)(nil),          // 25: callseal.v1.CorrectCallRequest
+	(*CorrectCallResponse)(nil),         // 26: callseal.v1.CorrectCallResponse
+	(*ListCorrectionsRequest)(nil),      // 27: callseal.v1.ListCorrectionsRequest
+	(*ListCorrectionsResponse)(nil),     // 28: callseal.v1.ListCorrectionsResponse
+	(*ListOmissionsRequest)(nil),        // 29: callseal.v1.ListOmissionsRequest
+	(*Omission)(nil),                    // 30: callseal.v1.Omission
+	(*ListOmissionsResponse)(nil),       // 31: callseal.v1.ListOmissionsResponse
+	(*ReconcileCallRequest)(nil),        // 32: callseal.v1.ReconcileCallRequest
+	(*ReconcileCallResponse)(nil),       // 33: callseal.v1.ReconcileCallResponse
+	(*RaiseDisputeRequest)(nil),         // 34: callseal.v1.RaiseDisputeRequest
+	(*RaiseDisputeResponse)(nil),        // 35: callseal.v1.RaiseDisputeResponse
+	(*ListDisputesRequest)(nil),         // 36: callseal.v1.ListDisputesRequest
+	(*ListDisputesResponse)(nil),        // 37: callseal.v1.ListDisputesResponse
+	(*GetRecordingStateRequest)(nil),    // 38: callseal.v1.GetRecordingStateRequest
+	(*GetRecordingStateResponse)(nil),   // 39: callseal.v1.GetRecordingStateResponse
+	(*HoldConversationRequest)(nil),     // 40: callseal.v1.HoldConversationRequest
+	(*HoldConversationResponse)(nil),    // 41: callseal.v1.HoldConversationResponse
+	(*ReleaseConversationRequest)(nil),  // 42: callseal.v1.ReleaseConversationRequest
+	(*ReleaseConversationResponse)(nil), // 43: callseal.v1.ReleaseConversationResponse
+	(*ListHoldsRequest)(nil),            // 44: callseal.v1.ListHoldsRequest
+	(*ListHoldsResponse)(nil),           // 45: callseal.v1.ListHoldsResponse
+	(*RetainRecordingRequest)(nil),      // 46: callseal.v1.RetainRecordingRequest
+	(*RetainRecordingResponse)(nil),     // 47: callseal.v1.RetainRecordingResponse
+	(*ListRetentionsRequest)(nil),       // 48: callseal.v1.ListRetentionsRequest
+	(*ListRetentionsResponse)(nil),      // 49: callseal.v1.ListRetentionsResponse
+	(*LegId)(nil),                       // 50: callseal.v1.LegId
+	(*Call)(nil),                        // 51: callseal.v1.Call
+	(*Recording)(nil),                   // 52: callseal.v1.Recording
+	(*Commit)(nil),                      // 53: callseal.v1.Commit
+	(*timestamppb.Timestamp)(nil),       // 54: google.protobuf.Timestamp
+	(*Custody)(nil),                     // 55: callseal.v1.Custody
+	(*Changes)(nil),                     // 56: callseal.v1.Changes
+	(*AnchoredCorrection)(nil),          // 57: callseal.v1.AnchoredCorrection
+	(*Place)(nil),                       // 58: callseal.v1.Place
+	(*Reconciliation)(nil),              // 59: callseal.v1.Reconciliation
+	(*LegPlace)(nil),                    // 60: callseal.v1.LegPlace
+	(*Dispute)(nil),                     // 61: callseal.v1.Dispute
+	(*Hold)(nil),                        // 62: callseal.v1.Hold
+	(*Retention)(nil),                   // 63: callseal.v1.Retention
 }
 var file_callseal_v1_query_proto_depIdxs = []int32{
-	23, // 0: callseal.v1.GetCallRequest.leg:type_name -> callseal.v1.LegId
-	24, // 1: callseal.v1.GetCallResponse.call:type_name -> callseal.v1.Call
-	24, // 2: callseal.v1.ListLegsResponse.calls:type_name -> callseal.v1.Call
-	24, // 3: callseal.v1.ListCallsResponse.calls:type_name -> callseal.v1.Call
-	25, // 4: callseal.v1.GetRecordingResponse.recording:type_name -> callseal.v1.Recording
-	25, // 5: callseal.v1.ListRecordingsResponse.recordings:type_name -> callseal.v1.Recording
-	25, // 6: callseal.v1.FindRecordingsResponse.recordings:type_name -> callseal.v1.Recording
-	26, // 7: callseal.v1.GetSegmentResponse.commit:type_name -> callseal.v1.Commit
-	27, // 8: callseal.v1.GetSegmentResponse.anchored_at:type_name -> google.protobuf.Timestamp
+	50, // 0: callseal.v1.GetCallRequest.leg:type_name -> callseal.v1.LegId
+	51, // 1: callseal.v1.GetCallResponse.call:type_name -> callseal.v1.Call
+	51, // 2: callseal.v1.ListLegsResponse.calls:type_name -> callseal.v1.Call
+	51, // 3: callseal.v1.ListCallsResponse.calls:type_name -> callseal.v1.Call
+	52, // 4: callseal.v1.GetRecordingResponse.recording:type_name -> callseal.v1.Recording
+	52, // 5: callseal.v1.ListRecordingsResponse.recordings:type_name -> callseal.v1.Recording
+	52, // 6: callseal.v1.FindRecordingsResponse.recordings:type_name -> callseal.v1.Recording
+	53, // 7: callseal.v1.GetSegmentResponse.commit:type_name -> callseal.v1.Commit
+	54, // 8: callseal.v1.GetSegmentResponse.anchored_at:type_name -> google.protobuf.Timestamp
 	16, // 9: callseal.v1.ListIncidentsResponse.incidents:type_name -> callseal.v1.Incident
-	27, // 10: callseal.v1.Incident.at:type_name -> google.protobuf.Timestamp
-	0,  // 11: callseal.v1.CallService.GetCall:input_type -> callseal.v1.GetCallRequest
-	2,  // 12: callseal.v1.CallService.ListLegs:input_type -> callseal.v1.ListLegsRequest
-	4,  // 13: callseal.v1.CallService.ListCalls:input_type -> callseal.v1.ListCallsRequest
-	17, // 14: callseal.v1.CallService.GetConversation:input_type -> callseal.v1.GetConversationRequest
-	6,  // 15: callseal.v1.RecordingService.GetRecording:input_type -> callseal.v1.GetRecordingRequest
-	8,  // 16: callseal.v1.RecordingService.ListRecordings:input_type -> callseal.v1.ListRecordingsRequest
-	10, // 17: callseal.v1.RecordingService.FindRecordings:input_type -> callseal.v1.FindRecordingsRequest
-	12, // 18: callseal.v1.LedgerService.GetSegment:input_type -> callseal.v1.GetSegmentRequest
-	14, // 19: callseal.v1.LedgerService.ListIncidents:input_type -> callseal.v1.ListIncidentsRequest
-	19, // 20: callseal.v1.LedgerService.GetChain:input_type -> callseal.v1.GetChainRequest
-	21, // 21: callseal.v1.LedgerService.ListGaps:input_type -> callseal.v1.ListGapsRequest
-	1,  // 22: callseal.v1.CallService.GetCall:output_type -> callseal.v1.GetCallResponse
-	3,  // 23: callseal.v1.CallService.ListLegs:output_type -> callseal.v1.ListLegsResponse
-	5,  // 24: callseal.v1.CallService.ListCalls:output_type -> callseal.v1.ListCallsResponse
-	18, // 25: callseal.v1.CallService.GetConversation:output_type -> callseal.v1.GetConversationResponse
-	7,  // 26: callseal.v1.RecordingService.GetRecording:output_type -> callseal.v1.GetRecordingResponse
-	9,  // 27: callseal.v1.RecordingService.ListRecordings:output_type -> callseal.v1.ListRecordingsResponse
-	11, // 28: callseal.v1.RecordingService.FindRecordings:output_type -> callseal.v1.FindRecordingsResponse
-	13, // 29: callseal.v1.LedgerService.GetSegment:output_type -> callseal.v1.GetSegmentResponse
-	15, // 30: callseal.v1.LedgerService.ListIncidents:output_type -> callseal.v1.ListIncidentsResponse
-	20, // 31: callseal.v1.LedgerService.GetChain:output_type -> callseal.v1.GetChainResponse
-	22, // 32: callseal.v1.LedgerService.ListGaps:output_type -> callseal.v1.ListGapsResponse
-	22, // [22:33] is the sub-list for method output_type
-	11, // [11:22] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	54, // 10: callseal.v1.Incident.at:type_name -> google.protobuf.Timestamp
+	50, // 11: callseal.v1.GetCallStateRequest.leg:type_name -> callseal.v1.LegId
+	55, // 12: callseal.v1.GetCallStateResponse.custody:type_name -> callseal.v1.Custody
+	50, // 13: callseal.v1.CorrectCallRequest.leg:type_name -> callseal.v1.LegId
+	56, // 14: callseal.v1.CorrectCallRequest.changes:type_name -> callseal.v1.Changes
+	57, // 15: callseal.v1.CorrectCallResponse.correction:type_name -> callseal.v1.AnchoredCorrection
+	53, // 16: callseal.v1.CorrectCallResponse.commit:type_name -> callseal.v1.Commit
+	50, // 17: callseal.v1.ListCorrectionsRequest.leg:type_name -> callseal.v1.LegId
+	57, // 18: callseal.v1.ListCorrectionsResponse.corrections:type_name -> callseal.v1.AnchoredCorrection
+	58, // 19: callseal.v1.Omission.place:type_name -> callseal.v1.Place
+	50, // 20: callseal.v1.Omission.leg:type_name -> callseal.v1.LegId
+	30, // 21: callseal.v1.ListOmissionsResponse.omissions:type_name -> callseal.v1.Omission
+	59, // 22: callseal.v1.ReconcileCallResponse.reconciliation:type_name -> callseal.v1.Reconciliation
+	60, // 23: callseal.v1.RaiseDisputeRequest.a:type_name -> callseal.v1.LegPlace
+	60, // 24: callseal.v1.RaiseDisputeRequest.b:type_name -> callseal.v1.LegPlace
+	61, // 25: callseal.v1.RaiseDisputeResponse.dispute:type_name -> callseal.v1.Dispute
+	53, // 26: callseal.v1.RaiseDisputeResponse.commit:type_name -> callseal.v1.Commit
+	61, // 27: callseal.v1.ListDisputesResponse.disputes:type_name -> callseal.v1.Dispute
+	55, // 28: callseal.v1.GetRecordingStateResponse.custody:type_name -> callseal.v1.Custody
+	54, // 29: callseal.v1.HoldConversationRequest.until:type_name -> google.protobuf.Timestamp
+	62, // 30: callseal.v1.HoldConversationResponse.hold:type_name -> callseal.v1.Hold
+	53, // 31: callseal.v1.HoldConversationResponse.commit:type_name -> callseal.v1.Commit
+	62, // 32: callseal.v1.ReleaseConversationResponse.hold:type_name -> callseal.v1.Hold
+	53, // 33: callseal.v1.ReleaseConversationResponse.commit:type_name -> callseal.v1.Commit
+	62, // 34: callseal.v1.ListHoldsResponse.holds:type_name -> callseal.v1.Hold
+	54, // 35: callseal.v1.RetainRecordingRequest.until:type_name -> google.protobuf.Timestamp
+	63, // 36: callseal.v1.RetainRecordingResponse.retention:type_name -> callseal.v1.Retention
+	53, // 37: callseal.v1.RetainRecordingResponse.commit:type_name -> callseal.v1.Commit
+	63, // 38: callseal.v1.ListRetentionsResponse.retentions:type_name -> callseal.v1.Retention
+	0,  // 39: callseal.v1.CallService.GetCall:input_type -> callseal.v1.GetCallRequest
+	2,  // 40: callseal.v1.CallService.ListLegs:input_type -> callseal.v1.ListLegsRequest
+	4,  // 41: callseal.v1.CallService.ListCalls:input_type -> callseal.v1.ListCallsRequest
+	17, // 42: callseal.v1.CallService.GetConversation:input_type -> callseal.v1.GetConversationRequest
+	23, // 43: callseal.v1.CallService.GetCallState:input_type -> callseal.v1.GetCallStateRequest
+	25, // 44: callseal.v1.CallService.CorrectCall:input_type -> callseal.v1.CorrectCallRequest
+	27, // 45: callseal.v1.CallService.ListCorrections:input_type -> callseal.v1.ListCorrectionsRequest
+	29, // 46: callseal.v1.CallService.ListOmissions:input_type -> callseal.v1.ListOmissionsRequest
+	32, // 47: callseal.v1.CallService.ReconcileCall:input_type -> callseal.v1.ReconcileCallRequest
+	34, // 48: callseal.v1.CallService.RaiseDispute:input_type -> callseal.v1.RaiseDisputeRequest
+	36, // 49: callseal.v1.CallService.ListDisputes:input_type -> callseal.v1.ListDisputesRequest
+	6,  // 50: callseal.v1.RecordingService.GetRecording:input_type -> callseal.v1.GetRecordingRequest
+	8,  // 51: callseal.v1.RecordingService.ListRecordings:input_type -> callseal.v1.ListRecordingsRequest
+	10, // 52: callseal.v1.RecordingService.FindRecordings:input_type -> callseal.v1.FindRecordingsRequest
+	38, // 53: callseal.v1.RecordingService.GetRecordingState:input_type -> callseal.v1.GetRecordingStateRequest
+	40, // 54: callseal.v1.RecordingService.HoldConversation:input_type -> callseal.v1.HoldConversationRequest
+	42, // 55: callseal.v1.RecordingService.ReleaseConversation:input_type -> callseal.v1.ReleaseConversationRequest
+	44, // 56: callseal.v1.RecordingService.ListHolds:input_type -> callseal.v1.ListHoldsRequest
+	46, // 57: callseal.v1.RecordingService.RetainRecording:input_type -> callseal.v1.RetainRecordingRequest
+	48, // 58: callseal.v1.RecordingService.ListRetentions:input_type -> callseal.v1.ListRetentionsRequest
+	12, // 59: callseal.v1.LedgerService.GetSegment:input_type -> callseal.v1.GetSegmentRequest
+	14, // 60: callseal.v1.LedgerService.ListIncidents:input_type -> callseal.v1.ListIncidentsRequest
+	19, // 61: callseal.v1.LedgerService.GetChain:input_type -> callseal.v1.GetChainRequest
+	21, // 62: callseal.v1.LedgerService.ListGaps:input_type -> callseal.v1.ListGapsRequest
+	1,  // 63: callseal.v1.CallService.GetCall:output_type -> callseal.v1.GetCallResponse
+	3,  // 64: callseal.v1.CallService.ListLegs:output_type -> callseal.v1.ListLegsResponse
+	5,  // 65: callseal.v1.CallService.ListCalls:output_type -> callseal.v1.ListCallsResponse
+	18, // 66: callseal.v1.CallService.GetConversation:output_type -> callseal.v1.GetConversationResponse
+	24, // 67: callseal.v1.CallService.GetCallState:output_type -> callseal.v1.GetCallStateResponse
+	26, // 68: callseal.v1.CallService.CorrectCall:output_type -> callseal.v1.CorrectCallResponse
+	28, // 69: callseal.v1.CallService.ListCorrections:output_type -> callseal.v1.ListCorrectionsResponse
+	31, // 70: callseal.v1.CallService.ListOmissions:output_type -> callseal.v1.ListOmissionsResponse
+	33, // 71: callseal.v1.CallService.ReconcileCall:output_type -> callseal.v1.ReconcileCallResponse
+	35, // 72: callseal.v1.CallService.RaiseDispute:output_type -> callseal.v1.RaiseDisputeResponse
+	37, // 73: callseal.v1.CallService.ListDisputes:output_type -> callseal.v1.ListDisputesResponse
+	7,  // 74: callseal.v1.RecordingService.GetRecording:output_type -> callseal.v1.GetRecordingResponse
+	9,  // 75: callseal.v1.RecordingService.ListRecordings:output_type -> callseal.v1.ListRecordingsResponse
+	11, // 76: callseal.v1.RecordingService.FindRecordings:output_type -> callseal.v1.FindRecordingsResponse
+	39, // 77: callseal.v1.RecordingService.GetRecordingState:output_type -> callseal.v1.GetRecordingStateResponse
+	41, // 78: callseal.v1.RecordingService.HoldConversation:output_type -> callseal.v1.HoldConversationResponse
+	43, // 79: callseal.v1.RecordingService.ReleaseConversation:output_type -> callseal.v1.ReleaseConversationResponse
+	45, // 80: callseal.v1.RecordingService.ListHolds:output_type -> callseal.v1.ListHoldsResponse
+	47, // 81: callseal.v1.RecordingService.RetainRecording:output_type -> callseal.v1.RetainRecordingResponse
+	49, // 82: callseal.v1.RecordingService.ListRetentions:output_type -> callseal.v1.ListRetentionsResponse
+	13, // 83: callseal.v1.LedgerService.GetSegment:output_type -> callseal.v1.GetSegmentResponse
+	15, // 84: callseal.v1.LedgerService.ListIncidents:output_type -> callseal.v1.ListIncidentsResponse
+	20, // 85: callseal.v1.LedgerService.GetChain:output_type -> callseal.v1.GetChainResponse
+	22, // 86: callseal.v1.LedgerService.ListGaps:output_type -> callseal.v1.ListGapsResponse
+	63, // [63:87] is the sub-list for method output_type
+	39, // [39:63] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_callseal_v1_query_proto_init() }
@@ -1613,6 +3468,8 @@ func file_callseal_v1_query_proto_init() {
 	if File_callseal_v1_query_proto != nil {
 		return
 	}
+	file_callseal_v1_correction_proto_init()
+	file_callseal_v1_custody_proto_init()
 	file_callseal_v1_record_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1620,7 +3477,7 @@ func file_callseal_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callseal_v1_query_proto_rawDesc), len(file_callseal_v1_query_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -23,6 +23,13 @@ const (
 	CallService_ListLegs_FullMethodName        = "/callseal.v1.CallService/ListLegs"
 	CallService_ListCalls_FullMethodName       = "/callseal.v1.CallService/ListCalls"
 	CallService_GetConversation_FullMethodName = "/callseal.v1.CallService/GetConversation"
+	CallService_GetCallState_FullMethodName    = "/callseal.v1.CallService/GetCallState"
+	CallService_CorrectCall_FullMethodName     = "/callseal.v1.CallService/CorrectCall"
+	CallService_ListCorrections_FullMethodName = "/callseal.v1.CallService/ListCorrections"
+	CallService_ListOmissions_FullMethodName   = "/callseal.v1.CallService/ListOmissions"
+	CallService_ReconcileCall_FullMethodName   = "/callseal.v1.CallService/ReconcileCall"
+	CallService_RaiseDispute_FullMethodName    = "/callseal.v1.CallService/RaiseDispute"
+	CallService_ListDisputes_FullMethodName    = "/callseal.v1.CallService/ListDisputes"
 )
 
 // CallServiceClient is the client API for CallService service.
@@ -41,6 +48,24 @@ type CallServiceClient interface {
 	// GetConversation answers all the ledger holds of the conversation that a
 	// linkedid belongs to, over transfers, pickups and parking.
 	GetConversation(ctx context.Context, in *GetConversationRequest, opts ...grpc.CallOption) (*GetConversationResponse, error)
+	// GetCallState answers what stands now about a leg: anchored or erased, until
+	// when it is kept, the hold in force.
+	GetCallState(ctx context.Context, in *GetCallStateRequest, opts ...grpc.CallOption) (*GetCallStateResponse, error)
+	// CorrectCall adds a correction to a leg of the gateway's own operator, which
+	// itself never changes (role "compliance").
+	CorrectCall(ctx context.Context, in *CorrectCallRequest, opts ...grpc.CallOption) (*CorrectCallResponse, error)
+	// ListCorrections answers a leg's corrections in order.
+	ListCorrections(ctx context.Context, in *ListCorrectionsRequest, opts ...grpc.CallOption) (*ListCorrectionsResponse, error)
+	// ListOmissions answers the recordings that were due for a linkedid and never
+	// came.
+	ListOmissions(ctx context.Context, in *ListOmissionsRequest, opts ...grpc.CallOption) (*ListOmissionsResponse, error)
+	// ReconcileCall compares what the operators on a trunk say of one call.
+	ReconcileCall(ctx context.Context, in *ReconcileCallRequest, opts ...grpc.CallOption) (*ReconcileCallResponse, error)
+	// RaiseDispute records that two operators tell a call they share differently
+	// (roles "auditor" and "compliance" of one of the two). The contract compares.
+	RaiseDispute(ctx context.Context, in *RaiseDisputeRequest, opts ...grpc.CallOption) (*RaiseDisputeResponse, error)
+	// ListDisputes answers an operator's disputes.
+	ListDisputes(ctx context.Context, in *ListDisputesRequest, opts ...grpc.CallOption) (*ListDisputesResponse, error)
 }
 
 type callServiceClient struct {
@@ -91,6 +116,76 @@ func (c *callServiceClient) GetConversation(ctx context.Context, in *GetConversa
 	return out, nil
 }
 
+func (c *callServiceClient) GetCallState(ctx context.Context, in *GetCallStateRequest, opts ...grpc.CallOption) (*GetCallStateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCallStateResponse)
+	err := c.cc.Invoke(ctx, CallService_GetCallState_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *callServiceClient) CorrectCall(ctx context.Context, in *CorrectCallRequest, opts ...grpc.CallOption) (*CorrectCallResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CorrectCallResponse)
+	err := c.cc.Invoke(ctx, CallService_CorrectCall_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *callServiceClient) ListCorrections(ctx context.Context, in *ListCorrectionsRequest, opts ...grpc.CallOption) (*ListCorrectionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCorrectionsResponse)
+	err := c.cc.Invoke(ctx, CallService_ListCorrections_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *callServiceClient) ListOmissions(ctx context.Context, in *ListOmissionsRequest, opts ...grpc.CallOption) (*ListOmissionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListOmissionsResponse)
+	err := c.cc.Invoke(ctx, CallService_ListOmissions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *callServiceClient) ReconcileCall(ctx context.Context, in *ReconcileCallRequest, opts ...grpc.CallOption) (*ReconcileCallResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReconcileCallResponse)
+	err := c.cc.Invoke(ctx, CallService_ReconcileCall_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *callServiceClient) RaiseDispute(ctx context.Context, in *RaiseDisputeRequest, opts ...grpc.CallOption) (*RaiseDisputeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RaiseDisputeResponse)
+	err := c.cc.Invoke(ctx, CallService_RaiseDispute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *callServiceClient) ListDisputes(ctx context.Context, in *ListDisputesRequest, opts ...grpc.CallOption) (*ListDisputesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDisputesResponse)
+	err := c.cc.Invoke(ctx, CallService_ListDisputes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CallServiceServer is the server API for CallService service.
 // All implementations must embed UnimplementedCallServiceServer
 // for forward compatibility.
@@ -107,6 +202,24 @@ type CallServiceServer interface {
 	// GetConversation answers all the ledger holds of the conversation that a
 	// linkedid belongs to, over transfers, pickups and parking.
 	GetConversation(context.Context, *GetConversationRequest) (*GetConversationResponse, error)
+	// GetCallState answers what stands now about a leg: anchored or erased, until
+	// when it is kept, the hold in force.
+	GetCallState(context.Context, *GetCallStateRequest) (*GetCallStateResponse, error)
+	// CorrectCall adds a correction to a leg of the gateway's own operator, which
+	// itself never changes (role "compliance").
+	CorrectCall(context.Context, *CorrectCallRequest) (*CorrectCallResponse, error)
+	// ListCorrections answers a leg's corrections in order.
+	ListCorrections(context.Context, *ListCorrectionsRequest) (*ListCorrectionsResponse, error)
+	// ListOmissions answers the recordings that were due for a linkedid and never
+	// came.
+	ListOmissions(context.Context, *ListOmissionsRequest) (*ListOmissionsResponse, error)
+	// ReconcileCall compares what the operators on a trunk say of one call.
+	ReconcileCall(context.Context, *ReconcileCallRequest) (*ReconcileCallResponse, error)
+	// RaiseDispute records that two operators tell a call they share differently
+	// (roles "auditor" and "compliance" of one of the two). The contract compares.
+	RaiseDispute(context.Context, *RaiseDisputeRequest) (*RaiseDisputeResponse, error)
+	// ListDisputes answers an operator's disputes.
+	ListDisputes(context.Context, *ListDisputesRequest) (*ListDisputesResponse, error)
 	mustEmbedUnimplementedCallServiceServer()
 }
 
@@ -128,6 +241,27 @@ func (UnimplementedCallServiceServer) ListCalls(context.Context, *ListCallsReque
 }
 func (UnimplementedCallServiceServer) GetConversation(context.Context, *GetConversationRequest) (*GetConversationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetConversation not implemented")
+}
+func (UnimplementedCallServiceServer) GetCallState(context.Context, *GetCallStateRequest) (*GetCallStateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCallState not implemented")
+}
+func (UnimplementedCallServiceServer) CorrectCall(context.Context, *CorrectCallRequest) (*CorrectCallResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CorrectCall not implemented")
+}
+func (UnimplementedCallServiceServer) ListCorrections(context.Context, *ListCorrectionsRequest) (*ListCorrectionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCorrections not implemented")
+}
+func (UnimplementedCallServiceServer) ListOmissions(context.Context, *ListOmissionsRequest) (*ListOmissionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOmissions not implemented")
+}
+func (UnimplementedCallServiceServer) ReconcileCall(context.Context, *ReconcileCallRequest) (*ReconcileCallResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReconcileCall not implemented")
+}
+func (UnimplementedCallServiceServer) RaiseDispute(context.Context, *RaiseDisputeRequest) (*RaiseDisputeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RaiseDispute not implemented")
+}
+func (UnimplementedCallServiceServer) ListDisputes(context.Context, *ListDisputesRequest) (*ListDisputesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDisputes not implemented")
 }
 func (UnimplementedCallServiceServer) mustEmbedUnimplementedCallServiceServer() {}
 func (UnimplementedCallServiceServer) testEmbeddedByValue()                     {}
@@ -222,6 +356,132 @@ func _CallService_GetConversation_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CallService_GetCallState_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCallStateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CallServiceServer).GetCallState(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CallService_GetCallState_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CallServiceServer).GetCallState(ctx, req.(*GetCallStateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CallService_CorrectCall_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CorrectCallRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CallServiceServer).CorrectCall(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CallService_CorrectCall_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CallServiceServer).CorrectCall(ctx, req.(*CorrectCallRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CallService_ListCorrections_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCorrectionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CallServiceServer).ListCorrections(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CallService_ListCorrections_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CallServiceServer).ListCorrections(ctx, req.(*ListCorrectionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CallService_ListOmissions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOmissionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CallServiceServer).ListOmissions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CallService_ListOmissions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CallServiceServer).ListOmissions(ctx, req.(*ListOmissionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CallService_ReconcileCall_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReconcileCallRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CallServiceServer).ReconcileCall(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CallService_ReconcileCall_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CallServiceServer).ReconcileCall(ctx, req.(*ReconcileCallRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CallService_RaiseDispute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RaiseDisputeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CallServiceServer).RaiseDispute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CallService_RaiseDispute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CallServiceServer).RaiseDispute(ctx, req.(*RaiseDisputeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CallService_ListDisputes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDisputesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CallServiceServer).ListDisputes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CallService_ListDisputes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CallServiceServer).ListDisputes(ctx, req.(*ListDisputesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CallService_ServiceDesc is the grpc.ServiceDesc for CallService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -245,15 +505,49 @@ var CallService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetConversation",
 			Handler:    _CallService_GetConversation_Handler,
 		},
+		{
+			MethodName: "GetCallState",
+			Handler:    _CallService_GetCallState_Handler,
+		},
+		{
+			MethodName: "CorrectCall",
+			Handler:    _CallService_CorrectCall_Handler,
+		},
+		{
+			MethodName: "ListCorrections",
+			Handler:    _CallService_ListCorrections_Handler,
+		},
+		{
+			MethodName: "ListOmissions",
+			Handler:    _CallService_ListOmissions_Handler,
+		},
+		{
+			MethodName: "ReconcileCall",
+			Handler:    _CallService_ReconcileCall_Handler,
+		},
+		{
+			MethodName: "RaiseDispute",
+			Handler:    _CallService_RaiseDispute_Handler,
+		},
+		{
+			MethodName: "ListDisputes",
+			Handler:    _CallService_ListDisputes_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "callseal/v1/query.proto",
 }
 
 const (
-	RecordingService_GetRecording_FullMethodName   = "/callseal.v1.RecordingService/GetRecording"
-	RecordingService_ListRecordings_FullMethodName = "/callseal.v1.RecordingService/ListRecordings"
-	RecordingService_FindRecordings_FullMethodName = "/callseal.v1.RecordingService/FindRecordings"
+	RecordingService_GetRecording_FullMethodName        = "/callseal.v1.RecordingService/GetRecording"
+	RecordingService_ListRecordings_FullMethodName      = "/callseal.v1.RecordingService/ListRecordings"
+	RecordingService_FindRecordings_FullMethodName      = "/callseal.v1.RecordingService/FindRecordings"
+	RecordingService_GetRecordingState_FullMethodName   = "/callseal.v1.RecordingService/GetRecordingState"
+	RecordingService_HoldConversation_FullMethodName    = "/callseal.v1.RecordingService/HoldConversation"
+	RecordingService_ReleaseConversation_FullMethodName = "/callseal.v1.RecordingService/ReleaseConversation"
+	RecordingService_ListHolds_FullMethodName           = "/callseal.v1.RecordingService/ListHolds"
+	RecordingService_RetainRecording_FullMethodName     = "/callseal.v1.RecordingService/RetainRecording"
+	RecordingService_ListRetentions_FullMethodName      = "/callseal.v1.RecordingService/ListRetentions"
 )
 
 // RecordingServiceClient is the client API for RecordingService service.
@@ -269,6 +563,20 @@ type RecordingServiceClient interface {
 	// FindRecordings answers every recording with the given SHA-256: whoever holds
 	// a file finds the call it belongs to.
 	FindRecordings(ctx context.Context, in *FindRecordingsRequest, opts ...grpc.CallOption) (*FindRecordingsResponse, error)
+	// GetRecordingState answers what stands now about a recording: anchored or
+	// erased, until when it is kept, the hold in force, its pauses.
+	GetRecordingState(ctx context.Context, in *GetRecordingStateRequest, opts ...grpc.CallOption) (*GetRecordingStateResponse, error)
+	// HoldConversation puts a conversation under legal hold for one case (role
+	// "compliance").
+	HoldConversation(ctx context.Context, in *HoldConversationRequest, opts ...grpc.CallOption) (*HoldConversationResponse, error)
+	// ReleaseConversation lets a conversation go from one case (role "compliance").
+	ReleaseConversation(ctx context.Context, in *ReleaseConversationRequest, opts ...grpc.CallOption) (*ReleaseConversationResponse, error)
+	// ListHolds answers every version of a conversation's hold, the first first.
+	ListHolds(ctx context.Context, in *ListHoldsRequest, opts ...grpc.CallOption) (*ListHoldsResponse, error)
+	// RetainRecording changes until when a recording is kept (role "compliance").
+	RetainRecording(ctx context.Context, in *RetainRecordingRequest, opts ...grpc.CallOption) (*RetainRecordingResponse, error)
+	// ListRetentions answers every change of a recording's term, the first first.
+	ListRetentions(ctx context.Context, in *ListRetentionsRequest, opts ...grpc.CallOption) (*ListRetentionsResponse, error)
 }
 
 type recordingServiceClient struct {
@@ -309,6 +617,66 @@ func (c *recordingServiceClient) FindRecordings(ctx context.Context, in *FindRec
 	return out, nil
 }
 
+func (c *recordingServiceClient) GetRecordingState(ctx context.Context, in *GetRecordingStateRequest, opts ...grpc.CallOption) (*GetRecordingStateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRecordingStateResponse)
+	err := c.cc.Invoke(ctx, RecordingService_GetRecordingState_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recordingServiceClient) HoldConversation(ctx context.Context, in *HoldConversationRequest, opts ...grpc.CallOption) (*HoldConversationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HoldConversationResponse)
+	err := c.cc.Invoke(ctx, RecordingService_HoldConversation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recordingServiceClient) ReleaseConversation(ctx context.Context, in *ReleaseConversationRequest, opts ...grpc.CallOption) (*ReleaseConversationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseConversationResponse)
+	err := c.cc.Invoke(ctx, RecordingService_ReleaseConversation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recordingServiceClient) ListHolds(ctx context.Context, in *ListHoldsRequest, opts ...grpc.CallOption) (*ListHoldsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListHoldsResponse)
+	err := c.cc.Invoke(ctx, RecordingService_ListHolds_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recordingServiceClient) RetainRecording(ctx context.Context, in *RetainRecordingRequest, opts ...grpc.CallOption) (*RetainRecordingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetainRecordingResponse)
+	err := c.cc.Invoke(ctx, RecordingService_RetainRecording_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recordingServiceClient) ListRetentions(ctx context.Context, in *ListRetentionsRequest, opts ...grpc.CallOption) (*ListRetentionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRetentionsResponse)
+	err := c.cc.Invoke(ctx, RecordingService_ListRetentions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RecordingServiceServer is the server API for RecordingService service.
 // All implementations must embed UnimplementedRecordingServiceServer
 // for forward compatibility.
@@ -322,6 +690,20 @@ type RecordingServiceServer interface {
 	// FindRecordings answers every recording with the given SHA-256: whoever holds
 	// a file finds the call it belongs to.
 	FindRecordings(context.Context, *FindRecordingsRequest) (*FindRecordingsResponse, error)
+	// GetRecordingState answers what stands now about a recording: anchored or
+	// erased, until when it is kept, the hold in force, its pauses.
+	GetRecordingState(context.Context, *GetRecordingStateRequest) (*GetRecordingStateResponse, error)
+	// HoldConversation puts a conversation under legal hold for one case (role
+	// "compliance").
+	HoldConversation(context.Context, *HoldConversationRequest) (*HoldConversationResponse, error)
+	// ReleaseConversation lets a conversation go from one case (role "compliance").
+	ReleaseConversation(context.Context, *ReleaseConversationRequest) (*ReleaseConversationResponse, error)
+	// ListHolds answers every version of a conversation's hold, the first first.
+	ListHolds(context.Context, *ListHoldsRequest) (*ListHoldsResponse, error)
+	// RetainRecording changes until when a recording is kept (role "compliance").
+	RetainRecording(context.Context, *RetainRecordingRequest) (*RetainRecordingResponse, error)
+	// ListRetentions answers every change of a recording's term, the first first.
+	ListRetentions(context.Context, *ListRetentionsRequest) (*ListRetentionsResponse, error)
 	mustEmbedUnimplementedRecordingServiceServer()
 }
 
@@ -340,6 +722,24 @@ func (UnimplementedRecordingServiceServer) ListRecordings(context.Context, *List
 }
 func (UnimplementedRecordingServiceServer) FindRecordings(context.Context, *FindRecordingsRequest) (*FindRecordingsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FindRecordings not implemented")
+}
+func (UnimplementedRecordingServiceServer) GetRecordingState(context.Context, *GetRecordingStateRequest) (*GetRecordingStateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRecordingState not implemented")
+}
+func (UnimplementedRecordingServiceServer) HoldConversation(context.Context, *HoldConversationRequest) (*HoldConversationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method HoldConversation not implemented")
+}
+func (UnimplementedRecordingServiceServer) ReleaseConversation(context.Context, *ReleaseConversationRequest) (*ReleaseConversationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseConversation not implemented")
+}
+func (UnimplementedRecordingServiceServer) ListHolds(context.Context, *ListHoldsRequest) (*ListHoldsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListHolds not implemented")
+}
+func (UnimplementedRecordingServiceServer) RetainRecording(context.Context, *RetainRecordingRequest) (*RetainRecordingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetainRecording not implemented")
+}
+func (UnimplementedRecordingServiceServer) ListRetentions(context.Context, *ListRetentionsRequest) (*ListRetentionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRetentions not implemented")
 }
 func (UnimplementedRecordingServiceServer) mustEmbedUnimplementedRecordingServiceServer() {}
 func (UnimplementedRecordingServiceServer) testEmbeddedByValue()                          {}
@@ -416,6 +816,114 @@ func _RecordingService_FindRecordings_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecordingService_GetRecordingState_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRecordingStateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordingServiceServer).GetRecordingState(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordingService_GetRecordingState_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordingServiceServer).GetRecordingState(ctx, req.(*GetRecordingStateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecordingService_HoldConversation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HoldConversationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordingServiceServer).HoldConversation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordingService_HoldConversation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordingServiceServer).HoldConversation(ctx, req.(*HoldConversationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecordingService_ReleaseConversation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseConversationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordingServiceServer).ReleaseConversation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordingService_ReleaseConversation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordingServiceServer).ReleaseConversation(ctx, req.(*ReleaseConversationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecordingService_ListHolds_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListHoldsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordingServiceServer).ListHolds(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordingService_ListHolds_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordingServiceServer).ListHolds(ctx, req.(*ListHoldsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecordingService_RetainRecording_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetainRecordingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordingServiceServer).RetainRecording(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordingService_RetainRecording_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordingServiceServer).RetainRecording(ctx, req.(*RetainRecordingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecordingService_ListRetentions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRetentionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordingServiceServer).ListRetentions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordingService_ListRetentions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordingServiceServer).ListRetentions(ctx, req.(*ListRetentionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RecordingService_ServiceDesc is the grpc.ServiceDesc for RecordingService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -434,6 +942,30 @@ var RecordingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FindRecordings",
 			Handler:    _RecordingService_FindRecordings_Handler,
+		},
+		{
+			MethodName: "GetRecordingState",
+			Handler:    _RecordingService_GetRecordingState_Handler,
+		},
+		{
+			MethodName: "HoldConversation",
+			Handler:    _RecordingService_HoldConversation_Handler,
+		},
+		{
+			MethodName: "ReleaseConversation",
+			Handler:    _RecordingService_ReleaseConversation_Handler,
+		},
+		{
+			MethodName: "ListHolds",
+			Handler:    _RecordingService_ListHolds_Handler,
+		},
+		{
+			MethodName: "RetainRecording",
+			Handler:    _RecordingService_RetainRecording_Handler,
+		},
+		{
+			MethodName: "ListRetentions",
+			Handler:    _RecordingService_ListRetentions_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

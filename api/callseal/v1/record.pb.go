@@ -11,6 +11,7 @@
 package callsealv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -677,11 +678,11 @@ var File_callseal_v1_record_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x18callseal/v1/record.proto\x12\vcallseal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n" +
-	"\x05LegId\x12\x1a\n" +
-	"\blinkedid\x18\x01 \x01(\tR\blinkedid\x12\x1a\n" +
-	"\buniqueid\x18\x02 \x01(\tR\buniqueid\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x03R\bsequence\"m\n" +
+	"\x18callseal/v1/record.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x01\n" +
+	"\x05LegId\x124\n" +
+	"\blinkedid\x18\x01 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\x124\n" +
+	"\buniqueid\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\buniqueid\x12,\n" +
+	"\bsequence\x18\x03 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\bsequence\"m\n" +
 	"\x05Place\x12\x10\n" +
 	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
 	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x14\n" +

@@ -7,6 +7,7 @@
 package callsealv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -178,9 +179,12 @@ func (x *Evidence) GetAttempts() int64 {
 type ReportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 500 items.
-	Evidence      []*Evidence `protobuf:"bytes,1,rep,name=evidence,proto3" json:"evidence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Evidence []*Evidence `protobuf:"bytes,1,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	// A key of the caller's choice: repeating the request with it answers what the
+	// first answered.
+	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ReportRequest) Reset() {
@@ -218,6 +222,13 @@ func (x *ReportRequest) GetEvidence() []*Evidence {
 		return x.Evidence
 	}
 	return nil
+}
+
+func (x *ReportRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
 }
 
 // ReportResponse says where evidence was counted.
@@ -836,14 +847,18 @@ var File_callseal_v1_reputation_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_reputation_proto_rawDesc = "" +
 	"\n" +
-	"\x1ccallseal/v1/reputation.proto\x12\vcallseal.v1\x1a\x18callseal/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"j\n" +
-	"\bEvidence\x12\x18\n" +
-	"\asubject\x18\x01 \x01(\tR\asubject\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x03R\x05count\x12\x1a\n" +
-	"\battempts\x18\x04 \x01(\x03R\battempts\"B\n" +
-	"\rReportRequest\x121\n" +
-	"\bevidence\x18\x01 \x03(\v2\x15.callseal.v1.EvidenceR\bevidence\"J\n" +
+	"\x1ccallseal/v1/reputation.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18callseal/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x01\n" +
+	"\bEvidence\x12$\n" +
+	"\asubject\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05 \x01(\x80\x02R\asubject\x12\x1d\n" +
+	"\x04kind\x18\x02 \x01(\tB\t\xbaH\x06r\x04 \x01(@R\x04kind\x12 \n" +
+	"\x05count\x18\x03 \x01(\x03B\n" +
+	"\xbaH\a\"\x05\x18\xe8\a(\x01R\x05count\x12&\n" +
+	"\battempts\x18\x04 \x01(\x03B\n" +
+	"\xbaH\a\"\x05\x18\xe8\a(\x00R\battempts\"\x8c\x01\n" +
+	"\rReportRequest\x12>\n" +
+	"\bevidence\x18\x01 \x03(\v2\x15.callseal.v1.EvidenceB\v\xbaH\b\x92\x01\x05\b\x01\x10\xf4\x03R\bevidence\x12;\n" +
+	"\x0fidempotency_key\x18\x02 \x01(\tB\x12\xbaH\x0fr\r(\xc8\x012\b^[!-~]*$R\x0eidempotencyKey\"J\n" +
 	"\x0eReportResponse\x128\n" +
 	"\breceipts\x18\x01 \x03(\v2\x1c.callseal.v1.EvidenceReceiptR\breceipts\"\x9d\x01\n" +
 	"\x0fEvidenceReceipt\x12\x18\n" +
@@ -851,9 +866,10 @@ const file_callseal_v1_reputation_proto_rawDesc = "" +
 	"\x05epoch\x18\x02 \x01(\x03R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x03 \x01(\x03R\x03seq\x12\x1b\n" +
 	"\town_score\x18\x04 \x01(\x03R\bownScore\x12+\n" +
-	"\x06commit\x18\x05 \x01(\v2\x13.callseal.v1.CommitR\x06commit\"+\n" +
-	"\x0fGetScoreRequest\x12\x18\n" +
-	"\asubject\x18\x01 \x01(\tR\asubject\"K\n" +
+	"\x06commit\x18\x05 \x01(\v2\x13.callseal.v1.CommitR\x06commit\"7\n" +
+	"\x0fGetScoreRequest\x12$\n" +
+	"\asubject\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05 \x01(\x80\x02R\asubject\"K\n" +
 	"\x10GetScoreResponse\x127\n" +
 	"\n" +
 	"reputation\x18\x01 \x01(\v2\x17.callseal.v1.ReputationR\n" +
@@ -873,9 +889,10 @@ const file_callseal_v1_reputation_proto_rawDesc = "" +
 	"\aholders\x18\n" +
 	" \x01(\x03R\aholders\x12%\n" +
 	"\x0epolicy_version\x18\v \x01(\x03R\rpolicyVersion\x12'\n" +
-	"\x0freputation_json\x18\f \x01(\fR\x0ereputationJson\"/\n" +
-	"\x13ListOpinionsRequest\x12\x18\n" +
-	"\asubject\x18\x01 \x01(\tR\asubject\"m\n" +
+	"\x0freputation_json\x18\f \x01(\fR\x0ereputationJson\";\n" +
+	"\x13ListOpinionsRequest\x12$\n" +
+	"\asubject\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05 \x01(\x80\x02R\asubject\"m\n" +
 	"\x14ListOpinionsResponse\x120\n" +
 	"\bopinions\x18\x01 \x03(\v2\x14.callseal.v1.OpinionR\bopinions\x12#\n" +
 	"\ropinions_json\x18\x02 \x01(\fR\fopinionsJson\"\x8f\x03\n" +
@@ -902,11 +919,11 @@ const file_callseal_v1_reputation_proto_rawDesc = "" +
 	"\x12STANDING_CONTESTED\x10\x05\x12\x15\n" +
 	"\x11STANDING_REPORTED\x10\x06\x12\"\n" +
 	"\x1eSTANDING_PROVISIONALLY_BLOCKED\x10\a\x12\x14\n" +
-	"\x10STANDING_ALLOWED\x10\b2\xf4\x01\n" +
+	"\x10STANDING_ALLOWED\x10\b2\xfe\x01\n" +
 	"\x11ReputationService\x12A\n" +
-	"\x06Report\x12\x1a.callseal.v1.ReportRequest\x1a\x1b.callseal.v1.ReportResponse\x12G\n" +
-	"\bGetScore\x12\x1c.callseal.v1.GetScoreRequest\x1a\x1d.callseal.v1.GetScoreResponse\x12S\n" +
-	"\fListOpinions\x12 .callseal.v1.ListOpinionsRequest\x1a!.callseal.v1.ListOpinionsResponseB9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
+	"\x06Report\x12\x1a.callseal.v1.ReportRequest\x1a\x1b.callseal.v1.ReportResponse\x12L\n" +
+	"\bGetScore\x12\x1c.callseal.v1.GetScoreRequest\x1a\x1d.callseal.v1.GetScoreResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\fListOpinions\x12 .callseal.v1.ListOpinionsRequest\x1a!.callseal.v1.ListOpinionsResponse\"\x03\x90\x02\x01B9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
 
 var (
 	file_callseal_v1_reputation_proto_rawDescOnce sync.Once
