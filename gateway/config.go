@@ -3,33 +3,32 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
-
-	"github.com/goccy/go-yaml"
+	"log/slog"
 
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/server"
+	"github.com/callseal/callseal/gateway/setting"
 )
 
 // Config is one gateway's configuration, read from YAML. Unknown members are
 // errors.
 //
 // Each part has one member: its own Config, with a DefaultConfig() that holds
-// where nothing else is said and, where there is something to check, a Check().
+// where nothing else is said and, where there is something to check, a Check()
+// that answers sentences which begin with the member's name (errors.Join of all).
 // Members whose names end in _file or _dir are paths, relative to the file;
 // durations are time.Duration ("30s"), sizes setting.Bytes ("64MiB"), secrets
-// setting.Secret. Every member has a comment: the example and --help are written
-// from it.
+// setting.Secret; tags say what is required, what a reload changes and what the
+// example says: see package setting. Every member has a comment: the example and
+// --help are written from it.
 type Config struct {
 	// Operator is the operator's short name, for logs: "atlas".
-	Operator string `yaml:"operator"`
+	Operator string `yaml:"operator" example:"atlas"`
 	// MSP is the operator's MSP id: "AtlasMSP".
-	MSP string `yaml:"msp"`
+	MSP string `yaml:"msp" required:"true" example:"AtlasMSP"`
 	// StateDir holds the keyring: back it up.
-	StateDir string `yaml:"state_dir"`
+	StateDir string `yaml:"state_dir" required:"true" example:"/var/lib/callseal/gateway"`
 	// Log is what is logged.
 	Log LogConfig `yaml:"log"`
 	// Server is the gRPC face.
@@ -43,7 +42,7 @@ type Config struct {
 // LogConfig says what is logged.
 type LogConfig struct {
 	// Level is debug, info, warn or error.
-	Level string `yaml:"level"`
+	Level string `yaml:"level" reload:"true"`
 }
 
 // DefaultConfig is what holds where nothing else is said.
@@ -54,52 +53,36 @@ func DefaultConfig() Config {
 	}
 }
 
-// LoadConfig reads and checks a configuration file.
-func LoadConfig(path string) (*Config, error) {
-	text, err := os.ReadFile(path)
+// VariablePrefix begins the names of the environment's variables.
+const VariablePrefix = "CALLSEAL_GATEWAY_"
+
+// Options are all that can be set, with their defaults.
+var Options = setting.NewSchema(DefaultConfig(), VariablePrefix)
+
+// Load reads the configuration in layers and says where each value came from. All
+// that is wrong is told at once.
+func Load(sources setting.Sources) (*Config, setting.Origins, error) {
+	config := &Config{}
+	origins, err := Options.Load(config, sources)
 	if err != nil {
-		return nil, fmt.Errorf("read the gateway's configuration: %w", err)
-	}
-	config := DefaultConfig()
-	if err := yaml.UnmarshalWithOptions(text, &config, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, err
 	}
 	config.Fabric.MSP = config.MSP
-	var missing []string
-	folder := filepath.Dir(path)
-	for _, member := range []struct {
-		name  string
-		value *string
-		path  bool
-	}{
-		{"msp", &config.MSP, false}, {"state_dir", &config.StateDir, true},
-		{"server.listen", &config.Server.Listen, false},
-		{"server.cert_file", &config.Server.CertFile, true}, {"server.key_file", &config.Server.KeyFile, true}, {"server.client_ca_file", &config.Server.ClientCAFile, true},
-		{"fabric.channel", &config.Fabric.Channel, false}, {"fabric.chaincode", &config.Fabric.Chaincode, false},
-		{"fabric.peer_address", &config.Fabric.PeerAddress, false}, {"fabric.peer_ca_file", &config.Fabric.PeerCAFile, true},
-		{"fabric.tls_cert_file", &config.Fabric.TLSCertFile, true}, {"fabric.tls_key_file", &config.Fabric.TLSKeyFile, true},
-		{"fabric.cert_file", &config.Fabric.CertFile, true}, {"fabric.key_file", &config.Fabric.KeyFile, true},
-	} {
-		if *member.value == "" {
-			missing = append(missing, member.name)
-		} else if member.path && !filepath.IsAbs(*member.value) {
-			*member.value = filepath.Join(folder, *member.value)
-		}
-	}
-	for _, optional := range []*string{&config.Reputation.KeyFile, &config.Reputation.PreviousKeyFile} {
-		if *optional != "" && !filepath.IsAbs(*optional) {
-			*optional = filepath.Join(folder, *optional)
-		}
-	}
+	return config, origins, nil
+}
+
+// LoadConfig reads a configuration file alone.
+func LoadConfig(path string) (*Config, error) {
+	config, _, err := Load(setting.Sources{File: path})
+	return config, err
+}
+
+// Check says what is wrong with the members that belong to no part.
+func (c *Config) Check() error {
 	var problems []error
-	if len(missing) > 0 {
-		problems = append(problems, fmt.Errorf("%s lacks %s", path, strings.Join(missing, ", ")))
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		problems = append(problems, fmt.Errorf("log.level is %q, it must be debug, info, warn or error", c.Log.Level))
 	}
-	if err := config.Reputation.Check(); err != nil {
-		problems = append(problems, fmt.Errorf("%s: reputation.%w", path, err))
-	}
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
-	}
-	return &config, nil
+	return errors.Join(problems...)
 }

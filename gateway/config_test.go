@@ -65,13 +65,13 @@ func TestLoadConfigRefuses(t *testing.T) {
 		text string
 		says []string
 	}{
-		"unknown member":        {wholeConfig + "stat_dir: x\n", []string{"stat_dir"}},
-		"unknown nested member": {strings.Replace(wholeConfig, "peer_server_name", "peer_servername", 1), []string{"peer_servername"}},
-		"one missing":           {without("msp: AtlasMSP\n"), []string{"lacks msp"}},
-		"several missing":       {without("msp: AtlasMSP\n", "state_dir: state\n", "  key_file: /elsewhere/key.pem\n"), []string{"lacks msp, state_dir, fabric.key_file"}},
+		"unknown member":        {wholeConfig + "stat_dir: x\n", []string{"gateway.yaml:19: stat_dir is unknown: did you mean state_dir?"}},
+		"unknown nested member": {strings.Replace(wholeConfig, "peer_server_name", "peer_servername", 1), []string{"gateway.yaml:13: fabric.peer_servername is unknown: did you mean fabric.peer_server_name?"}},
+		"one missing":           {without("msp: AtlasMSP\n"), []string{"msp is missing: give it in the file, as CALLSEAL_GATEWAY_MSP or as --msp"}},
+		"several missing":       {without("msp: AtlasMSP\n", "state_dir: state\n", "  key_file: /elsewhere/key.pem\n"), []string{"msp is missing", "state_dir is missing", "fabric.key_file is missing"}},
 		"empty":                 {"", []string{"fabric.peer_address", "server.client_ca_file", "fabric.channel"}},
-		"not YAML":              {"msp: [", []string{"gateway.yaml"}},
-		"wrong kind":            {strings.Replace(wholeConfig, "msp: AtlasMSP", "msp: [AtlasMSP]", 1), []string{"gateway.yaml"}},
+		"not YAML":              {"msp: [", []string{"gateway.yaml:1: "}},
+		"wrong kind":            {strings.Replace(wholeConfig, "msp: AtlasMSP", "msp: [AtlasMSP]", 1), []string{"gateway.yaml:2: msp: this must be a text"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := gateway.LoadConfig(writeConfig(t, c.text))

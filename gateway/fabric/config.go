@@ -7,26 +7,26 @@ type Config struct {
 	// MSP is the operator's, such as "AtlasMSP".
 	MSP string `yaml:"-"`
 	// Channel is the name of the consortium's channel.
-	Channel string `yaml:"channel"`
+	Channel string `yaml:"channel" required:"true" example:"calls"`
 	// Chaincode is the name of the chaincode of calls on it.
-	Chaincode string `yaml:"chaincode"`
+	Chaincode string `yaml:"chaincode" required:"true" example:"callseal"`
 	// PeerAddress is host:port of the operator's own peer.
-	PeerAddress string `yaml:"peer_address"`
+	PeerAddress string `yaml:"peer_address" required:"true" example:"peer.atlas.example:7051"`
 	// PeerServerName is the name that the peer's certificate bears; empty means the
 	// host of its address.
 	PeerServerName string `yaml:"peer_server_name"`
 	// PeerCAFile is the TLS CA that signed the peer's certificate.
-	PeerCAFile string `yaml:"peer_ca_file"`
+	PeerCAFile string `yaml:"peer_ca_file" required:"true" example:"ca/tls-ca.pem"`
 	// TLSCertFile is the certificate for mutual TLS with the peer, issued by the
 	// operator's TLS CA.
-	TLSCertFile string `yaml:"tls_cert_file"`
+	TLSCertFile string `yaml:"tls_cert_file" required:"true" example:"tls/client-cert.pem"`
 	// TLSKeyFile is the key of that certificate.
-	TLSKeyFile string `yaml:"tls_key_file"`
+	TLSKeyFile string `yaml:"tls_key_file" required:"true" example:"tls/client-key.pem"`
 	// CertFile is the identity that signs transactions: its certificate bears the
 	// role "gateway".
-	CertFile string `yaml:"cert_file"`
+	CertFile string `yaml:"cert_file" required:"true" example:"identity/cert.pem"`
 	// KeyFile is the key of that identity.
-	KeyFile string `yaml:"key_file"`
+	KeyFile string `yaml:"key_file" required:"true" example:"identity/key.pem"`
 	// Partners are the MSPs of the operators whose endorsement is asked for first,
 	// beside the own; empty leaves the choice to the peer.
 	Partners []string `yaml:"partners"`

@@ -6,14 +6,14 @@ import "time"
 // takes. Files are PEM.
 type Config struct {
 	// Listen is host:port for gRPC.
-	Listen string `yaml:"listen"`
+	Listen string `yaml:"listen" required:"true" example:"0.0.0.0:7443"`
 	// CertFile is the server's TLS certificate.
-	CertFile string `yaml:"cert_file"`
+	CertFile string `yaml:"cert_file" required:"true" example:"tls/server-cert.pem"`
 	// KeyFile is the key of that certificate.
-	KeyFile string `yaml:"key_file"`
+	KeyFile string `yaml:"key_file" required:"true" example:"tls/server-key.pem"`
 	// ClientCAFile is the operator's own enrolment CA: it decides who may call,
 	// others' certificates are refused.
-	ClientCAFile string `yaml:"client_ca_file"`
+	ClientCAFile string `yaml:"client_ca_file" required:"true" example:"ca/enrolment-ca.pem"`
 	// StopTimeout bounds how long running calls may take at a shutdown.
 	StopTimeout time.Duration `yaml:"stop_timeout"`
 }

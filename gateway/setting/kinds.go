@@ -1,7 +1,3 @@
-// Package setting has the kinds of value that a gateway's configuration holds
-// beside Go's own: sizes that people can read and secrets that do not print.
-// Durations are time.Duration, written "30s"; members whose names end in _file or
-// _dir are paths, relative to the configuration file.
 package setting
 
 import (
