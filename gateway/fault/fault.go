@@ -49,6 +49,7 @@ type Stage string
 // The stages.
 const (
 	StageRequest  Stage = "request"
+	StageAccept   Stage = "accept"
 	StageEvaluate Stage = "evaluate"
 	StageEndorse  Stage = "endorse"
 	StageSubmit   Stage = "submit"

@@ -1,0 +1,404 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/callseal/callseal/gateway/fault"
+)
+
+// ErrFailed is in the chain of every error after the disk failed the journal in a
+// way that Pebble does not survive: what was acknowledged is on disk, nothing more
+// is taken, and only a new process can go on. See Failed.
+var ErrFailed = errors.New("the journal's disk failed")
+
+// Journal is one gateway's journal. It is safe for concurrent use.
+type Journal struct {
+	config Config
+	dir    string
+	log    *slog.Logger
+	db     *pebble.DB
+	now    func() time.Time
+	opened time.Time // monotonic
+
+	reserve *reserve
+	mark    *mark
+
+	failOnce sync.Once
+	failed   chan struct{}
+	failure  error
+
+	// lock holds what follows, and makes the order of batches that of numbers. It is
+	// a channel because nobody may wait for it once the journal failed.
+	lock  chan struct{}
+	meta  meta
+	tick0 int64
+	lanes map[string]*lane
+	// flights are the transactions under way, and which entry is in which.
+	flights  map[string]*Transaction
+	flightOf map[int64]string
+	counts   counts
+
+	// durable is the highest number that was fsynced.
+	durable atomic.Int64
+}
+
+// lane is what is pending of a PBX.
+type lane struct {
+	entries int
+}
+
+// counts are what the bounds and metrics look at.
+type counts struct {
+	queued, committed, refused, settled int
+	bytes                               int64
+}
+
+// Open opens the journal in dir, which is made if it is not there. What a crash
+// tore while it was being written, and so was never acknowledged, is dropped;
+// anything else that is not as it was written is a *DamageError, which names the
+// file and says what to do.
+func Open(dir string, config Config, log *slog.Logger) (*Journal, error) {
+	return open(dir, config, log, vfs.Default)
+}
+
+func open(dir string, config Config, log *slog.Logger, fs vfs.FS) (*Journal, error) {
+	if err := config.Check(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the journal's folder: %w", err)
+	}
+	j := &Journal{
+		config: config, dir: dir, log: log, now: time.Now, opened: time.Now(),
+		failed: make(chan struct{}), lock: make(chan struct{}, 1),
+		lanes: map[string]*lane{}, flights: map[string]*Transaction{}, flightOf: map[int64]string{},
+	}
+	j.reserve = newReserve(filepath.Join(dir, "reserve"), &j.config, log)
+	if err := j.openDB(fs); err != nil {
+		return nil, err
+	}
+	if err := j.load(); err != nil {
+		return nil, errors.Join(err, j.db.Close())
+	}
+	j.reserve.fill()
+	return j, nil
+}
+
+// openDB opens Pebble. Where Pebble meets what it calls fatal, it goes no further
+// and does not come back.
+func (j *Journal) openDB(fs vfs.FS) error {
+	type opening struct {
+		db  *pebble.DB
+		err error
+	}
+	done := make(chan opening, 1)
+	go func() {
+		db, err := pebble.Open(filepath.Join(j.dir, "db"), j.options(fs))
+		done <- opening{db, err}
+	}()
+	select {
+	case <-j.failed:
+		return j.failure
+	case opened := <-done:
+		if opened.err != nil {
+			return damaged(j.dir, opened.err)
+		}
+		j.db = opened.db
+		return nil
+	}
+}
+
+func (j *Journal) options(fs vfs.FS) *pebble.Options {
+	options := &pebble.Options{
+		FS:                 vfs.OnDiskFull(fs, j.reserve.spend),
+		Logger:             pebbleLog{j},
+		FormatMajorVersion: pebble.FormatNewest,
+		CacheSize:          j.config.CacheBytes,
+		MemTableSize:       uint64(j.config.MemTableBytes), //nolint:gosec // checked
+		// Two more may wait to be written out before an append has to.
+		MemTableStopWritesThreshold: 3,
+		MaxOpenFiles:                64,
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { j.log.Error("journal: in the background", "error", err) },
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				j.log.Error("journal: a file is damaged", "file", info.Path, "error", info.Details)
+			},
+		},
+	}
+	return options
+}
+
+// load reads what is counted in memory.
+func (j *Journal) load() error {
+	value, closer, err := j.db.Get([]byte{keyMeta})
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		j.meta = meta{next: 1}
+	case err != nil:
+		return damaged(j.dir, err)
+	default:
+		j.meta, err = decodeMeta(value)
+		if err = errors.Join(err, closer.Close()); err != nil {
+			return damaged(j.dir, err)
+		}
+	}
+	j.tick0 = j.meta.tick
+	j.durable.Store(j.meta.next - 1)
+	if j.mark, err = openMark(filepath.Join(j.dir, "acknowledged"), j.meta.batch, j.log); err != nil {
+		return damaged(j.dir, err)
+	}
+	if err := errors.Join(j.loadLanes(), j.loadRefused(), j.loadTransactions()); err != nil {
+		return damaged(j.dir, err)
+	}
+	return nil
+}
+
+func (j *Journal) loadLanes() error {
+	return j.scan([]byte{keyLane}, nil, func(key, value []byte) (bool, error) {
+		pbx, err := pbxOfLane(key)
+		if err != nil {
+			return false, err
+		}
+		mark, err := decodeLaneMark(value)
+		if err != nil {
+			return false, err
+		}
+		j.laneOf(pbx).entries++
+		j.counts.add(mark.state, 1, mark.bytes)
+		return true, nil
+	})
+}
+
+func (j *Journal) loadRefused() error {
+	err := j.scan([]byte{keyRefused}, nil, func(_, value []byte) (bool, error) {
+		mark, err := decodeLaneMark(value)
+		j.counts.add(Refused, 1, mark.bytes)
+		return true, err
+	})
+	if err != nil {
+		return err
+	}
+	return j.scan([]byte{keySettled}, nil, func(_, _ []byte) (bool, error) {
+		j.counts.settled++
+		return true, nil
+	})
+}
+
+func (j *Journal) laneOf(pbx string) *lane {
+	if j.lanes[pbx] == nil {
+		j.lanes[pbx] = &lane{}
+	}
+	return j.lanes[pbx]
+}
+
+func (c *counts) add(state State, entries int, bytes int64) {
+	switch state {
+	case Queued:
+		c.queued += entries
+	case Committed:
+		c.committed += entries
+	case Refused:
+		c.refused += entries
+	case Settled:
+		c.settled += entries
+		return
+	}
+	c.bytes += bytes
+}
+
+// Close closes the files; calling it twice does no harm. No other call may be under
+// way. A journal that failed is left as it is: its disk is not to be trusted with a
+// last word.
+func (j *Journal) Close() error {
+	j.reserve.close()
+	if err := j.acquire(context.Background()); err != nil {
+		return nil //nolint:nilerr // failed or closed before
+	}
+	defer j.release()
+	batch := j.db.NewBatch()
+	seq, err := j.enqueue(batch)
+	if err == nil {
+		err = j.await(batch, seq)
+	}
+	j.failOnce.Do(func() {
+		j.failure = fault.New(fault.Unavailable, "the gateway's journal is closed")
+		close(j.failed)
+	})
+	return errors.Join(err, j.db.Close(), j.mark.close())
+}
+
+// Failed is closed when the disk failed the journal for good. The gateway then
+// says that it is not serving and ends, so that it is started again; Err says why.
+func (j *Journal) Failed() <-chan struct{} { return j.failed }
+
+// Err is nil while the journal works.
+func (j *Journal) Err() error {
+	select {
+	case <-j.failed:
+		return j.failure
+	default:
+		return nil
+	}
+}
+
+func (j *Journal) fail(cause error) {
+	j.failOnce.Do(func() {
+		j.failure = &fault.Error{
+			Kind: fault.Unavailable, Stage: fault.StageAccept, RetryAfter: 5 * time.Second,
+			Message: "the gateway's journal cannot be written: it takes nothing more until it is started again",
+			Err:     errors.Join(ErrFailed, cause),
+		}
+		j.log.Error("journal: failed; nothing acknowledged is lost, the gateway has to be started again", "error", cause)
+		close(j.failed)
+	})
+}
+
+// acquire takes the lock.
+func (j *Journal) acquire(ctx context.Context) error {
+	if err := j.Err(); err != nil {
+		return err
+	}
+	select {
+	case j.lock <- struct{}{}:
+		return nil
+	case <-j.failed:
+		return j.failure
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (j *Journal) release() { <-j.lock }
+
+// enqueue gives a batch its place in the log. The caller holds the lock, releases
+// it, and awaits the batch.
+func (j *Journal) enqueue(batch *pebble.Batch) (uint64, error) {
+	next := j.meta
+	next.batch++
+	next.tick = int64(j.age())
+	if err := batch.Set([]byte{keyMeta}, next.encode(), nil); err != nil {
+		return 0, fmt.Errorf("write the journal: %w", err)
+	}
+	if err := j.db.ApplyNoSyncWait(batch, pebble.Sync); err != nil {
+		return 0, fmt.Errorf("write the journal: %w", err)
+	}
+	if err := j.Err(); err != nil {
+		return 0, err
+	}
+	j.meta = next
+	return next.batch, nil
+}
+
+// await returns once the batch is on disk. Those before it are too.
+func (j *Journal) await(batch *pebble.Batch, seq uint64) error {
+	if err := batch.SyncWait(); err != nil {
+		j.fail(err)
+	}
+	if err := j.Err(); err != nil {
+		return err
+	}
+	if err := j.mark.advance(seq); err != nil {
+		j.fail(err)
+		return j.failure
+	}
+	return nil
+}
+
+// age is how long the journal has been open, all in all; it does not depend on the
+// wall clock.
+func (j *Journal) age() time.Duration {
+	return time.Duration(j.tick0) + time.Since(j.opened)
+}
+
+// raise sets the highest durable number.
+func (j *Journal) raise(number int64) {
+	for {
+		known := j.durable.Load()
+		if known >= number || j.durable.CompareAndSwap(known, number) {
+			return
+		}
+	}
+}
+
+// scan calls each for the keys under prefix, from the one after from, until it
+// answers false. What it is given does not outlive the call.
+func (j *Journal) scan(prefix, from []byte, each func(key, value []byte) (bool, error)) error {
+	if from == nil {
+		from = prefix
+	}
+	iterator, err := j.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: after(prefix)})
+	if err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	for valid := iterator.First(); valid; valid = iterator.Next() {
+		value, err := iterator.ValueAndErr()
+		more := false
+		if err == nil {
+			more, err = each(iterator.Key(), value)
+		}
+		if err != nil {
+			return errors.Join(err, iterator.Close())
+		}
+		if !more {
+			break
+		}
+	}
+	if err := iterator.Close(); err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	return nil
+}
+
+// get reads a value; nil when there is none.
+func (j *Journal) get(key []byte) ([]byte, error) {
+	value, closer, err := j.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the journal: %w", err)
+	}
+	value = append([]byte{}, value...)
+	if err := closer.Close(); err != nil {
+		return nil, fmt.Errorf("read the journal: %w", err)
+	}
+	return value, nil
+}
+
+// pebbleLog takes what Pebble says.
+type pebbleLog struct{ journal *Journal }
+
+// Infof is for Pebble's developers.
+func (l pebbleLog) Infof(format string, args ...any) {
+	l.journal.log.Debug("journal: " + fmt.Sprintf(format, args...))
+}
+
+// Errorf logs.
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.journal.log.Warn("journal: " + fmt.Sprintf(format, args...))
+}
+
+// commitFailed is what Pebble says in the goroutine of a caller; anything else that
+// is fatal is said in one of its own, with its locks held.
+const commitFailed = "pebble: fatal commit error: %v"
+
+// Fatalf is called where Pebble cannot go on: a write-ahead log or a manifest that
+// could not be written. It must not return into Pebble, which would then take for
+// written what may not be.
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	l.journal.fail(fmt.Errorf(format, args...)) //nolint:err113 // Pebble's own words
+	if format != commitFailed {
+		select {}
+	}
+}

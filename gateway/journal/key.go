@@ -1,0 +1,125 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// The first byte of a key says what stands under it.
+const (
+	keyMeta        = 'm' // → meta
+	keyEntry       = 'e' // number → Entry
+	keyPayload     = 'p' // number → payload
+	keyName        = 'n' // PBX, epoch, first number → number
+	keyLane        = 'l' // PBX, number → laneMark, for what is pending
+	keyRefused     = 'r' // number → laneMark, for what is refused
+	keySettled     = 's' // block, number → nothing, for receipts
+	keyTransaction = 't' // transaction id → Transaction
+	keyEnvelope    = 'v' // transaction id → envelope
+)
+
+func numberKey(kind byte, number int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kind}, uint64(number)) //nolint:gosec // never negative
+}
+
+// numberAt reads the number that ends a key.
+func numberAt(key []byte) (int64, error) {
+	if len(key) < 9 {
+		return 0, fmt.Errorf("a key of the journal has %d bytes", len(key))
+	}
+	return int64(binary.BigEndian.Uint64(key[len(key)-8:])), nil //nolint:gosec // written from one
+}
+
+func pbxKey(kind byte, pbx string) []byte {
+	return append([]byte{kind, byte(len(pbx))}, pbx...)
+}
+
+func nameKey(name Name) []byte {
+	key := binary.BigEndian.AppendUint64(pbxKey(keyName, name.PBX), uint64(name.Epoch)) //nolint:gosec // checked
+	return binary.BigEndian.AppendUint64(key, uint64(name.FirstSeq))                    //nolint:gosec // checked
+}
+
+func laneKey(pbx string, number int64) []byte {
+	return binary.BigEndian.AppendUint64(pbxKey(keyLane, pbx), uint64(number)) //nolint:gosec // never negative
+}
+
+// pbxOfLane reads the PBX of a lane's key.
+func pbxOfLane(key []byte) (string, error) {
+	if len(key) < 2 || len(key) != 2+int(key[1])+8 {
+		return "", fmt.Errorf("a lane's key of the journal has %d bytes", len(key))
+	}
+	return string(key[2 : len(key)-8]), nil
+}
+
+func settledKey(block uint64, number int64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte{keySettled}, block), uint64(number)) //nolint:gosec // never negative
+}
+
+func transactionKey(kind byte, id string) []byte { return append([]byte{kind}, id...) }
+
+// after is the first key that does not begin with prefix.
+func after(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i] != 0xff {
+			end[i]++
+			return end[:i+1]
+		}
+	}
+	return nil
+}
+
+// laneMark is what has to be known of an entry to count it.
+type laneMark struct {
+	state State
+	bytes int64
+}
+
+func (m laneMark) encode() []byte {
+	first := byte('q')
+	if m.state == Committed {
+		first = 'c'
+	}
+	return binary.AppendUvarint([]byte{first}, uint64(m.bytes)) //nolint:gosec // never negative
+}
+
+func decodeLaneMark(value []byte) (laneMark, error) {
+	if len(value) < 2 {
+		return laneMark{}, fmt.Errorf("a mark of the journal has %d bytes", len(value))
+	}
+	bytes, n := binary.Uvarint(value[1:])
+	if n != len(value)-1 {
+		return laneMark{}, fmt.Errorf("a mark of the journal has no size")
+	}
+	mark := laneMark{state: Queued, bytes: int64(bytes)} //nolint:gosec // written from one
+	if value[0] == 'c' {
+		mark.state = Committed
+	}
+	return mark, nil
+}
+
+// meta stands in every batch: how many batches there were, and which number comes
+// next.
+type meta struct {
+	batch uint64
+	next  int64
+	// tick is the journal's age: how long it has been open, all in all.
+	tick int64
+}
+
+func (m meta) encode() []byte {
+	value := binary.BigEndian.AppendUint64(nil, m.batch)
+	value = binary.BigEndian.AppendUint64(value, uint64(m.next)) //nolint:gosec // never negative
+	return binary.BigEndian.AppendUint64(value, uint64(m.tick))  //nolint:gosec // never negative
+}
+
+func decodeMeta(value []byte) (meta, error) {
+	if len(value) != 24 {
+		return meta{}, fmt.Errorf("the journal's counter has %d bytes", len(value))
+	}
+	return meta{
+		batch: binary.BigEndian.Uint64(value),
+		next:  int64(binary.BigEndian.Uint64(value[8:])),  //nolint:gosec // written from one
+		tick:  int64(binary.BigEndian.Uint64(value[16:])), //nolint:gosec // written from one
+	}, nil
+}
