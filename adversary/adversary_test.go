@@ -199,7 +199,7 @@ func (w *world) channel(t *testing.T, member, identity string) *fabric.Channel {
 	files := w.Layout().Operator(member).Identity(identity)
 	opened, err := fabric.Open(fabric.Config{
 		MSP: w.member(t, member).MSP, Channel: w.Consortium().Channel, Chaincode: w.Consortium().Chaincode,
-		PeerAddress: w.member(t, member).Peer.Address, PeerCAFile: w.Layout().Operator(member).TLSCAFile(),
+		Peers:       []fabric.PeerConfig{{Address: w.member(t, member).Peer.Address, CAFile: w.Layout().Operator(member).TLSCAFile()}},
 		TLSCertFile: files.TLSCertFile(), TLSKeyFile: files.TLSKeyFile(), CertFile: files.CertFile(), KeyFile: files.KeyFile(),
 	})
 	require.NoError(t, err)

@@ -95,7 +95,7 @@ func (s *show) askPeer(ctx context.Context, where *scene, call anchored) (verdic
 	identity := org.Identity("auditor")
 	channel, err := fabric.Open(fabric.Config{
 		MSP: s.other.MSP, Channel: s.network.Consortium().Channel, Chaincode: s.network.Consortium().Chaincode,
-		PeerAddress: s.other.Peer.Address, PeerCAFile: org.TLSCAFile(),
+		Peers:       []fabric.PeerConfig{{Address: s.other.Peer.Address, CAFile: org.TLSCAFile()}},
 		TLSCertFile: identity.TLSCertFile(), TLSKeyFile: identity.TLSKeyFile(),
 		CertFile: identity.CertFile(), KeyFile: identity.KeyFile(),
 	})

@@ -22,9 +22,10 @@ server:
 fabric:
   channel: calls
   chaincode: callseal
-  peer_address: "127.0.0.1:21051"
-  peer_server_name: peer.atlas
-  peer_ca_file: tls-ca.pem
+  peers:
+    - address: "127.0.0.1:21051"
+      server_name: peer.atlas
+      ca_file: tls-ca.pem
   tls_cert_file: client.pem
   tls_key_file: client-key.pem
   cert_file: id/cert.pem
@@ -47,9 +48,9 @@ func TestLoadConfig(t *testing.T) {
 	require.Equal(t, filepath.Join(folder, "id", "cert.pem"), config.Fabric.CertFile, "relative to the file")
 	require.Equal(t, "/elsewhere/key.pem", config.Fabric.KeyFile)
 	require.Equal(t, filepath.Join(folder, "state"), config.StateDir)
-	require.Equal(t, filepath.Join(folder, "tls-ca.pem"), config.Fabric.PeerCAFile)
+	require.Equal(t, filepath.Join(folder, "tls-ca.pem"), config.Fabric.Peers[0].CAFile)
 	require.Equal(t, filepath.Join(folder, "client-key.pem"), config.Fabric.TLSKeyFile)
-	require.Equal(t, "peer.atlas", config.Fabric.PeerServerName)
+	require.Equal(t, "peer.atlas", config.Fabric.Peers[0].ServerName)
 }
 
 func TestLoadConfigRefuses(t *testing.T) {
@@ -65,11 +66,13 @@ func TestLoadConfigRefuses(t *testing.T) {
 		text string
 		says []string
 	}{
-		"unknown member":        {wholeConfig + "stat_dir: x\n", []string{"gateway.yaml:19: stat_dir is unknown: did you mean state_dir?"}},
-		"unknown nested member": {strings.Replace(wholeConfig, "peer_server_name", "peer_servername", 1), []string{"gateway.yaml:13: fabric.peer_servername is unknown: did you mean fabric.peer_server_name?"}},
+		"unknown member":        {wholeConfig + "stat_dir: x\n", []string{"gateway.yaml:20: stat_dir is unknown: did you mean state_dir?"}},
+		"unknown nested member": {strings.Replace(wholeConfig, "tls_cert_file", "tls_certfile", 1), []string{"gateway.yaml:16: fabric.tls_certfile is unknown: did you mean fabric.tls_cert_file?"}},
+		"a peer without a CA":   {without("      ca_file: tls-ca.pem\n"), []string{"peers[0] (127.0.0.1:21051) lacks ca_file"}},
+		"unknown within a list": {strings.Replace(wholeConfig, "server_name", "servername", 1), []string{"servername"}},
 		"one missing":           {without("msp: AtlasMSP\n"), []string{"msp is missing: give it in the file, as CALLSEAL_GATEWAY_MSP or as --msp"}},
 		"several missing":       {without("msp: AtlasMSP\n", "state_dir: state\n", "  key_file: /elsewhere/key.pem\n"), []string{"msp is missing", "state_dir is missing", "fabric.key_file is missing"}},
-		"empty":                 {"", []string{"fabric.peer_address", "server.client_ca_file", "fabric.channel"}},
+		"empty":                 {"", []string{"fabric.peers", "server.client_ca_file", "fabric.channel"}},
 		"not YAML":              {"msp: [", []string{"gateway.yaml:1: "}},
 		"wrong kind":            {strings.Replace(wholeConfig, "msp: AtlasMSP", "msp: [AtlasMSP]", 1), []string{"gateway.yaml:2: msp: this must be a text"}},
 	} {

@@ -174,7 +174,7 @@ func (w *world) channel(t *testing.T, operator, identity, peer string) fabric.Co
 	files := w.Layout().Operator(operator).Identity(identity)
 	return fabric.Config{
 		MSP: w.member(t, operator).MSP, Channel: w.Consortium().Channel, Chaincode: w.Consortium().Chaincode,
-		PeerAddress: w.member(t, peer).Peer.Address, PeerCAFile: w.Layout().Operator(peer).TLSCAFile(),
+		Peers:       []fabric.PeerConfig{{Address: w.member(t, peer).Peer.Address, CAFile: w.Layout().Operator(peer).TLSCAFile()}},
 		TLSCertFile: files.TLSCertFile(), TLSKeyFile: files.TLSKeyFile(), CertFile: files.CertFile(), KeyFile: files.KeyFile(),
 	}
 }

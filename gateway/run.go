@@ -33,7 +33,7 @@ import (
 
 // Run serves until the context ends.
 func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
-	channel, err := fabric.Open(config.Fabric)
+	channel, err := fabric.Open(config.Fabric, fabric.WithLog(log))
 	if err != nil {
 		return fmt.Errorf("open the channel: %w", err)
 	}
@@ -64,7 +64,7 @@ func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", config.Server.Listen, err)
 	}
-	log.Info("gateway ready", "operator", config.Operator, "msp", config.MSP, "listen", listener.Addr().String(), "peer", config.Fabric.PeerAddress)
+	log.Info("gateway ready", "operator", config.Operator, "msp", config.MSP, "listen", listener.Addr().String(), "peers", config.Fabric.Addresses())
 	// Without systemd this does nothing.
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	erasing, stopErasing := context.WithCancel(ctx)

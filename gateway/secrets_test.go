@@ -41,10 +41,10 @@ func process(t *testing.T, config fabric.Config, function string, transient map[
 		return content
 	}
 	pool := x509.NewCertPool()
-	require.True(t, pool.AppendCertsFromPEM(read(config.PeerCAFile)))
+	require.True(t, pool.AppendCertsFromPEM(read(config.Peers[0].CAFile)))
 	own, err := tls.LoadX509KeyPair(config.TLSCertFile, config.TLSKeyFile)
 	require.NoError(t, err)
-	connection, err := grpc.NewClient(config.PeerAddress, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+	connection, err := grpc.NewClient(config.Peers[0].Address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
 		RootCAs: pool, Certificates: []tls.Certificate{own}, MinVersion: tls.VersionTLS12,
 	})))
 	require.NoError(t, err)

@@ -139,9 +139,11 @@ func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 		{Key: "fabric", Value: yaml.MapSlice{
 			{Key: "channel", Value: consortium.Channel},
 			{Key: "chaincode", Value: consortium.Chaincode},
-			{Key: "peer_address", Value: member.Peer.Address},
-			{Key: "peer_server_name", Value: host},
-			{Key: "peer_ca_file", Value: org.TLSCAFile()},
+			{Key: "peers", Value: []yaml.MapSlice{{
+				{Key: "address", Value: member.Peer.Address},
+				{Key: "server_name", Value: host},
+				{Key: "ca_file", Value: org.TLSCAFile()},
+			}}},
 			{Key: "partners", Value: partners},
 			{Key: "tls_cert_file", Value: identity.TLSCertFile()},
 			{Key: "tls_key_file", Value: identity.TLSKeyFile()},

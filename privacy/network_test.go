@@ -79,7 +79,7 @@ func (c *consortium) peer(operator, identity string) *fabric.Channel {
 	files, member := org.Identity(identity), c.member(operator)
 	channel, err := fabric.Open(fabric.Config{
 		MSP: member.MSP, Channel: c.Consortium().Channel, Chaincode: c.Consortium().Chaincode,
-		PeerAddress: member.Peer.Address, PeerCAFile: org.TLSCAFile(),
+		Peers:       []fabric.PeerConfig{{Address: member.Peer.Address, CAFile: org.TLSCAFile()}},
 		TLSCertFile: files.TLSCertFile(), TLSKeyFile: files.TLSKeyFile(), CertFile: files.CertFile(), KeyFile: files.KeyFile(),
 	})
 	require.NoError(c.t, err)

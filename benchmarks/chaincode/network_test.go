@@ -43,7 +43,7 @@ func channel(b *testing.B, n *networktest.Network, name string) *fabric.Channel 
 	identity := org.Identity("gateway")
 	opened, err := fabric.Open(fabric.Config{
 		MSP: one.MSP, Channel: n.Consortium().Channel, Chaincode: n.Consortium().Chaincode,
-		PeerAddress: one.Peer.Address, PeerCAFile: org.TLSCAFile(), TLSCertFile: identity.TLSCertFile(), TLSKeyFile: identity.TLSKeyFile(),
+		Peers: []fabric.PeerConfig{{Address: one.Peer.Address, CAFile: org.TLSCAFile()}}, TLSCertFile: identity.TLSCertFile(), TLSKeyFile: identity.TLSKeyFile(),
 		CertFile: identity.CertFile(), KeyFile: identity.KeyFile(),
 	})
 	require.NoError(b, err)

@@ -130,7 +130,7 @@ func openPeer(opened *network.Network, member network.Member, role string) (*fab
 	identity := org.Identity(role)
 	return fabric.Open(fabric.Config{
 		MSP: member.MSP, Channel: opened.Consortium().Channel, Chaincode: opened.Consortium().Chaincode,
-		PeerAddress: member.Peer.Address, PeerCAFile: org.TLSCAFile(),
+		Peers:       []fabric.PeerConfig{{Address: member.Peer.Address, CAFile: org.TLSCAFile()}},
 		TLSCertFile: identity.TLSCertFile(), TLSKeyFile: identity.TLSKeyFile(),
 		CertFile: identity.CertFile(), KeyFile: identity.KeyFile(),
 	})

@@ -232,7 +232,7 @@ func testLate(t *testing.T, c *consortium, corvus network.Member) {
 	org := c.Layout().Operator(corvus.Name)
 	identity := org.Identity("admin")
 	channel, err := fabric.Open(fabric.Config{
-		MSP: corvus.MSP, Channel: c.Consortium().Channel, Chaincode: c.Consortium().Chaincode, PeerAddress: corvus.Peer.Address, PeerCAFile: org.TLSCAFile(),
+		MSP: corvus.MSP, Channel: c.Consortium().Channel, Chaincode: c.Consortium().Chaincode, Peers: []fabric.PeerConfig{{Address: corvus.Peer.Address, CAFile: org.TLSCAFile()}},
 		TLSCertFile: identity.TLSCertFile(), TLSKeyFile: identity.TLSKeyFile(), CertFile: identity.CertFile(), KeyFile: identity.KeyFile(),
 	})
 	require.NoError(t, err)

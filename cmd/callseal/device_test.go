@@ -301,7 +301,7 @@ func (c *tool) channel(t *testing.T, operator, role string) *fabric.Channel {
 	org := c.Layout().Operator(operator)
 	files := org.Identity(role)
 	channel, err := fabric.Open(fabric.Config{
-		MSP: member.MSP, Channel: c.Consortium().Channel, Chaincode: c.Consortium().Chaincode, PeerAddress: member.Peer.Address, PeerCAFile: org.TLSCAFile(),
+		MSP: member.MSP, Channel: c.Consortium().Channel, Chaincode: c.Consortium().Chaincode, Peers: []fabric.PeerConfig{{Address: member.Peer.Address, CAFile: org.TLSCAFile()}},
 		TLSCertFile: files.TLSCertFile(), TLSKeyFile: files.TLSKeyFile(), CertFile: files.CertFile(), KeyFile: files.KeyFile(),
 	})
 	require.NoError(t, err)

@@ -96,7 +96,7 @@ func readConnection(file string) (fabric.Config, error) {
 	}
 	config := fabric.Config{
 		MSP: read.MSP, Channel: read.Channel, Chaincode: read.Chaincode,
-		PeerAddress: read.Peer.Address, PeerServerName: read.Peer.ServerName, PeerCAFile: path("peer.ca_file", read.Peer.CAFile),
+		Peers:       []fabric.PeerConfig{{Address: read.Peer.Address, ServerName: read.Peer.ServerName, CAFile: path("peer.ca_file", read.Peer.CAFile)}},
 		TLSCertFile: path("tls.cert_file", read.TLS.CertFile), TLSKeyFile: path("tls.key_file", read.TLS.KeyFile),
 		CertFile: path("identity.cert_file", read.Identity.CertFile), KeyFile: path("identity.key_file", read.Identity.KeyFile),
 	}

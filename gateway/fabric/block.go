@@ -13,21 +13,14 @@ import (
 	"github.com/callseal/callseal/gateway/fault"
 )
 
-// creator is the serialized identity of the channel's user.
-func (c *Channel) creator() []byte {
-	id := c.gateway.Identity()
-	serialized, err := proto.Marshal(&msp.SerializedIdentity{Mspid: id.MspID(), IdBytes: id.Credentials()})
-	if err != nil {
-		// Marshalling two byte strings cannot fail.
-		panic(err)
-	}
-	return serialized
-}
-
 // Height is the number of blocks the peer has; an error says that it cannot be
 // asked.
 func (c *Channel) Height(ctx context.Context) (uint64, error) {
-	result, err := c.query(ctx, "GetChainInfo", c.name)
+	return c.heightOf(ctx, c.peers[0])
+}
+
+func (c *Channel) heightOf(ctx context.Context, from *Peer) (uint64, error) {
+	result, err := c.queryAt(ctx, from, "GetChainInfo", c.name)
 	if err != nil {
 		return 0, err
 	}
@@ -54,9 +47,13 @@ func (c *Channel) Commit(ctx context.Context, transactionID string) (Commit, err
 
 // query asks the peer's own qscc.
 func (c *Channel) query(ctx context.Context, function string, args ...string) ([]byte, error) {
+	return c.queryAt(ctx, c.peers[0], function, args...)
+}
+
+func (c *Channel) queryAt(ctx context.Context, from *Peer, function string, args ...string) ([]byte, error) {
 	ctx, cancel := stage(ctx, c.deadlines.Evaluate)
 	defer cancel()
-	result, err := c.system.EvaluateWithContext(ctx, function, client.WithArguments(args...), client.WithEndorsingOrganizations(c.msp))
+	result, err := from.network.GetContract("qscc").EvaluateWithContext(ctx, function, client.WithArguments(args...), client.WithEndorsingOrganizations(c.msp))
 	if err != nil {
 		if mentions(err, "no such transaction ID", "entry not found") {
 			return nil, &fault.Error{Kind: fault.NotFound, Stage: fault.StageEvaluate, Message: "the peer knows no such transaction", Err: err}

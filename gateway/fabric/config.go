@@ -1,8 +1,12 @@
 package fabric
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
-// Config says whom the gateway is and which peer it asks. Files are PEM.
+// Config says whom the gateway is and which peers it asks. Files are PEM.
 type Config struct {
 	// MSP is the operator's, such as "AtlasMSP".
 	MSP string `yaml:"-"`
@@ -10,13 +14,9 @@ type Config struct {
 	Channel string `yaml:"channel" required:"true" example:"calls"`
 	// Chaincode is the name of the chaincode of calls on it.
 	Chaincode string `yaml:"chaincode" required:"true" example:"callseal"`
-	// PeerAddress is host:port of the operator's own peer.
-	PeerAddress string `yaml:"peer_address" required:"true" example:"peer.atlas.example:7051"`
-	// PeerServerName is the name that the peer's certificate bears; empty means the
-	// host of its address.
-	PeerServerName string `yaml:"peer_server_name"`
-	// PeerCAFile is the TLS CA that signed the peer's certificate.
-	PeerCAFile string `yaml:"peer_ca_file" required:"true" example:"ca/tls-ca.pem"`
+	// Peers are the operator's own peers, at least one: a list of address, ca_file
+	// and, where the certificate bears another name than the host's, server_name.
+	Peers []PeerConfig `yaml:"peers" required:"true" example:"[{address: 'peer.atlas.example:7051', ca_file: ca/tls-ca.pem}]"`
 	// TLSCertFile is the certificate for mutual TLS with the peer, issued by the
 	// operator's TLS CA.
 	TLSCertFile string `yaml:"tls_cert_file" required:"true" example:"tls/client-cert.pem"`
@@ -32,6 +32,44 @@ type Config struct {
 	Partners []string `yaml:"partners"`
 	// Deadlines bound each stage of a transaction; zero means the default.
 	Deadlines Deadlines `yaml:"deadlines"`
+}
+
+// PeerConfig says where a peer is.
+type PeerConfig struct {
+	// Address is host:port.
+	Address string `yaml:"address"`
+	// ServerName is the name that the peer's certificate bears; empty means the host
+	// of its address.
+	ServerName string `yaml:"server_name"`
+	// CAFile is the TLS CA that signed the peer's certificate.
+	CAFile string `yaml:"ca_file"`
+}
+
+// Addresses are the peers', for logs.
+func (c *Config) Addresses() []string {
+	addresses := make([]string, len(c.Peers))
+	for i, peer := range c.Peers {
+		addresses[i] = peer.Address
+	}
+	return addresses
+}
+
+// Check says what is wrong.
+func (c *Config) Check() error {
+	var problems []error
+	seen := map[string]bool{}
+	for i, peer := range c.Peers {
+		switch {
+		case peer.Address == "":
+			problems = append(problems, fmt.Errorf("peers[%d] lacks address: give it as host:port", i))
+		case peer.CAFile == "":
+			problems = append(problems, fmt.Errorf("peers[%d] (%s) lacks ca_file: name the TLS CA that signed its certificate", i, peer.Address))
+		case seen[peer.Address]:
+			problems = append(problems, fmt.Errorf("peers[%d] has the address of an earlier one, %s", i, peer.Address))
+		}
+		seen[peer.Address] = true
+	}
+	return errors.Join(problems...)
 }
 
 // Deadlines bound the stages of a transaction.

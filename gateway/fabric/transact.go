@@ -20,14 +20,6 @@ const (
 	settleFor   = 20 * time.Second
 )
 
-// In is the same channel for another chaincode, on the same connection. Close
-// only the first.
-func (c *Channel) In(chaincode string) *Channel {
-	other := *c
-	other.contract = c.network.GetContract(chaincode)
-	return &other
-}
-
 // Outcome is a transaction that is VALID.
 type Outcome struct {
 	Commit
@@ -88,7 +80,7 @@ func (c *Channel) unlessLagging(ctx context.Context, what Proposal, refused erro
 	ctx, cancel := stage(ctx, c.deadlines.Evaluate)
 	defer cancel()
 	what.EndorsedBy = []string{c.msp}
-	if _, err := c.contract.EvaluateWithContext(ctx, what.Function, what.options()...); err != nil {
+	if _, err := c.contract().EvaluateWithContext(ctx, what.Function, what.options()...); err != nil {
 		return refused
 	}
 	return &fault.Error{

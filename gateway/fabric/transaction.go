@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
@@ -46,7 +47,7 @@ func (p *Proposal) options() []client.ProposalOption {
 func (c *Channel) Evaluate(ctx context.Context, function string, args ...string) ([]byte, error) {
 	ctx, cancel := stage(ctx, c.deadlines.Evaluate)
 	defer cancel()
-	result, err := c.contract.EvaluateWithContext(ctx, function, client.WithArguments(args...), client.WithEndorsingOrganizations(c.msp))
+	result, err := c.contract().EvaluateWithContext(ctx, function, client.WithArguments(args...), client.WithEndorsingOrganizations(c.msp))
 	if err != nil {
 		return nil, classify(fault.StageEvaluate, "", err)
 	}
@@ -57,6 +58,9 @@ func (c *Channel) Evaluate(ctx context.Context, function string, args ...string)
 type Endorsed struct {
 	channel     *Channel
 	transaction *client.Transaction
+	envelope    []byte
+	// sent says that it may have been sent before.
+	sent atomic.Bool
 }
 
 // Endorse collects endorsements: those the proposal names, else of the own
@@ -77,7 +81,7 @@ func (c *Channel) Endorse(ctx context.Context, what Proposal) (*Endorsed, error)
 }
 
 func (c *Channel) endorse(ctx context.Context, what Proposal) (*Endorsed, error) {
-	proposal, err := c.contract.NewProposal(what.Function, what.options()...)
+	proposal, err := c.contract().NewProposal(what.Function, what.options()...)
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Internal, Stage: fault.StageEndorse, Message: "the proposal cannot be built", Err: err}
 	}
@@ -87,8 +91,57 @@ func (c *Channel) endorse(ctx context.Context, what Proposal) (*Endorsed, error)
 	if err != nil {
 		return nil, classify(fault.StageEndorse, proposal.TransactionID(), err)
 	}
-	return &Endorsed{channel: c, transaction: transaction}, nil
+	return c.signed(transaction)
 }
+
+// signed signs a transaction, once: however often it is sent, and after whichever
+// restart, it is the same envelope.
+func (c *Channel) signed(transaction *client.Transaction) (*Endorsed, error) {
+	serialized, err := transaction.Bytes()
+	if err == nil {
+		var signature []byte
+		if signature, err = c.signer.signDigest(transaction.Digest()); err == nil {
+			return c.reopen(serialized, signature)
+		}
+	}
+	return nil, &fault.Error{
+		Kind: fault.Internal, Stage: fault.StageEndorse, TransactionID: transaction.TransactionID(),
+		Message: "the endorsed transaction cannot be signed", Err: err,
+	}
+}
+
+// Reopen makes of an envelope's bytes the transaction they were taken from.
+func (c *Channel) Reopen(envelope []byte) (*Endorsed, error) {
+	prepared := &gateway.PreparedTransaction{}
+	if err := proto.Unmarshal(envelope, prepared); err != nil {
+		return nil, fmt.Errorf("read the transaction: %w", err)
+	}
+	if len(prepared.GetEnvelope().GetSignature()) == 0 {
+		return nil, errors.New("read the transaction: it is not signed")
+	}
+	endorsed, err := c.reopen(envelope, prepared.GetEnvelope().GetSignature())
+	if err != nil {
+		return nil, err
+	}
+	endorsed.sent.Store(true)
+	return endorsed, nil
+}
+
+func (c *Channel) reopen(envelope, signature []byte) (*Endorsed, error) {
+	transaction, err := c.peers[0].gateway.NewSignedTransaction(envelope, signature)
+	if err != nil {
+		return nil, fmt.Errorf("read the transaction: %w", err)
+	}
+	serialized, err := transaction.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("serialize the transaction: %w", err)
+	}
+	return &Endorsed{channel: c, transaction: transaction, envelope: serialized}, nil
+}
+
+// Envelope is the signed transaction as bytes, to be kept until its outcome is
+// known: Reopen makes the same transaction of them after a restart.
+func (e *Endorsed) Envelope() []byte { return e.envelope }
 
 // ID is the transaction's id.
 func (e *Endorsed) ID() string { return e.transaction.TransactionID() }
@@ -98,12 +151,8 @@ func (e *Endorsed) Result() []byte { return e.transaction.Result() }
 
 // Endorsers are the MSPs that signed.
 func (e *Endorsed) Endorsers() ([]string, error) {
-	serialized, err := e.transaction.Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("serialize the transaction: %w", err)
-	}
 	prepared := &gateway.PreparedTransaction{}
-	if err := proto.Unmarshal(serialized, prepared); err != nil {
+	if err := proto.Unmarshal(e.envelope, prepared); err != nil {
 		return nil, fmt.Errorf("read the transaction: %w", err)
 	}
 	return endorsersOf(prepared.GetEnvelope())
@@ -111,59 +160,46 @@ func (e *Endorsed) Endorsers() ([]string, error) {
 
 // Submitted is a transaction that was sent to the orderers.
 type Submitted struct {
-	channel *Channel
-	id      string
-	commit  *client.Commit
+	channel  *Channel
+	expected *Expectation
 }
 
 // Submit sends the transaction to the orderers. A failure here means "unknown":
 // the envelope may have been ordered. The same envelope is sent once more, which
 // is safe, and what the orderers already processed counts as sent.
+//
+// What answers must be waited for or released.
 func (e *Endorsed) Submit(ctx context.Context) (*Submitted, error) {
+	expected := e.channel.commits.Expect(e.ID())
+	if e.sent.Swap(true) {
+		expected.LookUp()
+	}
+	if err := e.Send(ctx); err != nil {
+		expected.Release()
+		return nil, err
+	}
+	return &Submitted{channel: e.channel, expected: expected}, nil
+}
+
+// Send is Submit for a caller that expects the commit itself.
+func (e *Endorsed) Send(ctx context.Context) error {
 	var last error
 	for range 2 {
-		commit, err := e.submitOnce(ctx)
-		if err == nil {
-			return &Submitted{channel: e.channel, id: e.ID(), commit: commit}, nil
+		if last = e.sendOnce(ctx); last == nil || alreadyProcessed(last) {
+			return nil
 		}
-		last = err
-		if ctx.Err() != nil || alreadyProcessed(err) {
+		if ctx.Err() != nil {
 			break
 		}
 	}
-	if !alreadyProcessed(last) {
-		return nil, classify(fault.StageSubmit, e.ID(), last)
-	}
-	commit, err := e.channel.commitHandle(e.ID())
-	if err != nil {
-		return nil, classify(fault.StageSubmit, e.ID(), err)
-	}
-	return &Submitted{channel: e.channel, id: e.ID(), commit: commit}, nil
+	return classify(fault.StageSubmit, e.ID(), last)
 }
 
-func (e *Endorsed) submitOnce(ctx context.Context) (*client.Commit, error) {
+func (e *Endorsed) sendOnce(ctx context.Context) error {
 	ctx, cancel := stage(ctx, e.channel.deadlines.Submit)
 	defer cancel()
-	return e.transaction.SubmitWithContext(ctx)
-}
-
-// commitHandle asks for a transaction whose submission was not acknowledged.
-func (c *Channel) commitHandle(transactionID string) (*client.Commit, error) {
-	request, err := proto.Marshal(&gateway.CommitStatusRequest{
-		ChannelId: c.name, TransactionId: transactionID, Identity: c.creator(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("build the status request: %w", err)
-	}
-	signed, err := proto.Marshal(&gateway.SignedCommitStatusRequest{Request: request})
-	if err != nil {
-		return nil, fmt.Errorf("build the status request: %w", err)
-	}
-	commit, err := c.gateway.NewCommit(signed)
-	if err != nil {
-		return nil, fmt.Errorf("build the status request: %w", err)
-	}
-	return commit, nil
+	_, err := e.transaction.SubmitWithContext(ctx)
+	return err //nolint:wrapcheck // classified by the caller
 }
 
 // Commit says where a transaction came to stand.
@@ -176,21 +212,17 @@ type Commit struct {
 	Validation string
 }
 
-// Wait waits until the peer has committed the transaction and answers a fault
-// unless it is VALID.
+// Wait waits until an own peer has committed the transaction and answers a fault
+// unless it is VALID. It can be called once.
 func (s *Submitted) Wait(ctx context.Context) (Commit, error) {
+	defer s.Release()
 	ctx, cancel := stage(ctx, s.channel.deadlines.Commit)
 	defer cancel()
-	result, err := s.commit.StatusWithContext(ctx)
-	if err != nil {
-		return Commit{}, classify(fault.StageCommit, s.id, err)
-	}
-	commit := Commit{TransactionID: s.id, Block: result.BlockNumber, Validation: result.Code.String()}
-	if !result.Successful {
-		return commit, invalidated(s.id, commit.Validation)
-	}
-	return commit, nil
+	return s.expected.Await(ctx)
 }
+
+// Release is for one that is not waited for.
+func (s *Submitted) Release() { s.expected.Release() }
 
 // alreadyProcessed recognises SmartBFT's answer to an envelope it has ordered
 // before, which the peer's gateway reports as Unavailable.

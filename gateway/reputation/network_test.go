@@ -187,7 +187,7 @@ func (w *world) channel(t *testing.T, operator, identity string) *fabric.Channel
 	org, member := w.Layout().Operator(operator), w.member(t, operator)
 	files := org.Identity(identity)
 	opened, err := fabric.Open(fabric.Config{
-		MSP: member.MSP, Channel: w.Consortium().Channel, Chaincode: w.Consortium().Chaincode, PeerAddress: member.Peer.Address, PeerCAFile: org.TLSCAFile(),
+		MSP: member.MSP, Channel: w.Consortium().Channel, Chaincode: w.Consortium().Chaincode, Peers: []fabric.PeerConfig{{Address: member.Peer.Address, CAFile: org.TLSCAFile()}},
 		TLSCertFile: files.TLSCertFile(), TLSKeyFile: files.TLSKeyFile(), CertFile: files.CertFile(), KeyFile: files.KeyFile(),
 	})
 	require.NoError(t, err)

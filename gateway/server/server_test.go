@@ -41,7 +41,7 @@ func newServer(t *testing.T) *Server {
 	require.NoError(t, err)
 	authority, cert, key := file("ca.pem", issuer.Pair().CertPEM), file("cert.pem", pair.CertPEM), file("key.pem", pair.KeyPEM)
 	channel, err := fabric.Open(fabric.Config{
-		MSP: "AtlasMSP", Channel: "calls", Chaincode: "callseal", PeerAddress: "127.0.0.1:1", PeerCAFile: authority,
+		MSP: "AtlasMSP", Channel: "calls", Chaincode: "callseal", Peers: []fabric.PeerConfig{{Address: "127.0.0.1:1", CAFile: authority}},
 		TLSCertFile: cert, TLSKeyFile: key, CertFile: cert, KeyFile: key,
 	})
 	require.NoError(t, err)
