@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/metrics"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/server"
 	"github.com/callseal/callseal/gateway/setting"
@@ -29,6 +31,8 @@ type Config struct {
 	MSP string `yaml:"msp" required:"true" example:"AtlasMSP"`
 	// StateDir holds the keyring: back it up.
 	StateDir string `yaml:"state_dir" required:"true" example:"/var/lib/callseal/gateway"`
+	// StopTimeout bounds how long each part may take to stop.
+	StopTimeout time.Duration `yaml:"stop_timeout"`
 	// Log is what is logged.
 	Log LogConfig `yaml:"log"`
 	// Server is the gRPC face.
@@ -37,6 +41,8 @@ type Config struct {
 	Fabric fabric.Config `yaml:"fabric"`
 	// Reputation counts evidence.
 	Reputation reputation.Config `yaml:"reputation"`
+	// Metrics is what is measured, for the operator's monitoring.
+	Metrics metrics.Config `yaml:"metrics"`
 }
 
 // LogConfig says what is logged.
@@ -48,8 +54,9 @@ type LogConfig struct {
 // DefaultConfig is what holds where nothing else is said.
 func DefaultConfig() Config {
 	return Config{
-		Log:    LogConfig{Level: "info"},
+		StopTimeout: 30 * time.Second, Log: LogConfig{Level: "info"},
 		Server: server.DefaultConfig(), Fabric: fabric.DefaultConfig(), Reputation: reputation.DefaultConfig(),
+		Metrics: metrics.DefaultConfig(),
 	}
 }
 

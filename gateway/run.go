@@ -10,6 +10,8 @@
 //	fabric/  the channel, stage by stage
 //	fault/   the one domain error
 //	reputation/ counts evidence on numbers, addresses and accounts
+//	metrics/ what is measured, for the operator's monitoring
+//	setting/ reads the configuration
 package gateway
 
 import (
@@ -19,70 +21,152 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
-	"sync"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/metrics"
+	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
 	"github.com/callseal/callseal/gateway/server"
 )
 
+// Gateway is one operator's gateway, assembled from its parts.
+type Gateway struct {
+	assembly
+
+	config   *Config
+	registry *prometheus.Registry
+
+	channel  *fabric.Channel
+	keyring  *seal.Keyring
+	eraser   *erasure.Eraser
+	tally    *reputation.Tally
+	consents *consent.Watch
+	anchorer *anchor.Anchorer
+	server   *server.Server
+}
+
 // Run serves until the context ends.
-func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
-	channel, err := fabric.Open(config.Fabric, fabric.WithLog(log))
-	if err != nil {
-		return fmt.Errorf("open the channel: %w", err)
+func Run(ctx context.Context, config *Config, log *slog.Logger) error {
+	return New(config, log).Run(ctx)
+}
+
+// New prepares a gateway; Run starts it.
+func New(config *Config, log *slog.Logger) *Gateway {
+	return &Gateway{assembly: assembly{log: log, failed: make(chan error, 1)}, config: config, registry: metrics.NewRegistry()}
+}
+
+// Run starts the parts in order, serves until the context ends or a part fails,
+// and stops them in the opposite order.
+func (g *Gateway) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, g.stop(g.config.StopTimeout)) }()
+	for _, part := range []func(context.Context) error{
+		g.openMetrics, g.openChannel, g.openKeyring, g.openErasures, g.openTally, g.openConsents, g.openAnchorer, g.openServer,
+	} {
+		if err := part(ctx); err != nil {
+			return err
+		}
 	}
-	defer func() { err = errors.Join(err, channel.Close()) }()
-	keyring, err := seal.Open(filepath.Join(config.StateDir, "keyring.db"))
-	if err != nil {
-		return fmt.Errorf("open the keyring: %w", err)
-	}
-	defer func() { err = errors.Join(err, keyring.Close()) }()
-	erasures, err := erasure.OpenJournal(filepath.Join(config.StateDir, "erasures.db"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, erasures.Close()) }()
-	eraser := erasure.New(channel, keyring, erasures, log)
-	tally, err := newTally(config, channel, log)
-	if err != nil {
-		return err
-	}
-	consents := consent.New(channel, log)
-	serving, err := server.New(config.Server, server.Parts{
-		Channel: channel, Keyring: keyring, Anchorer: anchor.New(channel, keyring), Eraser: eraser, Tally: tally, Consents: consents,
-	}, log)
-	if err != nil {
-		return fmt.Errorf("assemble the server: %w", err)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Server.Listen)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w", config.Server.Listen, err)
-	}
-	log.Info("gateway ready", "operator", config.Operator, "msp", config.MSP, "listen", listener.Addr().String(), "peers", config.Fabric.Addresses())
 	// Without systemd this does nothing.
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-	erasing, stopErasing := context.WithCancel(ctx)
-	var background sync.WaitGroup
-	background.Go(func() { eraser.Run(erasing) })
-	background.Go(func() { consents.Run(erasing) })
-	// Running reports may end while the server stops.
-	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
-	if tally != nil {
-		background.Go(func() { tally.Run(counting) })
+	select {
+	case err := <-g.failed:
+		return err
+	case <-ctx.Done():
+		g.log.Info("gateway stopping")
+		return nil
 	}
-	// Before the journals are closed.
-	defer background.Wait()
-	defer stopErasing()
-	defer stopCounting()
-	if err := serving.Serve(ctx, listener); err != nil {
-		return fmt.Errorf("serve: %w", err)
+}
+
+func (g *Gateway) openMetrics(ctx context.Context) error {
+	if g.config.Metrics.Listen == "" {
+		return nil
 	}
-	log.Info("gateway stopped")
+	serving, err := metrics.Listen(ctx, g.config.Metrics, g.registry, metrics.Pages{}, g.log)
+	if err != nil {
+		return err
+	}
+	g.running(ctx, "metrics", serving.Run)
 	return nil
+}
+
+func (g *Gateway) openChannel(context.Context) (err error) {
+	if g.channel, err = fabric.Open(g.config.Fabric, fabric.WithLog(g.log)); err != nil {
+		return fmt.Errorf("open the channel: %w", err)
+	}
+	g.closing("channel", g.channel.Close)
+	return nil
+}
+
+func (g *Gateway) openKeyring(context.Context) (err error) {
+	if g.keyring, err = seal.Open(filepath.Join(g.config.StateDir, "keyring.db")); err != nil {
+		return fmt.Errorf("open the keyring: %w", err)
+	}
+	g.closing("keyring", g.keyring.Close)
+	return nil
+}
+
+func (g *Gateway) openErasures(ctx context.Context) error {
+	journal, err := erasure.OpenJournal(filepath.Join(g.config.StateDir, "erasures.db"))
+	if err != nil {
+		return err
+	}
+	g.closing("erasures' journal", journal.Close)
+	g.eraser = erasure.New(g.channel, g.keyring, journal, g.log)
+	g.running(ctx, "erasures", forever(g.eraser.Run))
+	return nil
+}
+
+// openTally has evidence counted if the gateway has the consortium's key.
+func (g *Gateway) openTally(ctx context.Context) error {
+	if g.config.Reputation.KeyFile == "" {
+		return nil
+	}
+	config := g.config.Reputation
+	if err := config.ReadKeys(); err != nil {
+		return err
+	}
+	g.tally = reputation.New(g.channel, config, g.log)
+	g.running(ctx, "reputation", forever(g.tally.Run))
+	return nil
+}
+
+func (g *Gateway) openConsents(ctx context.Context) error {
+	g.consents = consent.New(g.channel, g.log)
+	g.running(ctx, "consents", forever(g.consents.Run))
+	return nil
+}
+
+func (g *Gateway) openAnchorer(context.Context) error {
+	g.anchorer = anchor.New(g.channel, g.keyring)
+	return nil
+}
+
+func (g *Gateway) openServer(ctx context.Context) (err error) {
+	if g.server, err = server.New(g.config.Server, server.Parts{
+		Channel: g.channel, Keyring: g.keyring, Anchorer: g.anchorer, Eraser: g.eraser, Tally: g.tally, Consents: g.consents,
+		Metrics: server.NewMetrics(g.registry),
+	}, g.log); err != nil {
+		return fmt.Errorf("assemble the server: %w", err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.config.Server.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", g.config.Server.Listen, err)
+	}
+	g.running(ctx, "server", func(ctx context.Context) error { return g.server.Serve(ctx, listener) })
+	g.log.Info("gateway ready", "operator", g.config.Operator, "msp", g.config.MSP, "listen", listener.Addr().String(), "peers", g.config.Fabric.Addresses())
+	return nil
+}
+
+// forever makes a part of what runs until its context ends.
+func forever(run func(context.Context)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		run(ctx)
+		return nil
+	}
 }

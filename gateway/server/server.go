@@ -58,6 +58,8 @@ type Parts struct {
 	Tally *reputation.Tally
 	// Consents is told of every segment that was anchored.
 	Consents *consent.Watch
+	// Metrics count the calls; nil where nobody asks.
+	Metrics *Metrics
 }
 
 // New assembles the services.
@@ -67,9 +69,13 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	guard := guard{log: log}
+	if parts.Metrics == nil {
+		parts.Metrics = NewMetrics(nil)
+	}
 	server := grpc.NewServer(
 		grpc.Creds(creds),
-		grpc.UnaryInterceptor(guard.unary), grpc.StreamInterceptor(guard.stream),
+		grpc.ChainUnaryInterceptor(parts.Metrics.calls.UnaryServerInterceptor(), guard.unary),
+		grpc.ChainStreamInterceptor(parts.Metrics.calls.StreamServerInterceptor(), guard.stream),
 		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes),
 		grpc.MaxConcurrentStreams(maxConcurrentStreams),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
@@ -85,6 +91,7 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	status := health.NewServer()
 	healthpb.RegisterHealthServer(server, status)
 	reflection.Register(server)
+	parts.Metrics.calls.InitializeMetrics(server)
 	return &Server{config: config, grpc: server, health: status, peer: newPeerWatch(parts.Channel, status, server, log), log: log}, nil
 }
 
