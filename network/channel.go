@@ -99,6 +99,28 @@ func (a *access) leads(ctx context.Context, name string) (bool, error) {
 	return false, nil
 }
 
+// Leader is the node of the orderer that leads the channel, such as
+// "corvus-orderer". Orderers know it by the last block they were given, and their
+// metrics say it; while none or more than one says it of itself, there is no answer.
+func (n *Network) Leader(ctx context.Context) (string, error) {
+	members, closeAll, err := n.openAll()
+	if err != nil {
+		return "", err
+	}
+	defer closeAll()
+	var leaders []string
+	for _, member := range members[:len(n.consortium.orderingMembers())] {
+		// One that is down does not lead.
+		if leads, err := member.leads(ctx, n.consortium.Channel); err == nil && leads {
+			leaders = append(leaders, nodeName(member.member, kindOrderer))
+		}
+	}
+	if len(leaders) != 1 {
+		return "", fmt.Errorf("%d orderers lead the channel %v", len(leaders), leaders)
+	}
+	return leaders[0], nil
+}
+
 // peerHas says whether the member's peer is on the channel.
 func (a *access) peerHas(ctx context.Context, name string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
