@@ -497,3 +497,20 @@ func Violating(recordings []Record, consents []Consent, policy *ConsentPolicy) [
 	slices.SortFunc(due, func(a, b ViolationReport) int { return strings.Compare(a.Key(), b.Key()) })
 	return due
 }
+
+// Succeed numbers the statement after the party's last one on its purpose, among all
+// of a call in their order, and has it name that one.
+func (s *ConsentStatement) Succeed(consents []Consent) (err error) {
+	s.N, s.Supersedes = 1, ""
+	for i := range consents {
+		last := &consents[i]
+		if last.Statement.PartyRef != s.PartyRef || last.Statement.Purpose != s.Purpose {
+			continue
+		}
+		s.N = last.Statement.N + 1
+		if s.Supersedes, err = last.Digest(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -204,3 +204,17 @@ func Corrected(call *Call, corrections []AnchoredCorrection) (*Call, error) {
 	}
 	return call, nil
 }
+
+// Amend numbers the correction after those that stand and has it name what it
+// amends: the last of them, or else the leg's record.
+func (c *Correction) Amend(record *Record, before []AnchoredCorrection) (err error) {
+	if n := len(before); n > 0 {
+		last := &before[n-1].Correction
+		c.N, c.Amends.Key = last.N+1, last.Key()
+		c.Amends.Digest, err = last.Digest()
+		return err
+	}
+	c.N, c.Amends.Key = 1, record.Key()
+	c.Amends.Digest, err = record.ContentDigest()
+	return err
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/device"
 	"github.com/callseal/callseal/gateway/fabric"
 )
 
@@ -216,18 +217,7 @@ func (c *callSigner) follow(ctx context.Context, statement *ledger.ConsentStatem
 	if err != nil {
 		return err
 	}
-	statement.N = 1
-	for i := range consents {
-		last := &consents[i]
-		if last.Statement.PartyRef != statement.PartyRef || last.Statement.Purpose != statement.Purpose {
-			continue
-		}
-		statement.N = last.Statement.N + 1
-		if statement.Supersedes, err = last.Digest(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return statement.Succeed(consents)
 }
 
 // consents are all statements on a call.
@@ -290,7 +280,7 @@ The exit status is 0 if it may and 1 if it may not.`,
 			if question.At, err = flagTime("at", at); err != nil {
 				return err
 			}
-			question.Parties, question.Jurisdictions = sortedOnce(question.Parties), sortedOnce(question.Jurisdictions)
+			question.Parties, question.Jurisdictions = device.SortedOnce(question.Parties), device.SortedOnce(question.Jurisdictions)
 			if err := question.Check(); err != nil {
 				return plain(err)
 			}

@@ -123,25 +123,19 @@ func (c *correcting) correction(command *cobra.Command, channel *fabric.Channel,
 }
 
 // amend names what the correction amends: what stands there now.
-func (c *correcting) amend(ctx context.Context, channel *fabric.Channel, made *ledger.Correction) (err error) {
+func (c *correcting) amend(ctx context.Context, channel *fabric.Channel, made *ledger.Correction) error {
 	leg := []string{c.msp, c.pbx, made.Leg.LinkedID, made.Leg.UniqueID, strconv.FormatInt(made.Leg.Sequence, 10)}
 	var before []ledger.AnchoredCorrection
 	if err := c.ask(ctx, channel, &before, "calls:Corrections", leg...); err != nil {
 		return err
 	}
-	if n := len(before); n > 0 {
-		last := &before[n-1].Correction
-		made.N, made.Amends.Key = last.N+1, last.Key()
-		made.Amends.Digest, err = last.Digest()
-		return err
-	}
 	var record ledger.Record
-	if err := c.ask(ctx, channel, &record, "calls:Get", leg...); err != nil {
-		return err
+	if len(before) == 0 {
+		if err := c.ask(ctx, channel, &record, "calls:Get", leg...); err != nil {
+			return err
+		}
 	}
-	made.Amends.Key = record.Key()
-	made.Amends.Digest, err = record.ContentDigest()
-	return err
+	return made.Amend(&record, before)
 }
 
 // changes are the fields whose flags were given.

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/device"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/seal"
 )
@@ -138,7 +136,7 @@ func (c *plaintext) flags(command *cobra.Command) {
 // credentials makes the pseudonyms, and the details that say what they hide; nil
 // where those are sealed elsewhere.
 func (c *plaintext) credentials(keys *deviceSigner) (ledger.DeviceCredentials, []byte, error) {
-	credentials := ledger.DeviceCredentials{AORRefs: sortedOnce(c.aorRefs), DetailsDigest: c.detailsDigest, KeyEpoch: c.epoch}
+	credentials := ledger.DeviceCredentials{AORRefs: device.SortedOnce(c.aorRefs), DetailsDigest: c.detailsDigest, KeyEpoch: c.epoch}
 	var err error
 	if credentials.ValidFrom, err = flagTime("valid-from", c.validFrom); err != nil {
 		return credentials, nil, err
@@ -160,44 +158,16 @@ func (c *plaintext) credentials(keys *deviceSigner) (ledger.DeviceCredentials, [
 	if len(c.details.AORs) == 0 {
 		return credentials, nil, errors.New("name the device's address of record with --aor")
 	}
-	details, err := c.pseudonyms(keys, &credentials)
+	key, err := keys.key()
 	if err != nil {
 		return credentials, nil, err
 	}
-	credentials.DetailsDigest = ledger.Digest(details)
-	return credentials, details, nil
-}
-
-func (c *plaintext) pseudonyms(keys *deviceSigner, credentials *ledger.DeviceCredentials) ([]byte, error) {
-	key, err := keys.key()
+	identity := device.Identity{Details: c.details, CredentialRef: credentials.CredentialRef, ValidFrom: credentials.ValidFrom, ValidUntil: credentials.ValidUntil}
+	credentials, details, err := identity.Credentials(key, c.epoch)
 	if err != nil {
-		return nil, err
+		return credentials, nil, plain(err)
 	}
-	for i, aor := range c.details.AORs {
-		if c.details.AORs[i], err = ledger.NormalizeAOR(aor); err != nil {
-			return nil, plain(err)
-		}
-		ref, err := ledger.AORRef(key, aor)
-		if err != nil {
-			return nil, plain(err)
-		}
-		credentials.AORRefs = append(credentials.AORRefs, ref)
-	}
-	for i, fingerprint := range c.details.Fingerprints {
-		ref, err := ledger.FingerprintRef(key, fingerprint)
-		if err != nil {
-			return nil, plain(err)
-		}
-		c.details.Fingerprints[i] = strings.ToLower(strings.ReplaceAll(fingerprint, ":", ""))
-		credentials.FingerprintRefs = append(credentials.FingerprintRefs, ref)
-	}
-	credentials.AORRefs, credentials.FingerprintRefs = sortedOnce(credentials.AORRefs), sortedOnce(credentials.FingerprintRefs)
-	c.details.AORs, c.details.Fingerprints, c.details.Networks = sortedOnce(c.details.AORs), sortedOnce(c.details.Fingerprints), sortedOnce(c.details.Networks)
-	details := ledger.Details{Device: &c.details, Salt: randomHex(32), V: ledger.SchemaVersion}
-	if err := details.Check(); err != nil {
-		return nil, plain(err)
-	}
-	return ledger.Canonical(&details)
+	return credentials, details, nil
 }
 
 // credential commits to the account's password under the operator's key.
@@ -218,9 +188,9 @@ func (c *plaintext) credential() (string, error) {
 
 // put has a device's transaction committed and its details, where there are any,
 // sealed into the own collection. The key is kept before anything travels.
-func (d *deviceSigner) put(ctx context.Context, device *ledger.Device, key string, details []byte, what fabric.Proposal) error {
+func (d *deviceSigner) put(ctx context.Context, into *ledger.Device, msp, id string, version int64, details []byte, what fabric.Proposal) error {
 	if details == nil {
-		_, err := d.submit(ctx, device, what)
+		_, err := d.submit(ctx, into, what)
 		return err
 	}
 	keyring, err := d.openKeyring()
@@ -228,11 +198,7 @@ func (d *deviceSigner) put(ctx context.Context, device *ledger.Device, key strin
 		return err
 	}
 	defer func() { _ = keyring.Close() }()
-	sealed, err := keyring.Seal([]seal.Item{{Key: key, Details: details}})
-	if err != nil {
-		return err
-	}
-	wire, err := ledger.Canonical(sealed)
+	wire, err := device.Seal(keyring, msp, id, version, details)
 	if err != nil {
 		return err
 	}
@@ -241,12 +207,10 @@ func (d *deviceSigner) put(ctx context.Context, device *ledger.Device, key strin
 		return err
 	}
 	defer func() { _ = channel.Close() }()
-	if _, err := d.submitTo(ctx, channel, device, what); err != nil {
+	if _, err := d.submitTo(ctx, channel, into, what); err != nil {
 		return err
 	}
-	_, err = d.submitTo(ctx, channel, nil, fabric.Proposal{
-		Function: "details:Put", Transient: map[string][]byte{"details": wire}, EndorsedBy: []string{channel.MSP()},
-	})
+	_, err = d.submitTo(ctx, channel, nil, device.Put(channel.MSP(), wire))
 	if err != nil {
 		return fmt.Errorf("the device is on the ledger, its details are not stored: rotate it to store them: %w", err)
 	}
@@ -270,7 +234,7 @@ func deviceRegisterCommand() *cobra.Command {
 			}
 			registration.Credentials = credentials
 			if registration.ID == "" {
-				registration.ID = randomHex(16)
+				registration.ID = device.Random(16)
 			}
 			if err := registration.Check(); err != nil {
 				return plain(err)
@@ -283,12 +247,12 @@ func deviceRegisterCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			device := &ledger.Device{}
-			err = sign.put(command.Context(), device, ledger.DeviceVersionKey(msp, registration.ID, 1), details, fabric.Proposal{Function: "devices:Register", Args: []string{string(wire)}})
+			made := &ledger.Device{}
+			err = sign.put(command.Context(), made, msp, registration.ID, 1, details, fabric.Proposal{Function: "devices:Register", Args: []string{string(wire)}})
 			if err != nil {
 				return err
 			}
-			return printDevices(command.OutOrStdout(), sign.json, *device)
+			return printDevices(command.OutOrStdout(), sign.json, *made)
 		},
 	}
 	sign.flags(command, ledger.RoleAdmin)
@@ -326,12 +290,12 @@ func deviceRotateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			device := &ledger.Device{}
-			err = sign.put(command.Context(), device, ledger.DeviceVersionKey(before, args[0], rotation.After+1), details, fabric.Proposal{Function: "devices:Rotate", Args: []string{args[0], string(wire)}})
+			made := &ledger.Device{}
+			err = sign.put(command.Context(), made, before, args[0], rotation.After+1, details, fabric.Proposal{Function: "devices:Rotate", Args: []string{args[0], string(wire)}})
 			if err != nil {
 				return err
 			}
-			return printDevices(command.OutOrStdout(), sign.json, *device)
+			return printDevices(command.OutOrStdout(), sign.json, *made)
 		},
 	}
 	sign.flags(command, ledger.RoleAdmin)
@@ -375,11 +339,11 @@ func deviceChangeCommand(use, short, function, change string) *cobra.Command {
 			if _, err := sign.current(command, args[0], &after); err != nil {
 				return err
 			}
-			device := &ledger.Device{}
-			if _, err := sign.submit(command.Context(), device, fabric.Proposal{Function: function, Args: []string{args[0], strconv.FormatInt(after, 10), reason}}); err != nil {
+			made := &ledger.Device{}
+			if _, err := sign.submit(command.Context(), made, fabric.Proposal{Function: function, Args: []string{args[0], strconv.FormatInt(after, 10), reason}}); err != nil {
 				return err
 			}
-			return printDevices(command.OutOrStdout(), sign.json, *device)
+			return printDevices(command.OutOrStdout(), sign.json, *made)
 		},
 	}
 	sign.flags(command, ledger.RoleAdmin)
@@ -436,9 +400,9 @@ func deviceGetCommand() *cobra.Command {
 }
 
 // reveal opens a device's details and checks them against the ledger's digest.
-func (d *deviceSigner) reveal(ctx context.Context, device *ledger.Device) (*ledger.Details, error) {
+func (d *deviceSigner) reveal(ctx context.Context, known *ledger.Device) (*ledger.Details, error) {
 	var sealed ledger.Sealed
-	if err := d.evaluate(ctx, &sealed, "details:GetDevice", device.MSP, device.ID, strconv.FormatInt(device.DetailsN, 10)); err != nil {
+	if err := d.evaluate(ctx, &sealed, "details:GetDevice", known.MSP, known.ID, strconv.FormatInt(known.DetailsN, 10)); err != nil {
 		return nil, err
 	}
 	keyring, err := d.openKeyring()
@@ -446,21 +410,11 @@ func (d *deviceSigner) reveal(ctx context.Context, device *ledger.Device) (*ledg
 		return nil, err
 	}
 	defer func() { _ = keyring.Close() }()
-	text, err := keyring.Unseal(ledger.DeviceVersionKey(device.MSP, device.ID, device.DetailsN), &sealed)
+	opened, err := device.Open(keyring, known, &sealed)
 	if err != nil {
-		return nil, err
+		return nil, sentence(err)
 	}
-	if ledger.Digest(text) != device.Credentials.DetailsDigest {
-		return nil, errors.New("the details do not hash to the digest on the ledger: they belong to another device or were altered")
-	}
-	var opened ledger.Details
-	if err := ledger.DecodeStrict(text, &opened); err != nil {
-		return nil, plain(err)
-	}
-	if opened.Device == nil {
-		return nil, errors.New("the details are not those of a device")
-	}
-	return &opened, nil
+	return opened, nil
 }
 
 func deviceHistoryCommand() *cobra.Command {
@@ -644,8 +598,7 @@ func (d *deviceSigner) erase(ctx context.Context, id string, n int64, request *l
 	}
 	defer func() { _ = keyring.Close() }()
 	key := ledger.DeviceVersionKey(channel.MSP(), id, n)
-	request.Details = &ledger.DestroyedKey{}
-	if request.Details.KeyCommitment, err = keyring.Commitment(key); err != nil && !errors.Is(err, seal.ErrNoKey) {
+	if err := device.Erasure(keyring, channel.MSP(), id, n, request); err != nil {
 		return nil, err
 	}
 	wire, err := ledger.Canonical(request)
@@ -660,12 +613,11 @@ func (d *deviceSigner) erase(ctx context.Context, id string, n int64, request *l
 	if _, err := keyring.Destroy(key); err != nil {
 		return nil, err
 	}
-	keys, err := ledger.Canonical([]string{key})
+	purge, err := device.Purge(channel.MSP(), id, n)
 	if err != nil {
 		return nil, err
 	}
-	_, err = d.submitTo(ctx, channel, nil, fabric.Proposal{Function: "details:Purge", Transient: map[string][]byte{"keys": keys}, EndorsedBy: []string{channel.MSP()}})
-	if err != nil {
+	if _, err := d.submitTo(ctx, channel, nil, purge); err != nil {
 		return nil, fmt.Errorf("the key is destroyed, the sealed details are not purged yet: ask again: %w", err)
 	}
 	return erasure, nil
@@ -723,22 +675,6 @@ func flagTime(flag, text string) (ledger.Time, error) {
 		return ledger.Time{}, fmt.Errorf("--%s is a time such as 2026-03-01T09:30:00Z", flag)
 	}
 	return ledger.TimeOf(at), nil
-}
-
-// sortedOnce sorts values and names each once; nil where there are none.
-func sortedOnce(values []string) []string {
-	if len(values) == 0 {
-		return nil
-	}
-	sorted := slices.Clone(values)
-	slices.Sort(sorted)
-	return slices.Compact(sorted)
-}
-
-func randomHex(n int) string {
-	raw := make([]byte, n)
-	_, _ = rand.Read(raw) // never fails since Go 1.24
-	return hex.EncodeToString(raw)
 }
 
 // plain is a ledger's error without its code, for people.

@@ -55,10 +55,8 @@ func (c *Channel) transactOnce(ctx context.Context, what Proposal) (Outcome, err
 	if err != nil {
 		return Outcome{}, c.unlessLagging(ctx, what, err)
 	}
-	if what.Submitting != nil {
-		if err := what.Submitting(endorsed.ID()); err != nil {
-			return Outcome{}, err
-		}
+	if err := what.tell(endorsed); err != nil {
+		return Outcome{}, err
 	}
 	outcome := Outcome{Result: endorsed.Result()}
 	if outcome.Commit, err = endorsed.Finish(ctx); err != nil {
@@ -66,6 +64,19 @@ func (c *Channel) transactOnce(ctx context.Context, what Proposal) (Outcome, err
 	}
 	outcome.Endorsers, err = endorsed.Endorsers()
 	return outcome, err
+}
+
+// tell calls the hooks before the transaction is sent.
+func (p *Proposal) tell(endorsed *Endorsed) error {
+	if p.Submitting != nil {
+		if err := p.Submitting(endorsed.ID()); err != nil {
+			return err
+		}
+	}
+	if p.Keeping == nil {
+		return nil
+	}
+	return p.Keeping(endorsed.Envelope())
 }
 
 // unlessLagging tells a contract's refusal from an endorser that has not yet

@@ -29,6 +29,9 @@ type Proposal struct {
 	// Submitting, where set, is told by Transact of every transaction before it
 	// is sent, so that it can be asked for after a crash. Its error prevents it.
 	Submitting func(transactionID string) error
+	// Keeping, where set, is as Submitting, and told the envelope, so that it can be
+	// resumed.
+	Keeping func(envelope []byte) error
 }
 
 func (p *Proposal) options() []client.ProposalOption {
