@@ -57,10 +57,12 @@ lint: tools ## golangci-lint, buf lint, generated code and pages up to date
 	PATH=$(TOOLS):$$PATH buf lint
 	PATH=$(TOOLS):$$PATH buf generate && git diff --exit-code -- api/callseal
 	$(GO) run ./tools/contractdoc && git diff --exit-code -- docs/chaincode.md
+	$(GO) run ./tools/configdoc && git diff --exit-code -- gateway/gateway.example.yaml
 
 .PHONY: generate
-generate: tools ## Generate api/callseal/v1 from api/proto
+generate: tools ## Generate api/callseal/v1 from api/proto, and the example configuration from the code
 	PATH=$(TOOLS):$$PATH buf generate
+	$(GO) run ./tools/configdoc
 
 .PHONY: tools
 tools: $(TOOLS)/golangci-lint $(TOOLS)/buf

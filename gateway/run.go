@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"sync"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,8 +40,11 @@ import (
 type Gateway struct {
 	assembly
 
-	config   *Config
-	registry *prometheus.Registry
+	config    *Config
+	registry  *prometheus.Registry
+	level     *slog.LevelVar
+	reloading sync.Mutex
+	reloads   []reload
 
 	channel  *fabric.Channel
 	keyring  *seal.Keyring
@@ -56,9 +60,24 @@ func Run(ctx context.Context, config *Config, log *slog.Logger) error {
 	return New(config, log).Run(ctx)
 }
 
+// Option changes how a gateway is made.
+type Option func(*Gateway)
+
+// WithLevel has the log's level follow the configuration when it is reloaded.
+func WithLevel(level *slog.LevelVar) Option {
+	return func(g *Gateway) { g.level = level }
+}
+
 // New prepares a gateway; Run starts it.
-func New(config *Config, log *slog.Logger) *Gateway {
-	return &Gateway{assembly: assembly{log: log, failed: make(chan error, 1)}, config: config, registry: metrics.NewRegistry()}
+func New(config *Config, log *slog.Logger, options ...Option) *Gateway {
+	g := &Gateway{
+		assembly: assembly{log: log, failed: make(chan error, 1)}, config: config, registry: metrics.NewRegistry(), level: new(slog.LevelVar),
+	}
+	for _, option := range options {
+		option(g)
+	}
+	g.onReload("log", g.setLevel)
+	return g
 }
 
 // Run starts the parts in order, serves until the context ends or a part fails,

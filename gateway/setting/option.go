@@ -86,6 +86,30 @@ func (s *Schema) Option(name string) (Option, bool) {
 	return s.options[at], true
 }
 
+// Section is a struct within the configuration.
+type Section struct {
+	// Name is the path of yaml tags: "server".
+	Name string
+	// Field is the member's name in the struct it is Within.
+	Field  string
+	Within reflect.Type
+}
+
+// Sections are all structs within, outermost first.
+func (s *Schema) Sections() []Section {
+	var all []Section
+	for _, path := range s.order {
+		parent, name := split(path)
+		within := s.sections[parent]
+		for i := range within.NumField() {
+			if tag, _, _ := strings.Cut(within.Field(i).Tag.Get("yaml"), ","); path != "" && tag == name {
+				all = append(all, Section{Name: path, Field: within.Field(i).Name, Within: within})
+			}
+		}
+	}
+	return all
+}
+
 func (s *Schema) add(value reflect.Value, section string, index []int) {
 	s.sections[section] = value.Type()
 	s.order = append(s.order, section)
@@ -161,6 +185,18 @@ func (o *Option) String(value any) string {
 		return flow(value)
 	}
 	return fmt.Sprint(value)
+}
+
+// In is the option's value in a configuration, a pointer to a struct of the
+// schema's type.
+func (o *Option) In(config any) any {
+	return reflect.ValueOf(config).Elem().FieldByIndex(o.index).Interface()
+}
+
+// Copy gives an option of one configuration the value it has in another.
+func (s *Schema) Copy(to, from any, name string) {
+	index := s.options[s.byName[name]].index
+	reflect.ValueOf(to).Elem().FieldByIndex(index).Set(reflect.ValueOf(from).Elem().FieldByIndex(index))
 }
 
 // isPath says whether members of that name are paths.
