@@ -68,6 +68,10 @@ type Organisation struct {
 // MSPDir is the member's verifying MSP: its authorities and no key.
 func (o Organisation) MSPDir() string { return filepath.Join(o.root, "msp") }
 
+// RevocationDir is the folder in its verifying MSP with the revocation lists of the
+// member's authorities; there is none until something is revoked.
+func (o Organisation) RevocationDir() string { return filepath.Join(o.MSPDir(), "crls") }
+
 // EnrolmentCAFile is the certificate of the authority that issues identities.
 func (o Organisation) EnrolmentCAFile() string {
 	return filepath.Join(o.root, "enrolment-ca", "cert.pem")

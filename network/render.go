@@ -135,6 +135,7 @@ func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 			{Key: "cert_file", Value: server.CertFile()},
 			{Key: "key_file", Value: server.KeyFile()},
 			{Key: "client_ca_file", Value: org.EnrolmentCAFile()},
+			{Key: "revocation_dir", Value: org.RevocationDir()},
 		}},
 		{Key: "fabric", Value: yaml.MapSlice{
 			{Key: "channel", Value: consortium.Channel},

@@ -5,65 +5,96 @@ import (
 
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fault"
+	"github.com/callseal/callseal/gateway/limit"
 )
+
+// rule says who may call a method, what it counts against and whether it changes
+// anything.
+type rule struct {
+	// roles are those that may call it.
+	roles []ledger.Role
+	// class is what the call counts against in the limits.
+	class limit.Class
+	// mutates says that it changes the ledger or the gateway: then the audit trail
+	// holds it, on disk, before it is done.
+	mutates bool
+}
 
 // readers may read what all operators share.
 var readers = []ledger.Role{ledger.RoleAuditor, ledger.RoleCompliance, ledger.RoleAdmin, ledger.RoleGateway, ledger.RoleAdapter}
 
-// everyone is any certificate of the operator with a role.
+// everyone is any caller of the operator's with a role.
 var everyone = append([]ledger.Role{}, readers...)
 
 // allowed is the one table of who may call what. A method that is not in it is
-// refused; a test checks that every method served is in it.
-var allowed = map[string][]ledger.Role{
-	"/callseal.v1.AnchorService/AnchorSegment":  {ledger.RoleAdapter},
-	"/callseal.v1.AnchorService/AnchorSegments": {ledger.RoleAdapter},
-	"/callseal.v1.AnchorService/Deliver":        {ledger.RoleAdapter},
+// refused; a test checks that every method served is in it, and that the page in
+// docs/gateway.md says the same.
+var allowed = map[string]rule{
+	"/callseal.v1.AnchorService/AnchorSegment":  writes(ledger.RoleAdapter),
+	"/callseal.v1.AnchorService/AnchorSegments": delivers(ledger.RoleAdapter),
+	"/callseal.v1.AnchorService/Deliver":        delivers(ledger.RoleAdapter),
 
-	"/callseal.v1.AnchorService/AnchorLateSegment": {ledger.RoleAdmin},
+	"/callseal.v1.AnchorService/AnchorLateSegment": writes(ledger.RoleAdmin),
 
-	"/callseal.v1.CallService/GetCall":   readers,
-	"/callseal.v1.CallService/ListLegs":  readers,
-	"/callseal.v1.CallService/ListCalls": readers,
+	"/callseal.v1.CallService/GetCall":   reads(readers...),
+	"/callseal.v1.CallService/ListLegs":  lists(readers...),
+	"/callseal.v1.CallService/ListCalls": lists(readers...),
 
-	"/callseal.v1.CallService/GetConversation": readers,
-	"/callseal.v1.CallService/GetCallState":    readers,
-	"/callseal.v1.CallService/CorrectCall":     {ledger.RoleCompliance},
-	"/callseal.v1.CallService/ListCorrections": readers,
-	"/callseal.v1.CallService/ListOmissions":   readers,
-	"/callseal.v1.CallService/ReconcileCall":   readers,
-	"/callseal.v1.CallService/RaiseDispute":    {ledger.RoleAuditor, ledger.RoleCompliance},
-	"/callseal.v1.CallService/ListDisputes":    readers,
+	"/callseal.v1.CallService/GetConversation": reads(readers...),
+	"/callseal.v1.CallService/GetCallState":    reads(readers...),
+	"/callseal.v1.CallService/CorrectCall":     writes(ledger.RoleCompliance),
+	"/callseal.v1.CallService/ListCorrections": lists(readers...),
+	"/callseal.v1.CallService/ListOmissions":   lists(readers...),
+	"/callseal.v1.CallService/ReconcileCall":   lists(readers...),
+	"/callseal.v1.CallService/RaiseDispute":    writes(ledger.RoleAuditor, ledger.RoleCompliance),
+	"/callseal.v1.CallService/ListDisputes":    lists(readers...),
 
-	"/callseal.v1.RecordingService/GetRecording":   readers,
-	"/callseal.v1.RecordingService/ListRecordings": readers,
-	"/callseal.v1.RecordingService/FindRecordings": readers,
+	"/callseal.v1.RecordingService/GetRecording":   reads(readers...),
+	"/callseal.v1.RecordingService/ListRecordings": lists(readers...),
+	"/callseal.v1.RecordingService/FindRecordings": lists(readers...),
 
-	"/callseal.v1.RecordingService/GetRecordingState":   readers,
-	"/callseal.v1.RecordingService/HoldConversation":    {ledger.RoleCompliance},
-	"/callseal.v1.RecordingService/ReleaseConversation": {ledger.RoleCompliance},
-	"/callseal.v1.RecordingService/ListHolds":           readers,
-	"/callseal.v1.RecordingService/RetainRecording":     {ledger.RoleCompliance},
-	"/callseal.v1.RecordingService/ListRetentions":      readers,
+	"/callseal.v1.RecordingService/GetRecordingState":   reads(readers...),
+	"/callseal.v1.RecordingService/HoldConversation":    writes(ledger.RoleCompliance),
+	"/callseal.v1.RecordingService/ReleaseConversation": writes(ledger.RoleCompliance),
+	"/callseal.v1.RecordingService/ListHolds":           lists(readers...),
+	"/callseal.v1.RecordingService/RetainRecording":     writes(ledger.RoleCompliance),
+	"/callseal.v1.RecordingService/ListRetentions":      lists(readers...),
 
-	"/callseal.v1.LedgerService/GetSegment":    readers,
-	"/callseal.v1.LedgerService/ListIncidents": readers,
-	"/callseal.v1.LedgerService/GetChain":      readers,
-	"/callseal.v1.LedgerService/ListGaps":      readers,
+	"/callseal.v1.LedgerService/GetSegment":    reads(readers...),
+	"/callseal.v1.LedgerService/ListIncidents": lists(readers...),
+	"/callseal.v1.LedgerService/GetChain":      reads(readers...),
+	"/callseal.v1.LedgerService/ListGaps":      lists(readers...),
 
-	"/callseal.v1.ErasureService/Erase":      {ledger.RoleCompliance},
-	"/callseal.v1.ErasureService/GetErasure": {ledger.RoleCompliance, ledger.RoleAuditor},
+	"/callseal.v1.ErasureService/Erase":      writes(ledger.RoleCompliance),
+	"/callseal.v1.ErasureService/GetErasure": reads(ledger.RoleCompliance, ledger.RoleAuditor),
 
-	"/callseal.v1.ReputationService/Report":       {ledger.RoleAdapter, ledger.RoleGateway},
-	"/callseal.v1.ReputationService/GetScore":     readers,
-	"/callseal.v1.ReputationService/ListOpinions": readers,
+	"/callseal.v1.ReputationService/Report":       writes(ledger.RoleAdapter, ledger.RoleGateway),
+	"/callseal.v1.ReputationService/GetScore":     reads(readers...),
+	"/callseal.v1.ReputationService/ListOpinions": lists(readers...),
 
-	"/grpc.health.v1.Health/Check": everyone,
-	"/grpc.health.v1.Health/List":  everyone,
-	"/grpc.health.v1.Health/Watch": everyone,
+	"/grpc.health.v1.Health/Check": reads(everyone...),
+	"/grpc.health.v1.Health/List":  reads(everyone...),
+	"/grpc.health.v1.Health/Watch": watches(everyone...),
 
-	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      everyone,
-	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": everyone,
+	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      watches(everyone...),
+	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": watches(everyone...),
+}
+
+// reads is a query that answers one thing.
+func reads(roles ...ledger.Role) rule { return rule{roles: roles, class: limit.Read} }
+
+// lists is a query that answers many.
+func lists(roles ...ledger.Role) rule { return rule{roles: roles, class: limit.List} }
+
+// watches is a stream that only tells.
+func watches(roles ...ledger.Role) rule { return rule{roles: roles, class: limit.Stream} }
+
+// writes is a call that changes something.
+func writes(roles ...ledger.Role) rule { return rule{roles: roles, class: limit.Write, mutates: true} }
+
+// delivers is a stream that changes something.
+func delivers(roles ...ledger.Role) rule {
+	return rule{roles: roles, class: limit.Stream, mutates: true}
 }
 
 // detailsReaders may see their own operator's personal details.
@@ -71,9 +102,9 @@ var detailsReaders = []ledger.Role{ledger.RoleCompliance}
 
 // authorize answers a fault unless the caller may call the method.
 func authorize(who caller, method string) error {
-	roles, known := allowed[method]
-	if !known || !slices.Contains(roles, who.role) {
-		return fault.New(fault.Denied, "the role %q may not call %s, one of %q may", who.role, method, roles)
+	permitted, known := allowed[method]
+	if !known || !slices.Contains(permitted.roles, who.role) {
+		return fault.New(fault.Denied, "the role %q may not call %s, one of %q may", who.role, method, permitted.roles)
 	}
 	return nil
 }

@@ -2,52 +2,42 @@ package server
 
 import (
 	"context"
-
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
+	"time"
 
 	"github.com/callseal/callseal/chaincode/ledger"
-	"github.com/callseal/callseal/gateway/fault"
 )
 
-// caller is who holds the other end of the connection, by its certificate. TLS
-// has checked that the operator's own CA issued it and that it is valid now.
+// caller is who calls: the holder of one of the operator's certificates, or a
+// person by token.
 type caller struct {
-	name        string // common name, for logs
-	role        ledger.Role
-	pbx         string // for an adapter
-	fingerprint string // of the certificate
+	// name is for logs: a certificate's common name, a token's reference.
+	name string
+	role ledger.Role
+	pbx  string // for an adapter
+	// fingerprint is that of the certificate; of a person by token it is a keyed
+	// digest of issuer and subject, so that the ledger can name who asked.
+	fingerprint string
+	// issuer and subject are a token's.
+	issuer, subject string
+	// until is when a token ends, zero for a certificate.
+	until time.Time
 }
 
 type callerKey struct{}
 
-// callerFrom is the caller that the interceptor put into the context.
+// callerFrom is the caller that the chain put into the context.
 func callerFrom(ctx context.Context) caller {
 	who, _ := ctx.Value(callerKey{}).(caller)
 	return who
 }
 
-// identify reads the caller off its TLS certificate.
-func identify(ctx context.Context) (caller, error) {
-	remote, found := peer.FromContext(ctx)
-	if !found {
-		return caller{}, fault.New(fault.Unauthenticated, "the connection has no peer")
+// key names the caller in the limits.
+func (c caller) key() string { return c.fingerprint }
+
+// bound ends the context with the caller's token: a stream does not outlive it.
+func (c caller) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.until.IsZero() {
+		return context.WithCancel(ctx)
 	}
-	info, isTLS := remote.AuthInfo.(credentials.TLSInfo)
-	if !isTLS || len(info.State.VerifiedChains) == 0 {
-		return caller{}, fault.New(fault.Unauthenticated, "the connection bears no client certificate: connect with one of the operator's")
-	}
-	certificate := info.State.VerifiedChains[0][0]
-	attributes, err := ledger.Attributes(certificate)
-	if err != nil {
-		return caller{}, fault.Of(err)
-	}
-	who := caller{
-		name: certificate.Subject.CommonName, role: ledger.Role(attributes[ledger.AttributeRole]), pbx: attributes[ledger.AttributePBX],
-		fingerprint: ledger.Fingerprint(certificate.Raw),
-	}
-	if who.role == "" {
-		return caller{}, fault.New(fault.Denied, "the certificate of %q has no role: issue one with the attribute %s", who.name, ledger.AttributeRole)
-	}
-	return who, nil
+	return context.WithDeadline(ctx, c.until)
 }

@@ -5,25 +5,25 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/consent"
+	"github.com/callseal/callseal/gateway/credential"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/limit"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
 )
@@ -31,13 +31,19 @@ import (
 const (
 	// maxMessageBytes is above the largest segment with its details.
 	maxMessageBytes = 48 << 20
-	// maxConcurrentStreams bounds what one connection may have under way.
-	maxConcurrentStreams = 250
+	// maxHeaderBytes bounds a call's metadata: a token and a trace fit.
+	maxHeaderBytes = 16 << 10
 )
 
 // Server serves one operator's gateway.
 type Server struct {
-	config Config
+	config      Config
+	credentials *credential.Store
+	identity    *identity
+	inner       *inner
+	chain       *chain
+	door        *limit.Doorkeeper
+
 	grpc   *grpc.Server
 	health *health.Server
 	peer   *peerWatch
@@ -58,51 +64,78 @@ type Parts struct {
 	Tally *reputation.Tally
 	// Consents is told of every segment that was anchored.
 	Consents *consent.Watch
+	// Validate checks every message from a client before its service sees it.
+	Validate func(proto.Message) error
 	// Metrics count the calls; nil where nobody asks.
 	Metrics *Metrics
 }
 
 // New assembles the services.
 func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
-	creds, err := config.credentials()
-	if err != nil {
-		return nil, err
-	}
-	guard := guard{log: log}
 	if parts.Metrics == nil {
 		parts.Metrics = NewMetrics(nil)
 	}
-	server := grpc.NewServer(
-		grpc.Creds(creds),
-		grpc.ChainUnaryInterceptor(parts.Metrics.calls.UnaryServerInterceptor(), guard.unary),
-		grpc.ChainStreamInterceptor(parts.Metrics.calls.StreamServerInterceptor(), guard.stream),
-		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes),
-		grpc.MaxConcurrentStreams(maxConcurrentStreams),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+	store, err := credential.Open(config.credentials(), parts.Metrics.credentials, log)
+	if err != nil {
+		return nil, err
+	}
+	within, err := newInner()
+	if err != nil {
+		return nil, err
+	}
+	limits, unary := parts.Metrics.limits, map[string]bool{}
+	s := &Server{
+		config: config, log: log, credentials: store, inner: within,
+		identity: &identity{inner: within}, door: limit.NewDoorkeeper(config.Limits.Connections, limits, log),
+	}
+	s.chain = &chain{log: log, identify: s.identity.ofCall, limiter: limit.New(config.Limits, limits), validate: parts.Validate}
+	connections := config.Limits.Connections
+	s.grpc = grpc.NewServer(
+		grpc.Creds(innerAware{store.Transport(connections.StrangerTimeout)}),
+		grpc.StreamInterceptor(parts.Metrics.counted(unary, s.chain.stream)), grpc.ForceServerCodecV2(newCodec()),
+		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes), grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.MaxConcurrentStreams(connections.Streams), grpc.ConnectionTimeout(connections.HandshakeTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: connections.IdleTimeout, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)
+	services := early{s.grpc, unary}
 	reading := reader{channel: parts.Channel, keyring: parts.Keyring}
-	pb.RegisterAnchorServiceServer(server, &anchorService{anchorer: parts.Anchorer, consents: parts.Consents, msp: parts.Channel.MSP()})
-	pb.RegisterCallServiceServer(server, &callService{reader: reading})
-	pb.RegisterRecordingServiceServer(server, &recordingService{reader: reading})
-	pb.RegisterReputationServiceServer(server, &reputationService{tally: parts.Tally})
-	pb.RegisterErasureServiceServer(server, &erasureService{eraser: parts.Eraser})
-	pb.RegisterLedgerServiceServer(server, &ledgerService{reader: reading})
-	status := health.NewServer()
-	healthpb.RegisterHealthServer(server, status)
-	reflection.Register(server)
-	parts.Metrics.calls.InitializeMetrics(server)
-	return &Server{config: config, grpc: server, health: status, peer: newPeerWatch(parts.Channel, status, server, log), log: log}, nil
+	pb.RegisterAnchorServiceServer(services, &anchorService{anchorer: parts.Anchorer, consents: parts.Consents, msp: parts.Channel.MSP()})
+	pb.RegisterCallServiceServer(services, &callService{reader: reading})
+	pb.RegisterRecordingServiceServer(services, &recordingService{reader: reading})
+	pb.RegisterReputationServiceServer(services, &reputationService{tally: parts.Tally})
+	pb.RegisterErasureServiceServer(services, &erasureService{eraser: parts.Eraser})
+	pb.RegisterLedgerServiceServer(services, &ledgerService{reader: reading})
+	s.health = health.NewServer()
+	healthpb.RegisterHealthServer(services, s.health)
+	reflection.Register(services)
+	parts.Metrics.calls.InitializeMetrics(services)
+	s.peer = newPeerWatch(parts.Channel, s.health, s.grpc, log)
+	return s, nil
 }
+
+// TLS is the configuration of a listener beside gRPC's, with the same certificates:
+// see [Server.Authenticate].
+func (s *Server) TLS() *tls.Config { return s.credentials.TLS() }
+
+// Door counts a listener's connections with all others'.
+func (s *Server) Door(listener net.Listener) net.Listener { return s.door.Listen(listener) }
+
+// Problem is what keeps certificates or revocation lists that were replaced from
+// being in force, nil when nothing does.
+func (s *Server) Problem() error { return s.credentials.Problem() }
 
 // Serve serves until the context ends, then refuses new calls and lets running
 // ones end for at most the configured time.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	served := make(chan error, 1)
-	go func() { served <- s.grpc.Serve(listener) }()
+	served := make(chan error, 2)
+	go func() { served <- s.grpc.Serve(s.door.Listen(listener)) }()
+	go func() { served <- s.grpc.Serve(innerListener{s.inner.listener}) }()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	go s.peer.run(watching)
+	go s.credentials.Run(watching)
+	defer func() { _ = s.inner.conn.Close() }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve gRPC: %w", err)
@@ -118,22 +151,4 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		s.grpc.Stop()
 	}
 	return nil
-}
-
-func (c *Config) credentials() (credentials.TransportCredentials, error) {
-	own, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("load the server's certificate: %w", err)
-	}
-	authorities, err := os.ReadFile(c.ClientCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read the callers' CA: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(authorities) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", c.ClientCAFile)
-	}
-	return credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MinVersion: tls.VersionTLS13,
-	}), nil
 }

@@ -1,0 +1,164 @@
+// Package limit bounds what callers may do: how many calls of a class they may
+// begin in a second and have under way, each caller and all together, and how many
+// connections an address may hold. What it keeps on callers is bounded too.
+package limit
+
+import (
+	"container/list"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/callseal/callseal/gateway/fault"
+)
+
+// Class is a kind of method, by what a call of it costs.
+type Class string
+
+// The classes.
+const (
+	Write  Class = "write"
+	Read   Class = "read"
+	List   Class = "list"
+	Stream Class = "stream"
+)
+
+// Classes are all of them.
+var Classes = []Class{Write, Read, List, Stream}
+
+// pause is how long whoever has too much under way is asked to wait.
+const pause = 250 * time.Millisecond
+
+// Limiter lets calls begin or says when to come again. It is safe for concurrent
+// use.
+type Limiter struct {
+	config  Config
+	metrics *Metrics
+
+	mu      sync.Mutex
+	total   budgets
+	clients map[string]*list.Element // of *client
+	recent  *list.List               // the last caller in front
+}
+
+// client is what is kept on one caller.
+type client struct {
+	name    string
+	budgets budgets
+}
+
+// budgets are the budgets of each class; one is made when first needed.
+type budgets map[Class]*budget
+
+// budget is what is left of a bound.
+type budget struct {
+	bound   Bound
+	tokens  *rate.Limiter
+	running int
+}
+
+// New makes a limiter.
+func New(config Config, metrics *Metrics) *Limiter {
+	return &Limiter{config: config, metrics: metrics, total: budgets{}, clients: map[string]*list.Element{}, recent: list.New()}
+}
+
+// Begin lets the caller begin a call of the class, or answers a fault that says
+// when to try again. The call's end must be told by calling done, once.
+func (l *Limiter) Begin(caller string, class Class) (done func(), err error) {
+	return l.begin(time.Now(), caller, class)
+}
+
+func (l *Limiter) begin(now time.Time, caller string, class Class) (done func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	known := l.client(caller)
+	if known == nil {
+		l.metrics.refused(class, "clients")
+		return nil, busy(pause, "the gateway serves as many callers at once as it can remember")
+	}
+	own, all := known.budgets.of(class, &l.config.Client), l.total.of(class, &l.config.Total)
+	if own.running >= own.bound.Concurrent {
+		l.metrics.refused(class, "client_concurrent")
+		return nil, busy(pause, "the caller has %d %s calls under way, which is as many as one may", own.running, class)
+	}
+	if all.running >= all.bound.Concurrent {
+		l.metrics.refused(class, "total_concurrent")
+		return nil, busy(pause, "the gateway has as many %s calls under way as it may", class)
+	}
+	// The caller's own budget first: one that has used it up takes nothing from the
+	// others.
+	first := own.tokens.ReserveN(now, 1)
+	if wait := first.DelayFrom(now); wait > 0 {
+		first.CancelAt(now)
+		l.metrics.refused(class, "client_rate")
+		return nil, busy(wait, "the caller makes more than %g %s calls a second", own.bound.Rate, class)
+	}
+	second := all.tokens.ReserveN(now, 1)
+	if wait := second.DelayFrom(now); wait > 0 {
+		second.CancelAt(now)
+		first.CancelAt(now)
+		l.metrics.refused(class, "total_rate")
+		return nil, busy(wait, "all callers together make more than %g %s calls a second", all.bound.Rate, class)
+	}
+	own.running++
+	all.running++
+	l.metrics.running(class, 1)
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		own.running--
+		all.running--
+		l.metrics.running(class, -1)
+	}), nil
+}
+
+// client finds or makes what is kept on a caller; nil when nobody can be forgotten
+// for it, because all have calls under way.
+func (l *Limiter) client(name string) *client {
+	if found, known := l.clients[name]; known {
+		l.recent.MoveToFront(found)
+		return found.Value.(*client)
+	}
+	for idle := l.recent.Back(); l.recent.Len() >= l.config.Clients; {
+		if idle == nil {
+			return nil
+		}
+		before := idle.Prev()
+		if one := idle.Value.(*client); one.idle() {
+			l.recent.Remove(idle)
+			delete(l.clients, one.name)
+		}
+		idle = before
+	}
+	made := &client{name: name, budgets: budgets{}}
+	l.clients[name] = l.recent.PushFront(made)
+	return made
+}
+
+func (c *client) idle() bool {
+	for _, one := range c.budgets {
+		if one.running > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (b budgets) of(class Class, bounds *Bounds) *budget {
+	if found, known := b[class]; known {
+		return found
+	}
+	bound := bounds.of(class)
+	made := &budget{bound: bound, tokens: rate.NewLimiter(rate.Limit(bound.Rate), bound.Burst)}
+	b[class] = made
+	return made
+}
+
+// busy is the refusal, with a wait in whole milliseconds.
+func busy(wait time.Duration, format string, args ...any) error {
+	refusal := fault.New(fault.Busy, format+": wait as long as retry_delay says and try again", args...)
+	refusal.RetryAfter = time.Duration(math.Ceil(float64(wait)/float64(time.Millisecond))) * time.Millisecond
+	return refusal
+}
