@@ -33,8 +33,9 @@ measure: build ## Place 100 real calls and print hang-up to commit, p50, p95, p9
 	$(BIN)/callseal demo --measure 100
 
 .PHONY: docs
-docs: ## Write docs/chaincode.md from the code's comments and docs/measured
+docs: ## Write docs/chaincode.md and the figures of docs/gateway.md from the code and docs/measured
 	$(GO) run ./tools/contractdoc
+	$(GO) run ./tools/gatewaydoc
 
 .PHONY: measure-chaincode
 measure-chaincode: ## Measure the chaincode, on the stub and on a real network, into docs/measured
@@ -42,6 +43,20 @@ measure-chaincode: ## Measure the chaincode, on the stub and on a real network, 
 	$(GO) test -run '^$$' -bench 'BenchmarkFunction' -benchmem ./chaincode/contract | tee docs/measured/stub.txt
 	$(GO) test -run '^$$' -bench . -benchtime 20x -timeout 30m ./benchmarks/chaincode | tee docs/measured/peer.txt
 	$(MAKE) docs
+
+.PHONY: soak
+soak: ## Kill, starve and overload a gateway for ten minutes (KILLS=20, SEED=n) and count what it lost: nothing
+	@mkdir -p docs/measured
+	$(GO) test -count=1 -v -timeout 60m -run TestTheGatewayLosesNothing ./soak -args -soak.long \
+	  -soak.out $(CURDIR)/docs/measured/soak.txt $(if $(KILLS),-soak.kills $(KILLS)) $(if $(SEED),-soak.seed $(SEED))
+	$(GO) run ./tools/gatewaydoc
+
+.PHONY: measure-gateway
+measure-gateway: ## Measure latencies, saturation, memory and recovery of the gateway into docs/measured
+	@mkdir -p docs/measured
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./benchmarks/gateway | tee docs/measured/gateway.txt
+	@grep -q '^PASS' docs/measured/gateway.txt
+	$(GO) run ./tools/gatewaydoc
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for 20 s
@@ -56,7 +71,7 @@ lint: tools ## golangci-lint, buf lint, generated code and pages up to date
 	$(TOOLS)/golangci-lint run ./...
 	PATH=$(TOOLS):$$PATH buf lint
 	PATH=$(TOOLS):$$PATH buf generate && git diff --exit-code -- api/callseal
-	$(GO) run ./tools/contractdoc && git diff --exit-code -- docs/chaincode.md
+	$(GO) run ./tools/contractdoc && $(GO) run ./tools/gatewaydoc && git diff --exit-code -- docs/chaincode.md docs/gateway.md
 	$(GO) run ./tools/configdoc && git diff --exit-code -- gateway/gateway.example.yaml
 
 .PHONY: generate

@@ -2,7 +2,6 @@ package soak
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -135,7 +134,7 @@ func (l *Lab) Away() (back func()) {
 		for _, kind := range []string{"orderer", "chaincode", "peer"} {
 			for _, node := range stopped {
 				if strings.Contains(node, kind) {
-					require.NoError(l.tb, l.Start(ctx, node), fmt.Sprintf("bring %s back", node))
+					require.NoError(l.tb, l.Start(ctx, node))
 				}
 			}
 		}

@@ -54,6 +54,8 @@ type Manner struct {
 	// Window is how many segments travel before records gather in the next one; 0
 	// for every record in a segment of its own, whatever travels.
 	Window int
+	// Most bounds the records that gather in a segment; 0 for as many as it takes.
+	Most int
 	// Unary sends by AnchorSegment instead of Deliver. Window bounds it too.
 	Unary bool
 	// Dies is how probable it is that the client dies after a segment was sent,
@@ -246,7 +248,11 @@ func (c *Client) pick(session int64) *Story {
 	}
 	size := 1
 	if c.how.Window > 0 {
-		size = min(len(c.due), ledger.MaxRecords-1)
+		most := ledger.MaxRecords - 1 // the first segment has an opening too
+		if c.how.Most > 0 {
+			most = min(most, c.how.Most)
+		}
+		size = min(len(c.due), most)
 	}
 	story := c.pbx.close(c.due[:size])
 	c.due = c.due[size:]

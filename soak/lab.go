@@ -21,10 +21,10 @@ import (
 )
 
 const (
-	// Operator is whose gateway is tried; Witness is whose peer the chain is read
-	// from.
+	// Operator is whose gateway is tried.
 	Operator = "Atlas"
-	Witness  = "Borealis"
+	// Witness is whose peer the chain is read from.
+	Witness = "Borealis"
 	// Gateway is the node under test.
 	Gateway = "atlas-gateway"
 	// patience bounds what has to happen sooner or later.
@@ -36,7 +36,7 @@ type Lab struct {
 	*networktest.Network
 	tb testing.TB
 
-	fleets int
+	fleets *int
 	admin  *fabric.Channel
 }
 
@@ -44,12 +44,39 @@ type Lab struct {
 // asked of them, and the figures are the one gateway's.
 func NewLab(tb testing.TB, options ...networktest.Option) *Lab {
 	tb.Helper()
-	l := &Lab{Network: networktest.Start(tb, append(options, networktest.WithGateways())...), tb: tb}
+	l := &Lab{Network: networktest.Start(tb, append(options, networktest.WithGateways())...), tb: tb, fleets: new(int)}
 	for _, other := range []string{"borealis-gateway", "corvus-gateway"} {
 		l.Stop(other)
 	}
 	l.admin = l.Channel(Operator, "admin")
 	return l
+}
+
+// On is the same lab for a part of the test.
+func (l *Lab) On(tb testing.TB) *Lab {
+	part := *l
+	part.tb = tb
+	return &part
+}
+
+// Kill ends a node as a crash would.
+func (l *Lab) Kill(node string) {
+	l.tb.Helper()
+	require.NoError(l.tb, l.Network.Network.Kill(context.Background(), node))
+}
+
+// Stop ends a node gracefully.
+func (l *Lab) Stop(node string) {
+	l.tb.Helper()
+	require.NoError(l.tb, l.Network.Network.Stop(context.Background(), node))
+}
+
+// StartNode runs a stopped node again and waits until it answers.
+func (l *Lab) StartNode(node string) {
+	l.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	require.NoError(l.tb, l.Start(ctx, node))
 }
 
 // Member finds an operator.
@@ -93,7 +120,7 @@ func (l *Lab) Access(identity string) connect.Config {
 // heard of, has the operator's admin enrol them and starts their clients.
 func (l *Lab) Fleet(clients int, how Manner) *Fleet {
 	l.tb.Helper()
-	l.fleets++
+	*l.fleets++
 	org := l.Layout().Operator(Operator)
 	authority := msp.Pair{CertPEM: l.read(org.EnrolmentCAFile()), KeyPEM: l.read(org.EnrolmentCAKeyFile())}
 	issuer, err := msp.ParseIssuer(authority)
@@ -105,7 +132,7 @@ func (l *Lab) Fleet(clients int, how Manner) *Fleet {
 	group, enrolling := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for i := range clients {
-		names[i] = fmt.Sprintf("soak-%d-pbx-%d", l.fleets, i+1)
+		names[i] = fmt.Sprintf("soak-%d-pbx-%d", *l.fleets, i+1)
 		identities[i] = l.Access("gateway")
 		identities[i].CertFile, identities[i].KeyFile = filepath.Join(folder, names[i]+".cert.pem"), filepath.Join(folder, names[i]+".key.pem")
 		pair, err := issuer.Issue(msp.Request{

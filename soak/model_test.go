@@ -108,8 +108,8 @@ func (m *model) Deliver(stream grpc.BidiStreamingServer[pb.DeliverRequest, pb.De
 			if rand.Float64() < m.breaks {
 				return status.Error(codes.Unavailable, "the stream breaks")
 			}
-			if stream.Send(one) != nil {
-				return nil
+			if err := stream.Send(one); err != nil {
+				return err
 			}
 		}
 	}
@@ -307,7 +307,7 @@ func TestAFaithfulGatewayPasses(t *testing.T) {
 			v, fleet := m.try(t, how, 300)
 			require.True(t, v.Clean(), "%v", v.Faults)
 			tally := fleet.Tally()
-			require.EqualValues(t, 303, v.Sent, "and an opening each")
+			require.Equal(t, 303, v.Sent, "and an opening each")
 			require.Equal(t, []int{v.Sent, v.Sent, v.Sent, v.Sent}, []int{v.Accepted, v.Committed, v.Settled, v.Standing})
 			require.Positive(t, v.Resent, "streams did break")
 			require.Positive(t, tally.Rejected["RESOURCE_EXHAUSTED"])

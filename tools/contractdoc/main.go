@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"text/template"
+
+	"github.com/callseal/callseal/tools/measured"
 )
 
 //go:embed chaincode.md.tmpl
@@ -39,7 +41,7 @@ func run(root string) error {
 	if err != nil {
 		return err
 	}
-	figures, err := readFigures(filepath.Join(root, "docs", "measured"))
+	figures, err := measured.Read(filepath.Join(root, "docs", "measured"))
 	if err != nil {
 		return err
 	}
