@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset"
@@ -17,6 +18,8 @@ type Write struct {
 	Position int
 	// TransactionID is the transaction's.
 	TransactionID string
+	// Chaincode is whose state was written.
+	Chaincode string
 	// Key is the key within the chaincode's state, Value what stands there now.
 	Key   string
 	Value []byte
@@ -25,7 +28,7 @@ type Write struct {
 }
 
 // PublicWrites lists what the VALID transactions of a block wrote into the public
-// state of a chaincode, in order.
+// state of the chaincodes, in order.
 //
 // It is what a reader of blocks may believe. Everything else in a block can be one
 // operator's invention: a transaction that was not VALID counts for nothing, and
@@ -34,7 +37,7 @@ type Write struct {
 //
 // An error says that the block has no validation codes, or that a VALID
 // transaction cannot be read.
-func PublicWrites(block *common.Block, chaincode string) ([]Write, error) {
+func PublicWrites(block *common.Block, chaincodes ...string) ([]Write, error) {
 	number, transactions := block.GetHeader().GetNumber(), block.GetData().GetData()
 	metadata := block.GetMetadata().GetMetadata()
 	if len(metadata) <= int(common.BlockMetadataIndex_TRANSACTIONS_FILTER) {
@@ -49,7 +52,7 @@ func PublicWrites(block *common.Block, chaincode string) ([]Write, error) {
 		if peer.TxValidationCode(codes[i]) != peer.TxValidationCode_VALID {
 			continue
 		}
-		written, err := writesOf(data, chaincode)
+		written, err := writesOf(data, chaincodes)
 		if err != nil {
 			return nil, fmt.Errorf("transaction %d of block %d: %w", i, number, err)
 		}
@@ -63,7 +66,7 @@ func PublicWrites(block *common.Block, chaincode string) ([]Write, error) {
 
 // writesOf are the public writes of one envelope, which has none unless it is a
 // transaction of a chaincode.
-func writesOf(data []byte, chaincode string) ([]Write, error) {
+func writesOf(data []byte, chaincodes []string) ([]Write, error) {
 	envelope, payload, header := &common.Envelope{}, &common.Payload{}, &common.ChannelHeader{}
 	if err := proto.Unmarshal(data, envelope); err != nil {
 		return nil, fmt.Errorf("read envelope: %w", err)
@@ -88,7 +91,7 @@ func writesOf(data []byte, chaincode string) ([]Write, error) {
 			return nil, err
 		}
 		for _, namespace := range results.GetNsRwset() {
-			if namespace.GetNamespace() != chaincode {
+			if !slices.Contains(chaincodes, namespace.GetNamespace()) {
 				continue
 			}
 			set := &kvrwset.KVRWSet{}
@@ -97,7 +100,7 @@ func writesOf(data []byte, chaincode string) ([]Write, error) {
 			}
 			for _, write := range set.GetWrites() {
 				writes = append(writes, Write{
-					TransactionID: header.GetTxId(), Key: write.GetKey(), Value: write.GetValue(),
+					TransactionID: header.GetTxId(), Chaincode: namespace.GetNamespace(), Key: write.GetKey(), Value: write.GetValue(),
 					// To a peer an empty value is a deletion too.
 					Deleted: write.GetIsDelete() || len(write.GetValue()) == 0,
 				})

@@ -63,10 +63,21 @@ func TestPublicWrites(t *testing.T) {
 	), "callseal")
 	require.NoError(t, err)
 	require.Equal(t, []fabric.Write{
-		{Block: 7, Position: 0, TransactionID: "good", Key: "a", Value: []byte("1")},
-		{Block: 7, Position: 0, TransactionID: "good", Key: "b", Value: []byte("2")},
-		{Block: 7, Position: 3, TransactionID: "deletes", Key: "a", Deleted: true},
-		{Block: 7, Position: 3, TransactionID: "deletes", Key: "b", Deleted: true},
+		{Block: 7, Position: 0, TransactionID: "good", Chaincode: "callseal", Key: "a", Value: []byte("1")},
+		{Block: 7, Position: 0, TransactionID: "good", Chaincode: "callseal", Key: "b", Value: []byte("2")},
+		{Block: 7, Position: 3, TransactionID: "deletes", Chaincode: "callseal", Key: "a", Deleted: true},
+		{Block: 7, Position: 3, TransactionID: "deletes", Chaincode: "callseal", Key: "b", Deleted: true},
+	}, writes)
+}
+
+func TestPublicWritesOfSeveralChaincodes(t *testing.T) {
+	put := func(key string) *kvrwset.KVWrite { return &kvrwset.KVWrite{Key: key, Value: []byte("1")} }
+	writes, err := fabric.PublicWrites(block([]byte{byte(peer.TxValidationCode_VALID)},
+		envelope(t, "both", common.HeaderType_ENDORSER_TRANSACTION, sets{"callseal": {put("a")}, "other": {put("a")}, "_lifecycle": {put("d")}})), "other", "callseal")
+	require.NoError(t, err)
+	require.Equal(t, []fabric.Write{
+		{Block: 7, TransactionID: "both", Chaincode: "callseal", Key: "a", Value: []byte("1")},
+		{Block: 7, TransactionID: "both", Chaincode: "other", Key: "a", Value: []byte("1")},
 	}, writes)
 }
 
