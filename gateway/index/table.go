@@ -1,0 +1,264 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+)
+
+// table is one the projection writes.
+type table struct {
+	name string
+	// columns begin with the key: as many as there are keys.
+	columns []string
+	keys    int
+	// kept are columns that a row which stands already keeps: others set them.
+	kept []string
+}
+
+// The tables. The columns that make the key are before the bar, in the order of the
+// parts of the ledger's key where there is one.
+var (
+	transactionTable      = newTable("transactions", "ref | id")
+	changeTable           = newTable("changes", "ref | tx kind msp pbx deleted unreadable key value")
+	callTable             = newTable("calls", "msp pbx linkedid uniqueid sequence | ref start_ms answer_ms end_ms duration_ms billsec_ms disposition direction technology hangup_cause recording_due caller_ref callee_ref call_ref epoch seq segment corrections held_until_ms erased", "corrections", "held_until_ms", "erased")
+	recordingTable        = newTable("recordings", "msp pbx id revision | ref linkedid uniqueid sequence sha256 bytes media_type method closed_ms gap retained until_ms held_until_ms erased", "retained", "until_ms", "held_until_ms", "erased")
+	linkTable             = newTable("links", "msp pbx from_id to_id kind at_ms | ref")
+	omissionTable         = newTable("omissions", "msp pbx linkedid uniqueid sequence | ref at_ms reason")
+	openingTable          = newTable("openings", "msp pbx epoch | ref at_ms why prev_epoch prev_seq")
+	beatTable             = newTable("beats", "msp pbx epoch seq | ref at_ms closing")
+	segmentTable          = newTable("segments", "msp pbx epoch first_seq | ref records anchored_ms late_ms closed_ms closing next_by_ms absent late_by_admin root signer")
+	incidentTable         = newTable("incidents", "msp pbx digest | ref at_ms kind signer")
+	correctionTable       = newTable("corrections", "msp pbx linkedid uniqueid sequence n | ref at_ms reason")
+	disputeTable          = newTable("disputes", "call_ref digest | ref a_msp b_msp raised_by at_ms")
+	adapterTable          = newTable("adapters", "msp fingerprint | ref pbx enrolled_ms revoked_ms")
+	holdTable             = newTable("holds", "msp pbx linkedid | ref n at_ms cases until_ms")
+	retentionTable        = newTable("retentions", "msp pbx id revision | ref n at_ms until_ms")
+	erasureTable          = newTable("erasures", "kind msp pbx id uniqueid n | ref at_ms erased reason")
+	deviceTable           = newTable("devices", "msp id | ref n kind status change reason at_ms registered_ms valid_from_ms valid_until_ms key_epoch")
+	deviceVersionTable    = newTable("device_versions", "msp id n | ref at_ms status")
+	deviceRefTable        = newTable("device_refs", "kind pseudonym msp id n |")
+	consentTable          = newTable("consents", "msp pbx linkedid party_ref purpose n | ref status method jurisdiction given_ms expires_ms at_ms")
+	violationTable        = newTable("violations", "msp pbx id revision party_ref | ref linkedid status by_msp at_ms")
+	opinionTable          = newTable("opinions", "epoch subject msp writer | ref seq at_ms alpha beta broken")
+	pardonTable           = newTable("pardons", "epoch subject msp | ref at_ms until_ms reason")
+	allowanceTable        = newTable("allowances", "epoch subject msp | ref at_ms withdrawn_ms reason")
+	appealTable           = newTable("appeals", "against epoch subject msp | ref at_ms state reason")
+	subjectTable          = newTable("subjects", "epoch subject | type score standing holders at_ms until_ms")
+	policyTable           = newTable("policies", "name | ref version")
+	policyVersionTable    = newTable("policy_versions", "name version | ref enacted_ms digest proposer")
+	ballotTable           = newTable("ballots", "name version digest | ref proposed_ms proposer")
+	agendaTable           = newTable("agendas", "name | ref version ballots")
+	projected             []*table // all of them, in this order
+	errNotStorable        = errors.New("a text of it holds what no text may: it is not UTF-8, or has a zero byte")
+	errDifferentKey       = errors.New("the value belongs under another key")
+	errNotUnderstoodParts = errors.New("the key has parts that cannot be read")
+)
+
+func newTable(name, columns string, kept ...string) *table {
+	key, rest, _ := strings.Cut(columns, "|")
+	t := &table{name: name, columns: strings.Fields(key), kept: kept}
+	t.keys = len(t.columns)
+	t.columns = append(t.columns, strings.Fields(rest)...)
+	projected = append(projected, t)
+	return t
+}
+
+// chunks are the numbers of rows that one statement may write, largest first.
+var chunks = []int{64, 8, 1}
+
+// insert is the statement that writes n rows, each in place of what has its key.
+func (t *table) insert(n int) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "INSERT INTO %s (%s) VALUES ", t.name, strings.Join(t.columns, ", "))
+	for row := range n {
+		if row > 0 {
+			text.WriteString(", ")
+		}
+		for column := range t.columns {
+			text.WriteString(map[bool]string{true: "(", false: ", "}[column == 0])
+			fmt.Fprintf(&text, "$%d", row*len(t.columns)+column+1)
+		}
+		text.WriteByte(')')
+	}
+	fmt.Fprintf(&text, " ON CONFLICT (%s) DO ", strings.Join(t.columns[:t.keys], ", "))
+	var sets []string
+	for _, column := range t.columns[t.keys:] {
+		if !slices.Contains(t.kept, column) {
+			sets = append(sets, column+" = excluded."+column)
+		}
+	}
+	if len(sets) == 0 {
+		text.WriteString("NOTHING")
+	} else {
+		text.WriteString("UPDATE SET " + strings.Join(sets, ", "))
+	}
+	return text.String()
+}
+
+// rowBuffer holds rows of a table until they are written, the last of each key.
+type rowBuffer struct {
+	rows  [][]any
+	place map[string]int
+}
+
+// storable answers an error for a text that not every database takes.
+func storable(values []any) error {
+	for _, value := range values {
+		if text, is := value.(string); is && (!utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0) {
+			return errNotStorable
+		}
+	}
+	return nil
+}
+
+// put keeps a row, its values in the order of the table's columns.
+func (b *batch) put(t *table, values ...any) error {
+	if len(values) != len(t.columns) {
+		panic(fmt.Sprintf("a row of %s has %d values for %d columns", t.name, len(values), len(t.columns)))
+	}
+	if err := storable(values); err != nil {
+		return err
+	}
+	buffer := b.rows[t]
+	if buffer == nil {
+		buffer = &rowBuffer{place: map[string]int{}}
+		b.rows[t] = buffer
+	}
+	key := fmt.Sprint(values[:t.keys]...)
+	if t.keys > 1 {
+		key = fmt.Sprintf("%q", values[:t.keys])
+	}
+	if i, found := buffer.place[key]; found {
+		buffer.rows[i] = values
+		return nil
+	}
+	buffer.place[key] = len(buffer.rows)
+	buffer.rows = append(buffer.rows, values)
+	return nil
+}
+
+// statements are prepared once, on the writer's connection.
+type statements struct {
+	db       *sql.DB
+	prepared map[string]*sql.Stmt
+}
+
+// prepare makes sure of a statement; no transaction may be open.
+func (s *statements) prepare(ctx context.Context, text string) error {
+	if s.prepared[text] != nil {
+		return nil
+	}
+	statement, err := s.db.PrepareContext(ctx, text)
+	if err != nil {
+		return fmt.Errorf("prepare %.60s…: %w", text, err)
+	}
+	s.prepared[text] = statement
+	return nil
+}
+
+// prepareFlush prepares what flush will need.
+func (s *statements) prepareFlush(ctx context.Context, buffers map[*table]*rowBuffer) error {
+	for t, buffer := range buffers {
+		left := len(buffer.rows)
+		for _, n := range chunks {
+			if left >= n {
+				if err := s.prepare(ctx, t.insert(n)); err != nil {
+					return err
+				}
+				left %= n
+			}
+		}
+	}
+	return nil
+}
+
+// flush writes the rows of a table.
+func (b *batch) flush(ctx context.Context, t *table) error {
+	buffer := b.rows[t]
+	if buffer == nil {
+		return nil
+	}
+	delete(b.rows, t)
+	args := make([]any, 0, chunks[0]*len(t.columns))
+	rows := buffer.rows
+	for _, n := range chunks {
+		if len(rows) < n {
+			continue
+		}
+		text := t.insert(n)
+		for len(rows) >= n {
+			args = args[:0]
+			for _, row := range rows[:n] {
+				args = append(args, row...)
+			}
+			if err := b.exec(ctx, text, args...); err != nil {
+				return fmt.Errorf("write %s: %w", t.name, err)
+			}
+			rows = rows[n:]
+		}
+	}
+	return nil
+}
+
+// exec runs a statement, the prepared one where there is one.
+func (b *batch) exec(ctx context.Context, text string, args ...any) error {
+	var err error
+	if statement := b.statements.prepared[text]; statement != nil {
+		_, err = b.tx.StmtContext(ctx, statement).ExecContext(ctx, args...)
+	} else {
+		_, err = b.tx.ExecContext(ctx, text, args...)
+	}
+	return err //nolint:wrapcheck // the caller says what it did
+}
+
+// partsKey are the parts of a ledger key as the table's key columns hold them.
+func (t *table) partsKey(parts []string) ([]any, error) {
+	if len(parts) != t.keys {
+		return nil, errNotUnderstoodParts
+	}
+	key := make([]any, len(parts))
+	for i, part := range parts {
+		key[i] = part
+		if numbers[t.columns[i]] {
+			n, err := ledger.ParseKeyNumber(part)
+			if err != nil {
+				return nil, errNotUnderstoodParts
+			}
+			key[i] = n
+		}
+	}
+	return key, storable(key)
+}
+
+// numbers are the key columns that are numbers.
+var numbers = map[string]bool{"sequence": true, "revision": true, "epoch": true, "seq": true, "first_seq": true, "n": true, "at_ms": true, "writer": true, "version": true}
+
+func newStatements(db *sql.DB) *statements {
+	return &statements{db: db, prepared: map[string]*sql.Stmt{}}
+}
+
+func (s *statements) close() {
+	for _, statement := range s.prepared {
+		_ = statement.Close()
+	}
+	clear(s.prepared)
+}
+
+// prepareAll prepares all that writes a table.
+func (s *statements) prepareAll(ctx context.Context, tables ...*table) error {
+	for _, t := range tables {
+		for _, n := range chunks {
+			if err := s.prepare(ctx, t.insert(n)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
