@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
@@ -27,6 +28,8 @@ type shared struct {
 	partners  *partners
 	deadlines Deadlines
 	commits   *Commits
+	// blocksFrom counts the peers that ended a stream of blocks.
+	blocksFrom atomic.Uint32
 }
 
 // Option is a part that a channel can do without.
