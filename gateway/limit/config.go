@@ -3,6 +3,7 @@ package limit
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Config bounds what callers may do at once and in a second.
@@ -14,6 +15,8 @@ type Config struct {
 	// Clients is how many callers are remembered; the one that called least
 	// recently is forgotten for a new one.
 	Clients int `yaml:"clients"`
+	// Patience is how long a call waits for its turn when as many run as may.
+	Patience time.Duration `yaml:"patience"`
 	// Connections bounds connections, whoever makes them.
 	Connections ConnectionConfig `yaml:"connections"`
 }
@@ -57,6 +60,7 @@ func DefaultConfig() Config {
 			Stream: Bound{Rate: 400, Burst: 1200, Concurrent: 1024},
 		},
 		Clients:     4096,
+		Patience:    5 * time.Second,
 		Connections: DefaultConnectionConfig(),
 	}
 }
@@ -66,6 +70,9 @@ func (c *Config) Check() error {
 	var problems []error
 	if c.Clients < 1 {
 		problems = append(problems, errors.New("clients must be 1 or more"))
+	}
+	if c.Patience <= 0 {
+		problems = append(problems, errors.New("patience must be above 0"))
 	}
 	for whose, bounds := range map[string]Bounds{"client": c.Client, "total": c.Total} {
 		for _, class := range Classes {

@@ -5,10 +5,13 @@ package limit
 
 import (
 	"container/list"
+	"context"
+	"fmt"
 	"math"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"github.com/callseal/callseal/gateway/fault"
@@ -47,6 +50,7 @@ type Limiter struct {
 type client struct {
 	name    string
 	budgets budgets
+	calls   int // under way or waiting
 }
 
 // budgets are the budgets of each class; one is made when first needed.
@@ -54,9 +58,10 @@ type budgets map[Class]*budget
 
 // budget is what is left of a bound.
 type budget struct {
-	bound   Bound
-	tokens  *rate.Limiter
-	running int
+	bound  Bound
+	tokens *rate.Limiter
+	// slots are handed out in the order in which they are asked for.
+	slots *semaphore.Weighted
 }
 
 // New makes a limiter.
@@ -65,53 +70,74 @@ func New(config Config, metrics *Metrics) *Limiter {
 }
 
 // Begin lets the caller begin a call of the class, or answers a fault that says
-// when to try again. The call's end must be told by calling done, once.
-func (l *Limiter) Begin(caller string, class Class) (done func(), err error) {
-	return l.begin(time.Now(), caller, class)
+// when to try again. Who has too much under way waits its turn for a while, which
+// costs little: nothing of the call but its headers has been read. The call's end
+// must be told by calling done, once.
+func (l *Limiter) Begin(ctx context.Context, caller string, class Class) (done func(), err error) {
+	known, own, all, err := l.admit(time.Now(), caller, class)
+	if err != nil {
+		return nil, err
+	}
+	leave := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		known.calls--
+	}
+	waiting, cancel := context.WithTimeout(ctx, l.config.Patience)
+	defer cancel()
+	if own.slots.Acquire(waiting, 1) != nil {
+		leave()
+		return nil, l.tired(ctx, class, "client_concurrent", "the caller has %d %s calls under way, which is as many as one may", own.bound.Concurrent, class)
+	}
+	if all.slots.Acquire(waiting, 1) != nil {
+		own.slots.Release(1)
+		leave()
+		return nil, l.tired(ctx, class, "total_concurrent", "the gateway has %d %s calls under way, which is as many as it may", all.bound.Concurrent, class)
+	}
+	l.metrics.running(class, 1)
+	return sync.OnceFunc(func() {
+		all.slots.Release(1)
+		own.slots.Release(1)
+		leave()
+		l.metrics.running(class, -1)
+	}), nil
 }
 
-func (l *Limiter) begin(now time.Time, caller string, class Class) (done func(), err error) {
+// admit takes the call from the rates' budgets.
+func (l *Limiter) admit(now time.Time, caller string, class Class) (known *client, own, all *budget, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	known := l.client(caller)
-	if known == nil {
+	if known = l.client(caller); known == nil {
 		l.metrics.refused(class, "clients")
-		return nil, busy(pause, "the gateway serves as many callers at once as it can remember")
+		return nil, nil, nil, busy(pause, "the gateway serves as many callers at once as it can remember")
 	}
-	own, all := known.budgets.of(class, &l.config.Client), l.total.of(class, &l.config.Total)
-	if own.running >= own.bound.Concurrent {
-		l.metrics.refused(class, "client_concurrent")
-		return nil, busy(pause, "the caller has %d %s calls under way, which is as many as one may", own.running, class)
-	}
-	if all.running >= all.bound.Concurrent {
-		l.metrics.refused(class, "total_concurrent")
-		return nil, busy(pause, "the gateway has as many %s calls under way as it may", class)
-	}
+	own, all = known.budgets.of(class, &l.config.Client), l.total.of(class, &l.config.Total)
 	// The caller's own budget first: one that has used it up takes nothing from the
 	// others.
 	first := own.tokens.ReserveN(now, 1)
 	if wait := first.DelayFrom(now); wait > 0 {
 		first.CancelAt(now)
 		l.metrics.refused(class, "client_rate")
-		return nil, busy(wait, "the caller makes more than %g %s calls a second", own.bound.Rate, class)
+		return nil, nil, nil, busy(wait, "the caller makes more than %g %s calls a second", own.bound.Rate, class)
 	}
 	second := all.tokens.ReserveN(now, 1)
 	if wait := second.DelayFrom(now); wait > 0 {
 		second.CancelAt(now)
 		first.CancelAt(now)
 		l.metrics.refused(class, "total_rate")
-		return nil, busy(wait, "all callers together make more than %g %s calls a second", all.bound.Rate, class)
+		return nil, nil, nil, busy(wait, "all callers together make more than %g %s calls a second", all.bound.Rate, class)
 	}
-	own.running++
-	all.running++
-	l.metrics.running(class, 1)
-	return sync.OnceFunc(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		own.running--
-		all.running--
-		l.metrics.running(class, -1)
-	}), nil
+	known.calls++
+	return known, own, all, nil
+}
+
+// tired is the refusal of who has waited in vain, or the end of who did not wait.
+func (l *Limiter) tired(ctx context.Context, class Class, bound, format string, args ...any) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("wait for a turn: %w", err)
+	}
+	l.metrics.refused(class, bound)
+	return busy(pause, format, args...)
 }
 
 // client finds or makes what is kept on a caller; nil when nobody can be forgotten
@@ -126,7 +152,7 @@ func (l *Limiter) client(name string) *client {
 			return nil
 		}
 		before := idle.Prev()
-		if one := idle.Value.(*client); one.idle() {
+		if one := idle.Value.(*client); one.calls == 0 {
 			l.recent.Remove(idle)
 			delete(l.clients, one.name)
 		}
@@ -137,21 +163,12 @@ func (l *Limiter) client(name string) *client {
 	return made
 }
 
-func (c *client) idle() bool {
-	for _, one := range c.budgets {
-		if one.running > 0 {
-			return false
-		}
-	}
-	return true
-}
-
 func (b budgets) of(class Class, bounds *Bounds) *budget {
 	if found, known := b[class]; known {
 		return found
 	}
 	bound := bounds.of(class)
-	made := &budget{bound: bound, tokens: rate.NewLimiter(rate.Limit(bound.Rate), bound.Burst)}
+	made := &budget{bound: bound, tokens: rate.NewLimiter(rate.Limit(bound.Rate), bound.Burst), slots: semaphore.NewWeighted(int64(bound.Concurrent))}
 	b[class] = made
 	return made
 }

@@ -80,7 +80,7 @@ func (c *chain) admit(ctx context.Context, one *call, handle func(context.Contex
 		return err
 	}
 	if c.limiter != nil {
-		done, err := c.limiter.Begin(one.who.key(), one.rule.class)
+		done, err := c.limiter.Begin(ctx, one.who.key(), one.rule.class)
 		if err != nil {
 			return err
 		}

@@ -33,6 +33,9 @@ const (
 	maxMessageBytes = 48 << 20
 	// maxHeaderBytes bounds a call's metadata: a token and a trace fit.
 	maxHeaderBytes = 16 << 10
+	// streamWindow and connectionWindow are how much a call, and a connection, may
+	// send before anybody reads it.
+	streamWindow, connectionWindow = 256 << 10, 1 << 20
 )
 
 // Server serves one operator's gateway.
@@ -94,6 +97,8 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 		grpc.Creds(innerAware{store.Transport(connections.StrangerTimeout)}),
 		grpc.StreamInterceptor(parts.Metrics.counted(unary, s.chain.stream)), grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes), grpc.MaxHeaderListSize(maxHeaderBytes),
+		// Fixed windows bound what a connection can have us hold unread.
+		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connectionWindow),
 		grpc.MaxConcurrentStreams(connections.Streams), grpc.ConnectionTimeout(connections.HandshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: connections.IdleTimeout, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
