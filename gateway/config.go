@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/idempotency"
 	"github.com/callseal/callseal/gateway/metrics"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/server"
@@ -41,6 +42,10 @@ type Config struct {
 	Fabric fabric.Config `yaml:"fabric"`
 	// Reputation counts evidence.
 	Reputation reputation.Config `yaml:"reputation"`
+	// Signers are the identities that sign for people.
+	Signers server.SignersConfig `yaml:"signers"`
+	// Idempotency is how requests that are repeated are known.
+	Idempotency idempotency.Config `yaml:"idempotency"`
 	// Metrics is what is measured, for the operator's monitoring.
 	Metrics metrics.Config `yaml:"metrics"`
 }
@@ -56,7 +61,8 @@ func DefaultConfig() Config {
 	return Config{
 		StopTimeout: 30 * time.Second, Log: LogConfig{Level: "info"},
 		Server: server.DefaultConfig(), Fabric: fabric.DefaultConfig(), Reputation: reputation.DefaultConfig(),
-		Metrics: metrics.DefaultConfig(),
+		Idempotency: idempotency.DefaultConfig(),
+		Metrics:     metrics.DefaultConfig(),
 	}
 }
 

@@ -10,6 +10,8 @@
 //	fabric/  the channel, stage by stage
 //	fault/   the one domain error
 //	reputation/ counts evidence on numbers, addresses and accounts
+//	device/  what stands on the ledger of a device, and what is sealed
+//	idempotency/ requests that are repeated are answered as before
 //	metrics/ what is measured, for the operator's monitoring
 //	setting/ reads the configuration
 package gateway
@@ -30,6 +32,7 @@ import (
 	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/idempotency"
 	"github.com/callseal/callseal/gateway/metrics"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
@@ -52,6 +55,8 @@ type Gateway struct {
 	tally    *reputation.Tally
 	consents *consent.Watch
 	anchorer *anchor.Anchorer
+	signers  server.Signers
+	keys     *idempotency.Store
 	server   *server.Server
 }
 
@@ -85,7 +90,7 @@ func New(config *Config, log *slog.Logger, options ...Option) *Gateway {
 func (g *Gateway) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, g.stop(g.config.StopTimeout)) }()
 	for _, part := range []func(context.Context) error{
-		g.openMetrics, g.openChannel, g.openKeyring, g.openErasures, g.openTally, g.openConsents, g.openAnchorer, g.openServer,
+		g.openMetrics, g.openChannel, g.openKeyring, g.openErasures, g.openTally, g.openConsents, g.openAnchorer, g.openSigners, g.openKeys, g.openServer,
 	} {
 		if err := part(ctx); err != nil {
 			return err
@@ -166,10 +171,28 @@ func (g *Gateway) openAnchorer(context.Context) error {
 	return nil
 }
 
+// openSigners opens the channel for the identities that sign for people.
+func (g *Gateway) openSigners(context.Context) (err error) {
+	if g.signers, err = server.OpenSigners(g.config.Signers, g.config.Fabric, fabric.WithLog(g.log)); err != nil {
+		return err
+	}
+	g.closing("signers", g.signers.Close)
+	return nil
+}
+
+func (g *Gateway) openKeys(ctx context.Context) (err error) {
+	if g.keys, err = idempotency.Open(filepath.Join(g.config.StateDir, "idempotency.db"), g.config.Idempotency, idempotency.NewMetrics(g.registry)); err != nil {
+		return err
+	}
+	g.closing("idempotency keys", g.keys.Close)
+	g.running(ctx, "idempotency keys", g.keys.Run)
+	return nil
+}
+
 func (g *Gateway) openServer(ctx context.Context) (err error) {
 	if g.server, err = server.New(g.config.Server, server.Parts{
 		Channel: g.channel, Keyring: g.keyring, Anchorer: g.anchorer, Eraser: g.eraser, Tally: g.tally, Consents: g.consents,
-		Metrics: server.NewMetrics(g.registry),
+		Signers: g.signers, Keys: g.keys, Metrics: server.NewMetrics(g.registry),
 	}, g.log); err != nil {
 		return fmt.Errorf("assemble the server: %w", err)
 	}

@@ -126,6 +126,14 @@ func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 	for n := 1; n < len(consortium.Operators); n++ {
 		partners = append(partners, consortium.Operators[(at+n)%len(consortium.Operators)].MSP)
 	}
+	// In development the operator's people lend their identities to its gateway.
+	var signers yaml.MapSlice
+	for _, role := range []string{roleAdmin, roleCompliance, roleAuditor} {
+		person := org.Identity(role)
+		signers = append(signers, yaml.MapItem{Key: role, Value: yaml.MapSlice{
+			{Key: "cert_file", Value: person.CertFile()}, {Key: "key_file", Value: person.KeyFile()},
+		}})
+	}
 	text, err := yaml.Marshal(yaml.MapSlice{
 		{Key: "operator", Value: member.ID()},
 		{Key: "msp", Value: member.MSP},
@@ -151,6 +159,7 @@ func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 			{Key: "cert_file", Value: identity.CertFile()},
 			{Key: "key_file", Value: identity.KeyFile()},
 		}},
+		{Key: "signers", Value: signers},
 		{Key: "reputation", Value: yaml.MapSlice{
 			{Key: "consortium_key_file", Value: org.ConsortiumKeyFile()},
 		}},

@@ -67,8 +67,18 @@ type Error struct {
 	TransactionID string
 	// RetryAfter is how long to wait at least, where that is known.
 	RetryAfter time.Duration
+	// Fields are what is wrong with the request, field by field, where that is known.
+	Fields []Field
 	// Err is the cause, for logs.
 	Err error
+}
+
+// Field says what is wrong with one field of a request, never quoting it.
+type Field struct {
+	// Path is the field's, such as "leg.linkedid" or "parties[2]".
+	Path string
+	// Description is what it must be.
+	Description string
 }
 
 // Error renders the message and the cause.

@@ -24,6 +24,8 @@ type attempt struct {
 	mu    sync.Mutex
 	entry *entry
 	step  int
+	// resumed says that an earlier run was cut off.
+	resumed bool
 }
 
 func attemptOf(ctx context.Context) *attempt {
@@ -49,6 +51,13 @@ func Transact(ctx context.Context, channel channel, what fabric.Proposal) (fabri
 	}
 	what.Keeping = func(envelope []byte) error { return run.keep(step, envelope) }
 	return channel.Transact(ctx, what)
+}
+
+// Resumed says that an earlier run of the request was cut off, so that what it did
+// beside its transactions and notes is not known.
+func Resumed(ctx context.Context) bool {
+	run := attemptOf(ctx)
+	return run != nil && run.resumed
 }
 
 // Note is a choice that every run of the request shares, such as a random id: made

@@ -244,13 +244,17 @@ func (s *Store) do(ctx context.Context, name, digest []byte, handle func(context
 		return *kept.Answer, nil
 	}
 	s.metrics.uses.WithLabelValues(outcome).Inc()
-	attempt := &attempt{store: s, name: name, entry: kept}
+	attempt := &attempt{store: s, name: name, entry: kept, resumed: outcome == "resumed"}
 	answer, final := handle(context.WithValue(ctx, attemptKey{}, attempt))
+	attempt.mu.Lock()
+	defer attempt.mu.Unlock()
+	if !final && len(kept.Prepared) == 0 && len(kept.Notes) == 0 {
+		// Nothing came of it: it may be asked anew, also otherwise.
+		return answer, s.forget(name, kept)
+	}
 	if !final {
 		return answer, nil
 	}
-	attempt.mu.Lock()
-	defer attempt.mu.Unlock()
 	// The answer is all that is needed from now on.
 	kept.Answer, kept.Prepared, kept.Notes = &answer, nil, nil
 	return answer, s.write(name, kept)
@@ -278,8 +282,7 @@ func (s *Store) begin(name, digest []byte) (*entry, error) {
 		return nil, fmt.Errorf("keep an idempotency key: %w", err)
 	}
 	err = s.db.Batch(func(tx *bbolt.Tx) error {
-		age := append(binary.BigEndian.AppendUint64(nil, uint64(now)), name...) //nolint:gosec // not negative
-		if err := tx.Bucket(byAgeBucket).Put(age, name); err != nil {
+		if err := tx.Bucket(byAgeBucket).Put(ageKey(kept, name), name); err != nil {
 			return err
 		}
 		return tx.Bucket(entriesBucket).Put(name, text)
@@ -288,6 +291,27 @@ func (s *Store) begin(name, digest []byte) (*entry, error) {
 		return nil, fmt.Errorf("keep an idempotency key: %w", err)
 	}
 	return kept, nil
+}
+
+// ageKey sorts entries by their age.
+func ageKey(kept *entry, name []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(kept.Began)), name...) //nolint:gosec // not negative
+}
+
+func (s *Store) forget(name []byte, kept *entry) error {
+	err := s.db.Batch(func(tx *bbolt.Tx) error {
+		if err := tx.Bucket(byAgeBucket).Delete(ageKey(kept, name)); err != nil {
+			return err
+		}
+		return tx.Bucket(entriesBucket).Delete(name)
+	})
+	if err != nil {
+		return fmt.Errorf("forget an idempotency key: %w", err)
+	}
+	s.mu.Lock()
+	s.count--
+	s.mu.Unlock()
+	return nil
 }
 
 func (s *Store) read(name []byte) (kept *entry, err error) {

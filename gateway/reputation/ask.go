@@ -49,3 +49,13 @@ func ask[T any](ctx context.Context, t *Tally, function string, subject Subject)
 	}
 	return answered, text, nil
 }
+
+// Pseudonyms answers the consortium's key and the epoch in which it is in force, for
+// what else is made pseudonyms of with it.
+func (t *Tally) Pseudonyms(ctx context.Context) ([]byte, int64, error) {
+	by, err := t.book.inForce(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	return t.config.Key, by.pseudonyms.Epoch, nil
+}

@@ -20,6 +20,7 @@ const maxStreamed = 1000
 
 type anchorService struct {
 	pb.UnimplementedAnchorServiceServer
+	writer
 	anchorer *anchor.Anchorer
 	consents *consent.Watch // nil where nobody watches
 	msp      string

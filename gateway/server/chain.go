@@ -52,7 +52,7 @@ type chain struct {
 	log      *slog.Logger
 	identify func(context.Context) (caller, error)
 	limiter  *limit.Limiter
-	// validate checks a message against the rules in its definition; nil checks
+	// validate checks a message against the constraints in its definition; nil checks
 	// nothing.
 	validate func(proto.Message) error
 }

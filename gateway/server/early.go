@@ -16,6 +16,8 @@ import (
 type early struct {
 	*grpc.Server
 	unary map[string]bool // full names of methods
+	// around is called around each unary method's handler.
+	around grpc.UnaryServerInterceptor
 }
 
 // RegisterService registers a service.
@@ -25,7 +27,7 @@ func (e early) RegisterService(service *grpc.ServiceDesc, implementation any) {
 	for _, method := range service.Methods {
 		// ClientStreams, so that it is we who say what a call without a message is.
 		e.unary["/"+service.ServiceName+"/"+method.MethodName] = true
-		described.Streams = append(described.Streams, grpc.StreamDesc{StreamName: method.MethodName, Handler: unary(method.Handler), ClientStreams: true})
+		described.Streams = append(described.Streams, grpc.StreamDesc{StreamName: method.MethodName, Handler: unary(method.Handler, e.around), ClientStreams: true})
 	}
 	described.Methods = nil
 	e.Server.RegisterService(&described, implementation)
@@ -45,11 +47,11 @@ func (e early) GetServiceInfo() map[string]grpc.ServiceInfo {
 }
 
 // unary handles one message and answers one.
-func unary(handle grpc.MethodHandler) grpc.StreamHandler {
+func unary(handle grpc.MethodHandler, around grpc.UnaryServerInterceptor) grpc.StreamHandler {
 	return func(server any, stream grpc.ServerStream) error {
 		ctx, cancel := withDefaultDeadline(stream.Context())
 		defer cancel()
-		response, err := handle(server, ctx, func(request any) error { return receiveOne(stream, request) }, nil)
+		response, err := handle(server, ctx, func(request any) error { return receiveOne(stream, request) }, around)
 		if err != nil {
 			return err
 		}

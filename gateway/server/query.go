@@ -87,7 +87,7 @@ func (r *reader) call(ctx context.Context, canonical []byte, withDetails bool) (
 
 type callService struct {
 	pb.UnimplementedCallServiceServer
-	reader
+	writer
 }
 
 // GetCall implements callseal.v1.CallService.
@@ -178,7 +178,7 @@ func (r *reader) permit(ctx context.Context, msp, pbx string, withDetails bool) 
 
 type recordingService struct {
 	pb.UnimplementedRecordingServiceServer
-	reader
+	writer
 }
 
 // GetRecording implements callseal.v1.RecordingService.

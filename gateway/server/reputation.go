@@ -14,6 +14,7 @@ import (
 	"github.com/callseal/callseal/chaincode/ledger"
 	arithmetic "github.com/callseal/callseal/chaincode/reputation"
 	"github.com/callseal/callseal/gateway/fault"
+	"github.com/callseal/callseal/gateway/idempotency"
 	"github.com/callseal/callseal/gateway/reputation"
 )
 
@@ -30,6 +31,10 @@ func (s *reputationService) counting() (*reputation.Tally, error) {
 	return s.tally, nil
 }
 
+func errNoKey() error {
+	return fault.New(fault.State, "this gateway has no consortium key, which pseudonyms are made with: set reputation.consortium_key_file in its configuration")
+}
+
 // Report implements callseal.v1.ReputationService.
 func (s *reputationService) Report(ctx context.Context, request *pb.ReportRequest) (*pb.ReportResponse, error) {
 	tally, err := s.counting()
@@ -39,6 +44,9 @@ func (s *reputationService) Report(ctx context.Context, request *pb.ReportReques
 	evidence := make([]reputation.Evidence, len(request.GetEvidence()))
 	for i, item := range request.GetEvidence() {
 		evidence[i] = reputation.Evidence{Address: item.GetSubject(), Kind: item.GetKind(), Count: item.GetCount(), Attempts: item.GetAttempts()}
+	}
+	if idempotency.Resumed(ctx) {
+		return nil, status.Error(codes.DeadlineExceeded, reputation.ErrUncertain.Error())
 	}
 	receipts, err := tally.Report(ctx, evidence)
 	if errors.Is(err, reputation.ErrUncertain) {

@@ -15,7 +15,6 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
-	"google.golang.org/protobuf/proto"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/gateway/anchor"
@@ -23,6 +22,7 @@ import (
 	"github.com/callseal/callseal/gateway/credential"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/idempotency"
 	"github.com/callseal/callseal/gateway/limit"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
@@ -67,8 +67,10 @@ type Parts struct {
 	Tally *reputation.Tally
 	// Consents is told of every segment that was anchored.
 	Consents *consent.Watch
-	// Validate checks every message from a client before its service sees it.
-	Validate func(proto.Message) error
+	// Signers sign for people, by role.
+	Signers Signers
+	// Keys remember what was asked under an idempotency key; nil takes none.
+	Keys *idempotency.Store
 	// Metrics count the calls; nil where nobody asks.
 	Metrics *Metrics
 }
@@ -91,7 +93,11 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 		config: config, log: log, credentials: store, inner: within,
 		identity: &identity{inner: within}, door: limit.NewDoorkeeper(config.Limits.Connections, limits, log),
 	}
-	s.chain = &chain{log: log, identify: s.identity.ofCall, limiter: limit.New(config.Limits, limits), validate: parts.Validate}
+	constraints, err := newValidation()
+	if err != nil {
+		return nil, err
+	}
+	s.chain = &chain{log: log, identify: s.identity.ofCall, limiter: limit.New(config.Limits, limits), validate: constraints.check}
 	connections := config.Limits.Connections
 	s.grpc = grpc.NewServer(
 		grpc.Creds(innerAware{store.Transport(connections.StrangerTimeout)}),
@@ -103,14 +109,22 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: connections.IdleTimeout, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)
-	services := early{s.grpc, unary}
+	repeated := &repetition{keys: parts.Keys}
+	services := early{Server: s.grpc, unary: unary, around: repeated.unary}
 	reading := reader{channel: parts.Channel, keyring: parts.Keyring}
-	pb.RegisterAnchorServiceServer(services, &anchorService{anchorer: parts.Anchorer, consents: parts.Consents, msp: parts.Channel.MSP()})
-	pb.RegisterCallServiceServer(services, &callService{reader: reading})
-	pb.RegisterRecordingServiceServer(services, &recordingService{reader: reading})
+	writing := writer{reader: reading, signers: parts.Signers}
+	pb.RegisterAnchorServiceServer(services, &anchorService{writer: writing, anchorer: parts.Anchorer, consents: parts.Consents, msp: parts.Channel.MSP()})
+	pb.RegisterCallServiceServer(services, &callService{writer: writing})
+	pb.RegisterRecordingServiceServer(services, &recordingService{writer: writing})
 	pb.RegisterReputationServiceServer(services, &reputationService{tally: parts.Tally})
 	pb.RegisterErasureServiceServer(services, &erasureService{eraser: parts.Eraser})
 	pb.RegisterLedgerServiceServer(services, &ledgerService{reader: reading})
+	pb.RegisterDeviceServiceServer(services, &deviceService{writer: writing, tally: parts.Tally})
+	pb.RegisterConsentServiceServer(services, &consentService{writer: writing})
+	pb.RegisterPolicyServiceServer(services, &policyService{writer: writing})
+	pb.RegisterAdapterServiceServer(services, &adapterService{writer: writing})
+	pb.RegisterGraceServiceServer(services, &graceService{writer: writing, tally: parts.Tally})
+	pb.RegisterAboutServiceServer(services, &aboutService{reader: reading})
 	s.health = health.NewServer()
 	healthpb.RegisterHealthServer(services, s.health)
 	reflection.Register(services)

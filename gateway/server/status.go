@@ -35,7 +35,8 @@ var statusCodes = map[fault.Kind]codes.Code{
 
 // statusOf turns an error into the gRPC status its caller sees: the fault's
 // sentence, an ErrorInfo (reason, stage, transaction_id, retryable) and, where
-// known, a RetryInfo. Causes stay in the log.
+// known, a RetryInfo and a BadRequest. Causes stay in the log. Package connect makes
+// a value of it again.
 func statusOf(err error) error {
 	if err == nil {
 		return nil
@@ -62,6 +63,13 @@ func statusOf(err error) error {
 	}}
 	if what.RetryAfter > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(what.RetryAfter)})
+	}
+	if len(what.Fields) > 0 {
+		wrong := &errdetails.BadRequest{}
+		for _, field := range what.Fields {
+			wrong.FieldViolations = append(wrong.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: field.Path, Description: field.Description})
+		}
+		details = append(details, wrong)
 	}
 	detailed, failed := status.New(code, what.Message).WithDetails(details...)
 	if failed != nil {
