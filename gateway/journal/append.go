@@ -83,8 +83,7 @@ func (j *Journal) Append(ctx context.Context, accepts ...Accept) ([]Accepted, er
 func (j *Journal) accept(batch *pebble.Batch, accepts []Accept) ([]Accepted, uint64, error) {
 	results := make([]Accepted, len(accepts))
 	fresh := map[Name]int{}
-	var added counts
-	next := j.meta.next
+	next := j.meta
 	for i := range accepts {
 		accept := &accepts[i]
 		known, err := j.known(accept, fresh, results)
@@ -99,33 +98,34 @@ func (j *Journal) accept(batch *pebble.Batch, accepts []Accept) ([]Accepted, uin
 			continue
 		}
 		entry := Entry{
-			Number: next, Name: accept.Name, Digest: accept.Digest, Records: accept.Records, Bytes: len(accept.Payload),
+			Number: next.next, Name: accept.Name, Digest: accept.Digest, Records: accept.Records, Bytes: len(accept.Payload),
 			AcceptedAt: j.now().UTC().Truncate(time.Millisecond), State: Queued,
 		}
-		next++
+		next.next++
 		if err := put(batch, &entry, accept.Payload); err != nil {
 			return nil, 0, err
 		}
 		results[i] = Accepted{Entry: entry}
 		fresh[accept.Name] = i
-		added.add(Queued, 1, int64(entry.Bytes))
+		next.counts.add(Queued, entry.Number, int64(entry.Bytes))
 	}
-	if added.queued > 0 {
-		if err := j.room(added); err != nil {
+	if len(fresh) > 0 {
+		if err := j.room(&next.counts); err != nil {
 			return nil, 0, err
 		}
 	}
-	before := j.meta.next
-	j.meta.next = next
-	seq, err := j.enqueue(batch)
+	seq, err := j.enqueue(batch, next)
 	if err != nil {
-		j.meta.next = before
 		return nil, 0, err
 	}
+	j.memory.Lock()
+	defer j.memory.Unlock()
 	for name := range fresh {
-		j.laneOf(name.PBX).entries++
+		j.lanes[name.PBX]++
 	}
-	j.counts.add(Queued, added.queued, added.bytes)
+	for i := range results {
+		results[i].Entry.Transaction = j.flightOf[results[i].Entry.Number]
+	}
 	return results, seq, nil
 }
 
@@ -147,7 +147,7 @@ func put(batch *pebble.Batch, entry *Entry, payload []byte) error {
 		{number, value},
 		{numberKey(keyPayload, entry.Number), payload},
 		{nameKey(entry.Name), number[1:]},
-		{laneKey(entry.Name.PBX, entry.Number), laneMark{state: Queued, bytes: int64(entry.Bytes)}.encode()},
+		{laneKey(entry.Name.PBX, entry.Number), nil},
 	} {
 		if err := batch.Set(pair[0], pair[1], nil); err != nil {
 			return fmt.Errorf("write the journal: %w", err)
@@ -160,18 +160,17 @@ func put(batch *pebble.Batch, entry *Entry, payload []byte) error {
 const retryFull = time.Second
 
 // room refuses what would pass a bound.
-func (j *Journal) room(added counts) error {
+func (j *Journal) room(then *counts) error {
 	busy := func(format string, args ...any) error {
 		return &fault.Error{Kind: fault.Busy, Stage: fault.StageAccept, RetryAfter: retryFull, Message: fmt.Sprintf(format, args...)}
 	}
-	depth := j.counts.queued + j.counts.committed + j.counts.refused
-	if depth+added.queued > j.config.MaxEntries {
-		return busy("the gateway holds %d segments that are not on the ledger yet, as many as it may: send again later", depth)
+	if then.depth() > j.config.MaxEntries {
+		return busy("the gateway holds %d segments that are not on the ledger yet and may hold %d: send again later", j.meta.counts.depth(), j.config.MaxEntries)
 	}
-	if j.counts.bytes+added.bytes > j.config.MaxBytes {
-		return busy("the gateway holds %d bytes that are not on the ledger yet, as many as it may: send again later", j.counts.bytes)
+	if then.bytes > j.config.MaxBytes {
+		return busy("the gateway holds %d bytes that are not on the ledger yet and may hold %d: send again later", j.meta.counts.bytes, j.config.MaxBytes)
 	}
-	if err := j.reserve.room(depth, added.bytes); err != nil {
+	if err := j.reserve.room(then.depth(), then.bytes-j.meta.counts.bytes); err != nil {
 		return busy("%s: send again later", err)
 	}
 	return nil

@@ -34,34 +34,31 @@ type Journal struct {
 	reserve *reserve
 	mark    *mark
 
+	background sync.WaitGroup
+	stop       context.CancelFunc
+
 	failOnce sync.Once
 	failed   chan struct{}
 	failure  error
 
-	// lock holds what follows, and makes the order of batches that of numbers. It is
-	// a channel because nobody may wait for it once the journal failed.
+	// lock makes the order of batches that of numbers. It is a channel because nobody
+	// may wait for it once the journal failed.
 	lock  chan struct{}
 	meta  meta
 	tick0 int64
-	lanes map[string]*lane
+
+	// memory holds what follows; it is never held over anything slow, and changed
+	// only by who has the lock too.
+	memory sync.Mutex
+	lanes  map[string]int // how much is pending of a PBX
 	// flights are the transactions under way, and which entry is in which.
 	flights  map[string]*Transaction
 	flightOf map[int64]string
 	counts   counts
+	waste    waste
 
 	// durable is the highest number that was fsynced.
 	durable atomic.Int64
-}
-
-// lane is what is pending of a PBX.
-type lane struct {
-	entries int
-}
-
-// counts are what the bounds and metrics look at.
-type counts struct {
-	queued, committed, refused, settled int
-	bytes                               int64
 }
 
 // Open opens the journal in dir, which is made if it is not there. What a crash
@@ -82,7 +79,7 @@ func open(dir string, config Config, log *slog.Logger, fs vfs.FS) (*Journal, err
 	j := &Journal{
 		config: config, dir: dir, log: log, now: time.Now, opened: time.Now(),
 		failed: make(chan struct{}), lock: make(chan struct{}, 1),
-		lanes: map[string]*lane{}, flights: map[string]*Transaction{}, flightOf: map[int64]string{},
+		lanes: map[string]int{}, flights: map[string]*Transaction{}, flightOf: map[int64]string{},
 	}
 	j.reserve = newReserve(filepath.Join(dir, "reserve"), &j.config, log)
 	if err := j.openDB(fs); err != nil {
@@ -92,6 +89,9 @@ func open(dir string, config Config, log *slog.Logger, fs vfs.FS) (*Journal, err
 		return nil, errors.Join(err, j.db.Close())
 	}
 	j.reserve.fill()
+	ctx, cancel := context.WithCancel(context.Background())
+	j.stop = cancel
+	j.background.Go(func() { j.reclaim(ctx) })
 	return j, nil
 }
 
@@ -155,82 +155,42 @@ func (j *Journal) load() error {
 	}
 	j.tick0 = j.meta.tick
 	j.durable.Store(j.meta.next - 1)
-	if j.mark, err = openMark(filepath.Join(j.dir, "acknowledged"), j.meta.batch, j.log); err != nil {
+	if j.mark, err = openMark(j.dir, j.meta.batch, j.log); err != nil {
 		return damaged(j.dir, err)
 	}
-	if err := errors.Join(j.loadLanes(), j.loadRefused(), j.loadTransactions()); err != nil {
+	if err := errors.Join(j.audit(), j.loadTransactions()); err != nil {
 		return damaged(j.dir, err)
 	}
 	return nil
 }
 
-func (j *Journal) loadLanes() error {
-	return j.scan([]byte{keyLane}, nil, func(key, value []byte) (bool, error) {
-		pbx, err := pbxOfLane(key)
-		if err != nil {
-			return false, err
-		}
-		mark, err := decodeLaneMark(value)
-		if err != nil {
-			return false, err
-		}
-		j.laneOf(pbx).entries++
-		j.counts.add(mark.state, 1, mark.bytes)
-		return true, nil
-	})
-}
-
-func (j *Journal) loadRefused() error {
-	err := j.scan([]byte{keyRefused}, nil, func(_, value []byte) (bool, error) {
-		mark, err := decodeLaneMark(value)
-		j.counts.add(Refused, 1, mark.bytes)
-		return true, err
-	})
-	if err != nil {
-		return err
-	}
-	return j.scan([]byte{keySettled}, nil, func(_, _ []byte) (bool, error) {
-		j.counts.settled++
-		return true, nil
-	})
-}
-
-func (j *Journal) laneOf(pbx string) *lane {
-	if j.lanes[pbx] == nil {
-		j.lanes[pbx] = &lane{}
-	}
-	return j.lanes[pbx]
-}
-
-func (c *counts) add(state State, entries int, bytes int64) {
-	switch state {
-	case Queued:
-		c.queued += entries
-	case Committed:
-		c.committed += entries
-	case Refused:
-		c.refused += entries
-	case Settled:
-		c.settled += entries
-		return
-	}
-	c.bytes += bytes
-}
+// closeWithin bounds how long Close waits for a write that is stuck.
+const closeWithin = 10 * time.Second
 
 // Close closes the files; calling it twice does no harm. No other call may be under
 // way. A journal that failed is left as it is: its disk is not to be trusted with a
 // last word.
 func (j *Journal) Close() error {
 	j.reserve.close()
-	if err := j.acquire(context.Background()); err != nil {
-		return nil //nolint:nilerr // failed or closed before
+	j.stop()
+	if j.Err() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	if err := j.acquire(ctx); err != nil {
+		if j.Err() != nil {
+			return nil // failed meanwhile
+		}
+		return fmt.Errorf("close the journal: a write is stuck, the disk may be full; nothing acknowledged is lost: %w", err)
 	}
 	defer j.release()
 	batch := j.db.NewBatch()
-	seq, err := j.enqueue(batch)
+	seq, err := j.enqueue(batch, j.meta)
 	if err == nil {
 		err = j.await(batch, seq)
 	}
+	j.background.Wait()
 	j.failOnce.Do(func() {
 		j.failure = fault.New(fault.Unavailable, "the gateway's journal is closed")
 		close(j.failed)
@@ -281,22 +241,34 @@ func (j *Journal) acquire(ctx context.Context) error {
 
 func (j *Journal) release() { <-j.lock }
 
-// enqueue gives a batch its place in the log. The caller holds the lock, releases
-// it, and awaits the batch.
-func (j *Journal) enqueue(batch *pebble.Batch) (uint64, error) {
-	next := j.meta
+// enqueue gives a batch its place in the log, with what is then true of the journal.
+// The caller holds the lock, releases it, and awaits the batch.
+func (j *Journal) enqueue(batch *pebble.Batch, next meta) (uint64, error) {
+	return j.write(batch, next, j.db.ApplyNoSyncWait, pebble.Sync)
+}
+
+// enqueueUnsynced is for what may be done again after a crash.
+func (j *Journal) enqueueUnsynced(batch *pebble.Batch, next meta) error {
+	_, err := j.write(batch, next, j.db.Apply, pebble.NoSync)
+	return err
+}
+
+func (j *Journal) write(batch *pebble.Batch, next meta, apply func(*pebble.Batch, *pebble.WriteOptions) error, how *pebble.WriteOptions) (uint64, error) {
 	next.batch++
 	next.tick = int64(j.age())
 	if err := batch.Set([]byte{keyMeta}, next.encode(), nil); err != nil {
 		return 0, fmt.Errorf("write the journal: %w", err)
 	}
-	if err := j.db.ApplyNoSyncWait(batch, pebble.Sync); err != nil {
+	if err := apply(batch, how); err != nil {
 		return 0, fmt.Errorf("write the journal: %w", err)
 	}
 	if err := j.Err(); err != nil {
 		return 0, err
 	}
 	j.meta = next
+	j.memory.Lock()
+	j.counts = next.counts
+	j.memory.Unlock()
 	return next.batch, nil
 }
 
@@ -337,9 +309,12 @@ func (j *Journal) scan(prefix, from []byte, each func(key, value []byte) (bool, 
 	if from == nil {
 		from = prefix
 	}
+	if err := j.Err(); err != nil {
+		return err
+	}
 	iterator, err := j.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: after(prefix)})
 	if err != nil {
-		return fmt.Errorf("read the journal: %w", err)
+		return unreadable(j.dir, err)
 	}
 	for valid := iterator.First(); valid; valid = iterator.Next() {
 		value, err := iterator.ValueAndErr()
@@ -348,30 +323,33 @@ func (j *Journal) scan(prefix, from []byte, each func(key, value []byte) (bool, 
 			more, err = each(iterator.Key(), value)
 		}
 		if err != nil {
-			return errors.Join(err, iterator.Close())
+			return errors.Join(unreadable(j.dir, err), iterator.Close())
 		}
 		if !more {
 			break
 		}
 	}
 	if err := iterator.Close(); err != nil {
-		return fmt.Errorf("read the journal: %w", err)
+		return unreadable(j.dir, err)
 	}
 	return nil
 }
 
 // get reads a value; nil when there is none.
 func (j *Journal) get(key []byte) ([]byte, error) {
+	if err := j.Err(); err != nil {
+		return nil, err
+	}
 	value, closer, err := j.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the journal: %w", err)
+		return nil, unreadable(j.dir, err)
 	}
 	value = append([]byte{}, value...)
 	if err := closer.Close(); err != nil {
-		return nil, fmt.Errorf("read the journal: %w", err)
+		return nil, unreadable(j.dir, err)
 	}
 	return value, nil
 }

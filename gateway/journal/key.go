@@ -11,8 +11,8 @@ const (
 	keyEntry       = 'e' // number → Entry
 	keyPayload     = 'p' // number → payload
 	keyName        = 'n' // PBX, epoch, first number → number
-	keyLane        = 'l' // PBX, number → laneMark, for what is pending
-	keyRefused     = 'r' // number → laneMark, for what is refused
+	keyLane        = 'l' // PBX, number → nothing, for what is pending
+	keyRefused     = 'r' // number → nothing, for what is refused
 	keySettled     = 's' // block, number → nothing, for receipts
 	keyTransaction = 't' // transaction id → Transaction
 	keyEnvelope    = 'v' // transaction id → envelope
@@ -67,59 +67,4 @@ func after(prefix []byte) []byte {
 		}
 	}
 	return nil
-}
-
-// laneMark is what has to be known of an entry to count it.
-type laneMark struct {
-	state State
-	bytes int64
-}
-
-func (m laneMark) encode() []byte {
-	first := byte('q')
-	if m.state == Committed {
-		first = 'c'
-	}
-	return binary.AppendUvarint([]byte{first}, uint64(m.bytes)) //nolint:gosec // never negative
-}
-
-func decodeLaneMark(value []byte) (laneMark, error) {
-	if len(value) < 2 {
-		return laneMark{}, fmt.Errorf("a mark of the journal has %d bytes", len(value))
-	}
-	bytes, n := binary.Uvarint(value[1:])
-	if n != len(value)-1 {
-		return laneMark{}, fmt.Errorf("a mark of the journal has no size")
-	}
-	mark := laneMark{state: Queued, bytes: int64(bytes)} //nolint:gosec // written from one
-	if value[0] == 'c' {
-		mark.state = Committed
-	}
-	return mark, nil
-}
-
-// meta stands in every batch: how many batches there were, and which number comes
-// next.
-type meta struct {
-	batch uint64
-	next  int64
-	// tick is the journal's age: how long it has been open, all in all.
-	tick int64
-}
-
-func (m meta) encode() []byte {
-	value := binary.BigEndian.AppendUint64(nil, m.batch)
-	value = binary.BigEndian.AppendUint64(value, uint64(m.next)) //nolint:gosec // never negative
-	return binary.BigEndian.AppendUint64(value, uint64(m.tick))  //nolint:gosec // never negative
-}
-
-func decodeMeta(value []byte) (meta, error) {
-	if len(value) != 24 {
-		return meta{}, fmt.Errorf("the journal's counter has %d bytes", len(value))
-	}
-	return meta{
-		batch: binary.BigEndian.Uint64(value),
-		next:  int64(binary.BigEndian.Uint64(value[8:])),  //nolint:gosec // written from one
-		tick:  int64(binary.BigEndian.Uint64(value[16:])), //nolint:gosec // written from one
-	}, nil
 }

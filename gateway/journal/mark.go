@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 )
 
@@ -25,7 +26,8 @@ type mark struct {
 const markBytes = 12
 
 // openMark compares the mark with what the journal holds.
-func openMark(path string, found uint64, log *slog.Logger) (*mark, error) {
+func openMark(dir string, found uint64, log *slog.Logger) (*mark, error) {
+	path := filepath.Join(dir, "acknowledged")
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the journal's own folder
 	if err != nil {
 		return nil, fmt.Errorf("open the journal's mark: %w", err)
@@ -40,8 +42,9 @@ func openMark(path string, found uint64, log *slog.Logger) (*mark, error) {
 		}
 	case seq > found:
 		return nil, errors.Join(&DamageError{
-			File:   path,
-			Reason: fmt.Sprintf("%d batches were acknowledged, %d can be read: the end of the write-ahead log was lost or altered after it was written", seq, found),
+			File: newestLog(dir),
+			Reason: fmt.Sprintf("%d batches were acknowledged, %d can be read: the end of the write-ahead log was lost or altered after it was written "+
+				"(to go on with what can be read, remove %s)", seq, found, path),
 		}, file.Close())
 	}
 	if err := m.advance(found); err != nil {

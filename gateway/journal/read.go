@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -75,24 +76,17 @@ func (j *Journal) inFlight(entry *Entry) *Entry {
 	if entry == nil {
 		return nil
 	}
-	j.lock <- struct{}{}
+	j.memory.Lock()
+	defer j.memory.Unlock()
 	entry.Transaction = j.flightOf[entry.Number]
-	j.release()
 	return entry
 }
 
 // Lanes are the PBXs that something is pending of, sorted.
 func (j *Journal) Lanes() []string {
-	j.lock <- struct{}{}
-	defer j.release()
-	var lanes []string
-	for pbx, lane := range j.lanes {
-		if lane.entries > 0 {
-			lanes = append(lanes, pbx)
-		}
-	}
-	slices.Sort(lanes)
-	return lanes
+	j.memory.Lock()
+	defer j.memory.Unlock()
+	return slices.Sorted(maps.Keys(j.lanes))
 }
 
 // Pending answers the Queued and Committed entries of a PBX in the order of
@@ -172,17 +166,20 @@ func (s Stats) Depth() int { return s.Queued + s.Committed + s.Refused }
 
 // Stats answers the journal's figures.
 func (j *Journal) Stats() (Stats, error) {
-	j.lock <- struct{}{}
-	stats := Stats{
-		Queued: j.counts.queued, Committed: j.counts.committed, Refused: j.counts.refused, Settled: j.counts.settled,
-		Bytes: j.counts.bytes, InFlight: len(j.flights),
+	if err := j.Err(); err != nil {
+		return Stats{}, err
 	}
-	depth := stats.Depth()
-	j.release()
-	if err := j.reserve.room(depth, 0); err != nil {
+	j.memory.Lock()
+	counts, flights := j.counts, len(j.flights)
+	j.memory.Unlock()
+	stats := Stats{
+		Queued: counts.queued, Committed: counts.committed, Refused: counts.refused, Settled: counts.settled,
+		Bytes: counts.bytes, InFlight: flights,
+		DiskBytes: int64(j.db.Metrics().DiskSpaceUsage()), //nolint:gosec // a size
+	}
+	if err := j.reserve.room(counts.depth(), 0); err != nil {
 		stats.Full = err.Error()
 	}
-	stats.DiskBytes = int64(j.db.Metrics().DiskSpaceUsage()) //nolint:gosec // a size
 	for _, pbx := range j.Lanes() {
 		first, err := j.Pending(pbx, 0, 1)
 		if err != nil {

@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // dropBatch bounds what one batch of Drop forgets.
@@ -33,8 +31,9 @@ func (j *Journal) dropSome(ctx context.Context, projectedBlock uint64) (int, err
 		return 0, err
 	}
 	defer j.release()
-	excess := j.counts.settled - j.config.KeepSettled
+	excess := j.meta.counts.settled - j.config.KeepSettled
 	batch := j.db.NewBatch()
+	next := j.meta
 	dropped := 0
 	err := j.scan([]byte{keySettled}, nil, func(key, _ []byte) (bool, error) {
 		if dropped == dropBatch || binary.BigEndian.Uint64(key[1:]) > projectedBlock {
@@ -55,46 +54,11 @@ func (j *Journal) dropSome(ctx context.Context, projectedBlock uint64) (int, err
 			return false, nil
 		}
 		dropped++
+		next.counts.take(Settled, number, 0)
 		return true, remove(batch, append([]byte(nil), key...), numberKey(keyEntry, number), nameKey(entry.Name))
 	})
 	if err != nil || dropped == 0 {
 		return 0, err
 	}
-	if _, err := j.enqueueUnsynced(batch); err != nil {
-		return 0, err
-	}
-	j.counts.settled -= dropped
-	return dropped, nil
-}
-
-// enqueueUnsynced is for what may be done again after a crash.
-func (j *Journal) enqueueUnsynced(batch *pebble.Batch) (uint64, error) {
-	next := j.meta
-	next.batch++
-	next.tick = int64(j.age())
-	if err := batch.Set([]byte{keyMeta}, next.encode(), nil); err != nil {
-		return 0, fmt.Errorf("write the journal: %w", err)
-	}
-	if err := j.db.Apply(batch, pebble.NoSync); err != nil {
-		return 0, fmt.Errorf("write the journal: %w", err)
-	}
-	if err := j.Err(); err != nil {
-		return 0, err
-	}
-	j.meta = next
-	return next.batch, nil
-}
-
-// Compact gives the space of dropped payloads back to the disk. Pebble does so by
-// itself in time; this makes the time short.
-func (j *Journal) Compact(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if err := j.db.Flush(); err != nil {
-		return fmt.Errorf("write the journal out: %w", err)
-	}
-	if err := j.db.Compact(ctx, []byte{0}, []byte{0xff}, false); err != nil {
-		return fmt.Errorf("compact the journal: %w", err)
-	}
-	return nil
+	return dropped, j.enqueueUnsynced(batch, next)
 }

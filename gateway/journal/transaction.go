@@ -90,10 +90,12 @@ func (j *Journal) begin(batch *pebble.Batch, transaction Transaction) (uint64, e
 	if err := batch.Set(transactionKey(keyEnvelope, transaction.ID), transaction.Envelope, nil); err != nil {
 		return 0, fmt.Errorf("write the journal: %w", err)
 	}
-	seq, err := j.enqueue(batch)
+	seq, err := j.enqueue(batch, j.meta)
 	if err != nil {
 		return 0, err
 	}
+	j.memory.Lock()
+	defer j.memory.Unlock()
 	j.track(&transaction)
 	return seq, nil
 }
@@ -122,12 +124,12 @@ func (j *Journal) loadTransactions() error {
 // the order in which they were begun, with their envelopes. After a start these
 // are the ambiguous ones.
 func (j *Journal) InFlight() ([]Transaction, error) {
-	j.lock <- struct{}{}
+	j.memory.Lock()
 	transactions := make([]Transaction, 0, len(j.flights))
 	for _, transaction := range j.flights {
 		transactions = append(transactions, *transaction)
 	}
-	j.release()
+	j.memory.Unlock()
 	slices.SortFunc(transactions, func(a, b Transaction) int { return cmp.Compare(a.Order, b.Order) })
 	for i := range transactions {
 		var err error
@@ -180,6 +182,7 @@ func (j *Journal) resolve(batch *pebble.Batch, id string, outcomes []Outcome) (u
 			return 0, err
 		}
 	}
+	next := j.meta
 	moves := make([]move, 0, len(outcomes))
 	for i := range outcomes {
 		if other := j.flightOf[outcomes[i].Number]; other != id {
@@ -190,11 +193,14 @@ func (j *Journal) resolve(batch *pebble.Batch, id string, outcomes []Outcome) (u
 			return 0, err
 		}
 		moves = append(moves, moved)
+		next.counts.move(moved)
 	}
-	seq, err := j.enqueue(batch)
+	seq, err := j.enqueue(batch, next)
 	if err != nil {
 		return 0, err
 	}
+	j.memory.Lock()
+	defer j.memory.Unlock()
 	if transaction != nil {
 		delete(j.flights, id)
 		for _, number := range transaction.Numbers {
@@ -250,16 +256,15 @@ func (j *Journal) moveTo(batch *pebble.Batch, entry *Entry, from State) error {
 	if err := batch.Set(numberKey(keyEntry, entry.Number), value, nil); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	mark := laneMark{state: entry.State, bytes: int64(entry.Bytes)}.encode()
 	lane, refused := laneKey(entry.Name.PBX, entry.Number), numberKey(keyRefused, entry.Number)
 	switch entry.State {
 	case Queued, Committed:
-		err = batch.Set(lane, mark, nil)
+		err = batch.Set(lane, nil, nil)
 		if err == nil && from == Refused {
 			err = remove(batch, refused)
 		}
 	case Refused:
-		err = batch.Set(refused, mark, nil)
+		err = batch.Set(refused, nil, nil)
 		if err == nil {
 			err = remove(batch, lane)
 		}
@@ -280,20 +285,30 @@ func (j *Journal) moveTo(batch *pebble.Batch, entry *Entry, from State) error {
 	return nil
 }
 
-// apply mends the counts after a batch was written.
+// apply mends the lanes after a batch was written; the caller holds memory.
 func (j *Journal) apply(moves []move) {
 	for _, moved := range moves {
-		bytes := int64(moved.entry.Bytes)
-		j.counts.add(moved.from, -1, -bytes)
-		j.counts.add(moved.entry.State, 1, bytes)
+		pbx := moved.entry.Name.PBX
 		was, is := moved.from == Queued || moved.from == Committed, moved.entry.Pending()
-		switch lane := j.laneOf(moved.entry.Name.PBX); {
+		switch {
 		case was && !is:
-			lane.entries--
+			if j.lanes[pbx]--; j.lanes[pbx] == 0 {
+				delete(j.lanes, pbx)
+			}
 		case is && !was:
-			lane.entries++
+			j.lanes[pbx]++
+		}
+		if moved.entry.State == Settled {
+			j.waste.add(moved.entry)
 		}
 	}
+}
+
+// move counts an entry in its new state.
+func (c *counts) move(moved move) {
+	number, bytes := moved.entry.Number, int64(moved.entry.Bytes)
+	c.take(moved.from, number, bytes)
+	c.add(moved.entry.State, number, bytes)
 }
 
 func remove(batch *pebble.Batch, keys ...[]byte) error {
@@ -323,6 +338,7 @@ func (j *Journal) Replay(ctx context.Context, numbers ...int64) error {
 
 func (j *Journal) replay(batch *pebble.Batch, numbers []int64) (uint64, error) {
 	numbers = slices.Compact(slices.Sorted(slices.Values(numbers)))
+	next := j.meta
 	moves := make([]move, 0, len(numbers))
 	for _, number := range numbers {
 		entry, err := j.entry(number)
@@ -342,12 +358,16 @@ func (j *Journal) replay(batch *pebble.Batch, numbers []int64) (uint64, error) {
 		if err := j.moveTo(batch, entry, Refused); err != nil {
 			return 0, err
 		}
-		moves = append(moves, move{entry, Refused})
+		moved := move{entry, Refused}
+		moves = append(moves, moved)
+		next.counts.move(moved)
 	}
-	seq, err := j.enqueue(batch)
+	seq, err := j.enqueue(batch, next)
 	if err != nil {
 		return 0, err
 	}
+	j.memory.Lock()
+	defer j.memory.Unlock()
 	j.apply(moves)
 	return seq, nil
 }
