@@ -32,9 +32,9 @@ type held struct {
 	state  journal.State
 }
 
-// real fills a journal with entries in all states and transactions under way, in
+// filled fills a journal with entries in all states and transactions under way, in
 // several tables and logs, and says what was acknowledged.
-func real(t testing.TB, j *journal.Journal, entries int) map[journal.Name]held {
+func filled(t testing.TB, j *journal.Journal, entries int) map[journal.Name]held {
 	t.Helper()
 	ctx, all := t.Context(), map[journal.Name]held{}
 	for i := range entries {
@@ -95,7 +95,7 @@ func whole(t testing.TB, dir string, all map[journal.Name]held) (err error) {
 func TestDamageIsNeverSilent(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir, small)
-	all := real(t, j, 400)
+	all := filled(t, j, 250)
 	image := crashed(t, dir)
 	require.NoError(t, whole(t, crashed(t, image), all), "the undamaged copy")
 	files, err := filepath.Glob(filepath.Join(image, "db", "*"))
@@ -115,7 +115,7 @@ func TestDamageIsNeverSilent(t *testing.T) {
 		case ".sst":
 			tables++
 		}
-		for round := range 24 {
+		for round := range 12 {
 			at := random.IntN(len(text))
 			damaged := bytes.Clone(text)
 			what := "a flipped bit"
@@ -167,17 +167,17 @@ func TestDamageIsNeverSilent(t *testing.T) {
 func TestATornTailCostsNothing(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir, small)
-	all := real(t, j, 30)
+	all := filled(t, j, 30)
 	image := crashed(t, dir)
 	logs, err := filepath.Glob(filepath.Join(image, "db", "*.log"))
 	require.NoError(t, err)
 	newest := filepath.Base(logs[len(logs)-1])
 	random := rand.New(rand.NewPCG(3, 4))
-	for length := range 200 {
+	for length := range 40 {
 		copied := crashed(t, image)
 		file, err := os.OpenFile(filepath.Join(copied, "db", newest), os.O_WRONLY|os.O_APPEND, 0)
 		require.NoError(t, err)
-		torn := make([]byte, length*7)
+		torn := make([]byte, length*37)
 		for i := range torn {
 			torn[i] = byte(random.Uint32())
 		}

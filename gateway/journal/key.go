@@ -31,7 +31,7 @@ func numberAt(key []byte) (int64, error) {
 }
 
 func pbxKey(kind byte, pbx string) []byte {
-	return append([]byte{kind, byte(len(pbx))}, pbx...)
+	return append([]byte{kind, byte(len(pbx))}, pbx...) //nolint:gosec // checked
 }
 
 func nameKey(name Name) []byte {

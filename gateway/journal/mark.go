@@ -28,7 +28,7 @@ const markBytes = 12
 // openMark compares the mark with what the journal holds.
 func openMark(dir string, found uint64, log *slog.Logger) (*mark, error) {
 	path := filepath.Join(dir, "acknowledged")
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the journal's own folder
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal's mark: %w", err)
 	}

@@ -11,11 +11,11 @@ import (
 // they were never written out. Those that were are dead weight in a file until it is
 // compacted, which Pebble does when it sees fit; the journal has it done sooner.
 const (
-	// reclaimBytes of dead weight are given back at once,
+	// So much dead weight is given back at once.
 	reclaimBytes = 16 << 20
-	// any at all after reclaimAfter,
+	// Any at all is given back after this long.
 	reclaimAfter = time.Minute
-	// which is looked at every reclaimCheck.
+	// So often it is looked at.
 	reclaimCheck = 5 * time.Second
 )
 

@@ -97,7 +97,7 @@ func (r *reserve) try() {
 }
 
 func allocate(path string, size int64) error {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the journal's own folder
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("make the reserve: %w", err)
 	}
