@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
@@ -13,14 +12,20 @@ import (
 	"github.com/callseal/callseal/gateway/fault"
 )
 
-// Height is the number of blocks the peer has; an error says that it cannot be
+// Height is the number of blocks an own peer has; an error says that none can be
 // asked.
 func (c *Channel) Height(ctx context.Context) (uint64, error) {
-	return c.heightOf(ctx, c.peers[0])
+	return heightIn(c.query(ctx, "GetChainInfo", c.name))
 }
 
-func (c *Channel) heightOf(ctx context.Context, from *Peer) (uint64, error) {
-	result, err := c.queryAt(ctx, from, "GetChainInfo", c.name)
+// heightOf is the number of blocks a peer has.
+func (c *Channel) heightOf(ctx context.Context, at *Peer) (uint64, error) {
+	ctx, cancel := stage(ctx, c.deadlines.Evaluate)
+	defer cancel()
+	return heightIn(c.evaluateAt(ctx, at, system, Proposal{Function: "GetChainInfo", Args: []string{c.name}}))
+}
+
+func heightIn(result []byte, err error) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
@@ -45,22 +50,16 @@ func (c *Channel) Commit(ctx context.Context, transactionID string) (Commit, err
 	return commitIn(block, transactionID)
 }
 
-// query asks the peer's own qscc.
-func (c *Channel) query(ctx context.Context, function string, args ...string) ([]byte, error) {
-	return c.queryAt(ctx, c.peers[0], function, args...)
-}
+// system is the peers' own chaincode that tells of the chain.
+const system = "qscc"
 
-func (c *Channel) queryAt(ctx context.Context, from *Peer, function string, args ...string) ([]byte, error) {
-	ctx, cancel := stage(ctx, c.deadlines.Evaluate)
-	defer cancel()
-	result, err := from.network.GetContract("qscc").EvaluateWithContext(ctx, function, client.WithArguments(args...), client.WithEndorsingOrganizations(c.msp))
-	if err != nil {
-		if mentions(err, "no such transaction ID", "entry not found") {
-			return nil, &fault.Error{Kind: fault.NotFound, Stage: fault.StageEvaluate, Message: "the peer knows no such transaction", Err: err}
-		}
-		return nil, classify(fault.StageEvaluate, "", err)
+// query asks it.
+func (c *Channel) query(ctx context.Context, function string, args ...string) ([]byte, error) {
+	result, err := c.evaluate(ctx, system, Proposal{Function: function, Args: args})
+	if err != nil && mentions(err, "no such transaction ID", "entry not found") {
+		return nil, &fault.Error{Kind: fault.NotFound, Stage: fault.StageEvaluate, Message: "the peer knows no such transaction", Err: err}
 	}
-	return result, nil
+	return result, err
 }
 
 // commitIn looks a transaction up in a block.

@@ -5,73 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/asn1"
-	"errors"
 	"fmt"
 	"math/big"
 
-	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
-	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/callseal/callseal/gateway/fault"
 )
-
-// Blocks streams the channel's whole blocks from a number on, in order, as an own
-// peer commits them. The stream ends when the peer goes away or the context does;
-// whoever reads asks again from where he is, and gets the next peer's.
-func (c *Channel) Blocks(ctx context.Context, from uint64) (<-chan *common.Block, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	var failed []error
-	for range c.peers {
-		at := c.peers[int(c.blocksFrom.Load())%len(c.peers)]
-		opened, err := at.deliver(ctx, c.signer, from)
-		if err != nil {
-			c.blocksFrom.Add(1)
-			failed = append(failed, err)
-			continue
-		}
-		blocks := make(chan *common.Block)
-		go func() {
-			defer cancel()
-			defer close(blocks)
-			if forward(ctx, opened, blocks); ctx.Err() == nil {
-				c.blocksFrom.Add(1)
-			}
-		}()
-		return blocks, nil
-	}
-	cancel()
-	return nil, classify(fault.StageEvaluate, "", errors.Join(failed...))
-}
-
-// forward hands on the blocks of a stream until it or the context ends.
-func forward(ctx context.Context, opened stream, blocks chan<- *common.Block) {
-	for {
-		response, err := received(opened)
-		if err != nil {
-			return
-		}
-		select {
-		case blocks <- response.GetBlock():
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// deliver opens a stream of whole blocks from one on.
-func (p *Peer) deliver(ctx context.Context, as *signer, from uint64) (stream, error) {
-	wanted, err := p.network.NewBlockEventsRequest(client.WithStartBlock(from))
-	if err != nil {
-		return nil, fmt.Errorf("build the request for blocks: %w", err)
-	}
-	opened, err := peer.NewDeliverClient(p.connection).Deliver(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("open the stream of blocks: %w", err)
-	}
-	return opened, ask(opened, as, wanted)
-}
 
 // Block is one block as the own peer holds it.
 func (c *Channel) Block(ctx context.Context, number uint64) (*common.Block, error) {

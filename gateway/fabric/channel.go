@@ -6,10 +6,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/hyperledger/fabric-gateway/pkg/client"
 )
 
 // Channel is one channel seen through the operator's own peers by one identity.
@@ -21,15 +20,16 @@ type Channel struct {
 
 // shared is what every chaincode of a channel is reached by.
 type shared struct {
+	*life
 	msp       string
 	name      string
-	signer    *signer
 	peers     []*Peer
+	turn      atomic.Uint64
 	partners  *partners
 	deadlines Deadlines
 	commits   *Commits
-	// blocksFrom counts the peers that ended a stream of blocks.
-	blocksFrom atomic.Uint32
+	log       *slog.Logger
+	watched   sync.Once
 }
 
 // Option is a part that a channel can do without.
@@ -48,7 +48,7 @@ func Open(config Config, options ...Option) (*Channel, error) {
 		option(&chosen)
 	}
 	if len(config.Peers) == 0 {
-		return nil, errors.New("no peer is configured: name at least one of the operator's own")
+		return nil, errNoPeer
 	}
 	if chosen.log == nil {
 		chosen.log = slog.New(slog.DiscardHandler)
@@ -57,32 +57,42 @@ func Open(config Config, options ...Option) (*Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	opened := &shared{
-		msp: config.MSP, name: config.Channel, signer: signer,
-		partners: &partners{own: config.MSP, msps: config.Partners}, deadlines: config.Deadlines.withDefaults(),
-	}
+	opened := &shared{life: newLife(), msp: config.MSP, name: config.Channel, deadlines: config.Deadlines.withDefaults(), log: chosen.log}
+	opened.partners = newPartners(config.MSP, config.Partners, func(msp string, left bool) {
+		opened.log.Info("an operator's endorsement is asked for or not", "operator", msp, "left_out", left)
+	})
 	for _, at := range config.Peers {
-		peer, err := connect(&config, at, signer)
+		link, err := connect(&config, at, signer)
 		if err != nil {
-			_ = opened.Close()
-			return nil, err
+			return nil, errors.Join(err, opened.Close())
 		}
-		opened.peers = append(opened.peers, peer)
+		opened.peers = append(opened.peers, newPeer(at.Address, link, chosen.log))
 	}
 	channel := &Channel{shared: opened, chaincode: config.Chaincode}
 	opened.commits = newCommits(channel, chosen.log)
 	return channel, nil
 }
 
+// start looks after the peers' health from the first call on, where there is a
+// choice.
+func (c *Channel) start() {
+	if len(c.peers) > 1 {
+		c.watchAll()
+	}
+}
+
+func (c *Channel) watchAll() {
+	c.watched.Do(func() {
+		for _, peer := range c.peers {
+			c.background(func(ctx context.Context) { c.watch(ctx, peer) })
+		}
+	})
+}
+
 // In is the same channel for another chaincode, on the same connections. Close
 // only the first.
 func (c *Channel) In(chaincode string) *Channel {
 	return &Channel{shared: c.shared, chaincode: chaincode}
-}
-
-// contract is the chaincode by way of a peer.
-func (c *Channel) contract() *client.Contract {
-	return c.peers[0].network.GetContract(c.chaincode)
 }
 
 // MSP is the operator the channel's identity belongs to.
@@ -93,9 +103,7 @@ func (c *shared) Commits() *Commits { return c.commits }
 
 // Close ends what runs in the background and the connections.
 func (c *shared) Close() error {
-	if c.commits != nil {
-		c.commits.close()
-	}
+	c.end()
 	var failed []error
 	for _, peer := range c.peers {
 		failed = append(failed, peer.close())

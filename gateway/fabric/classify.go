@@ -93,3 +93,18 @@ func endorsersSaid(err error) []string {
 	}
 	return said
 }
+
+// endorsersOfError are the MSPs whose peers said something in an error.
+func endorsersOfError(err error) []string {
+	var carrier interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &carrier) {
+		return nil
+	}
+	var names []string
+	for _, detail := range carrier.GRPCStatus().Details() {
+		if one, is := detail.(*gateway.ErrorDetail); is {
+			names = append(names, one.GetMspId())
+		}
+	}
+	return names
+}

@@ -23,10 +23,7 @@ type Commits struct {
 	channel *Channel
 	log     *slog.Logger
 
-	start   sync.Once
-	ctx     context.Context //nolint:containedctx // ends with the channel
-	cancel  context.CancelFunc
-	running sync.WaitGroup
+	started sync.Once
 
 	mu sync.Mutex
 	// next is the number of the first block not yet seen; meaningful once known.
@@ -36,11 +33,19 @@ type Commits struct {
 	waiting map[string][]*Expectation
 	// advanced is closed when next grows.
 	advanced chan struct{}
+	streams  map[*Peer]*streaming
 }
 
 func newCommits(channel *Channel, log *slog.Logger) *Commits {
-	ctx, cancel := context.WithCancel(context.Background())
-	return &Commits{channel: channel, log: log, ctx: ctx, cancel: cancel, waiting: map[string][]*Expectation{}, advanced: make(chan struct{})}
+	return &Commits{channel: channel, log: log, waiting: map[string][]*Expectation{}, advanced: make(chan struct{}), streams: map[*Peer]*streaming{}}
+}
+
+// streaming is a stream that is open.
+type streaming struct {
+	next   uint64 // the first block it has not delivered
+	cancel context.CancelFunc
+	// behind is since when its peer is known to have that block.
+	behind time.Time
 }
 
 // Expectation waits for one transaction. Release it when it is no longer waited
@@ -88,7 +93,7 @@ func (e *Expectation) Await(ctx context.Context) (Commit, error) {
 		case <-e.met:
 		case <-ctx.Done():
 			return Commit{}, classify(fault.StageCommit, e.id, ctx.Err())
-		case <-e.commits.ctx.Done():
+		case <-e.commits.channel.ctx.Done():
 			return Commit{}, classify(fault.StageCommit, e.id, errors.New("the channel was closed"))
 		}
 	}
@@ -103,9 +108,7 @@ func (e *Expectation) Await(ctx context.Context) (Commit, error) {
 func (e *Expectation) LookUp() {
 	e.commits.mu.Lock()
 	defer e.commits.mu.Unlock()
-	if e.commits.ctx.Err() == nil {
-		e.commits.lookUp([]string{e.id})
-	}
+	e.commits.lookUp([]string{e.id})
 }
 
 // Met is closed once the transaction stands in a block: Await answers at once.
@@ -148,37 +151,29 @@ func (c *Commits) Next() (uint64, <-chan struct{}) {
 
 // run starts the streams, once.
 func (c *Commits) run() {
-	c.start.Do(func() {
-		if c.ctx.Err() != nil {
-			return
-		}
+	c.started.Do(func() {
+		c.channel.watchAll()
 		for _, peer := range c.channel.peers {
-			c.running.Go(func() { c.follow(peer) })
+			c.channel.background(func(ctx context.Context) { c.follow(ctx, peer) })
 		}
 	})
 }
 
-// close ends the streams and waits for that.
-func (c *Commits) close() {
-	c.start.Do(func() {}) // Nothing starts any more.
-	c.mu.Lock()
-	c.cancel()
-	c.mu.Unlock()
-	c.running.Wait()
-}
-
 // follow keeps a peer's stream open.
-func (c *Commits) follow(peer *Peer) {
+func (c *Commits) follow(ctx context.Context, peer *Peer) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, time.Second
-	for c.ctx.Err() == nil {
-		err := c.stream(peer, wait.Reset)
-		if c.ctx.Err() != nil {
+	for ctx.Err() == nil {
+		err := c.stream(ctx, peer, wait.Reset)
+		if ctx.Err() != nil {
 			return
+		}
+		if isAway(err) {
+			peer.doubt()
 		}
 		c.log.Debug("the stream of blocks broke", "peer", peer.address, "error", err)
 		select {
-		case <-c.ctx.Done():
+		case <-ctx.Done():
 		case <-time.After(wait.NextBackOff()):
 		}
 	}
@@ -186,17 +181,26 @@ func (c *Commits) follow(peer *Peer) {
 
 // stream reads a peer's blocks until it fails; established is called when the
 // peer delivers.
-func (c *Commits) stream(from *Peer, established func()) error {
-	ctx, cancel := context.WithCancel(c.ctx)
+func (c *Commits) stream(ctx context.Context, from *Peer, established func()) error {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	height, err := c.channel.heightOf(ctx, from)
 	if err != nil {
 		return err
 	}
-	opened, err := from.deliverFiltered(ctx, c.channel.signer, c.startAt(height))
+	start := c.startAt(height)
+	opened, err := from.link.Load().deliverFiltered(ctx, start)
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	c.streams[from] = &streaming{next: start, cancel: cancel}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.streams, from)
+	}()
 	for {
 		response, err := received(opened)
 		if err != nil {
@@ -206,6 +210,25 @@ func (c *Commits) stream(from *Peer, established func()) error {
 		if err := c.see(from, response.GetFilteredBlock()); err != nil {
 			return err
 		}
+	}
+}
+
+// streamPatience is how long a stream may owe a block that its peer has.
+const streamPatience = 2 * time.Second
+
+// check breaks a stream that does not deliver what its peer has.
+func (c *Commits) check(from *Peer, height uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	open, found := c.streams[from]
+	switch {
+	case !found:
+	case height <= open.next:
+		open.behind = time.Time{}
+	case open.behind.IsZero():
+		open.behind = time.Now()
+	case time.Since(open.behind) > streamPatience:
+		open.cancel()
 	}
 }
 
@@ -224,9 +247,13 @@ func (c *Commits) startAt(height uint64) uint64 {
 // see takes a block in and meets the expectations in it.
 func (c *Commits) see(from *Peer, block *peer.FilteredBlock) error {
 	number := block.GetNumber()
-	from.height.Store(number + 1)
+	from.has(number + 1)
+	from.answered()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if open, found := c.streams[from]; found {
+		open.next, open.behind = number+1, time.Time{}
+	}
 	switch {
 	case !c.known:
 		// What was expected before may stand in an earlier block.
@@ -276,19 +303,19 @@ func (c *Commits) lookUp(ids []string) {
 	if len(ids) == 0 {
 		return
 	}
-	c.running.Go(func() {
+	c.channel.background(func(ctx context.Context) {
 		for _, id := range ids {
-			c.lookUpOne(id)
+			c.lookUpOne(ctx, id)
 		}
 	})
 }
 
 // lookUpOne tries until the ledger has answered, or nobody waits any more.
-func (c *Commits) lookUpOne(id string) {
+func (c *Commits) lookUpOne(ctx context.Context, id string) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 20*time.Millisecond, time.Second
-	for c.ctx.Err() == nil {
-		commit, err := c.Find(c.ctx, id)
+	for ctx.Err() == nil {
+		commit, err := c.Find(ctx, id)
 		c.mu.Lock()
 		expected, waited := c.waiting[id]
 		if waited && err == nil {
@@ -300,7 +327,7 @@ func (c *Commits) lookUpOne(id string) {
 			return
 		}
 		select {
-		case <-c.ctx.Done():
+		case <-ctx.Done():
 		case <-time.After(wait.NextBackOff()):
 		}
 	}

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
@@ -23,20 +24,33 @@ type request interface {
 type stream = grpc.BidiStreamingClient[common.Envelope, peer.DeliverResponse]
 
 // deliverFiltered opens a stream of filtered blocks from one on.
-func (p *Peer) deliverFiltered(ctx context.Context, as *signer, from uint64) (stream, error) {
-	wanted, err := p.network.NewFilteredBlockEventsRequest(client.WithStartBlock(from))
+func (l *link) deliverFiltered(ctx context.Context, from uint64) (stream, error) {
+	wanted, err := l.network.NewFilteredBlockEventsRequest(client.WithStartBlock(from))
 	if err != nil {
 		return nil, fmt.Errorf("build the request for blocks: %w", err)
 	}
-	opened, err := peer.NewDeliverClient(p.connection).DeliverFiltered(ctx)
+	opened, err := peer.NewDeliverClient(l.connection).DeliverFiltered(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open the stream of blocks: %w", err)
 	}
-	return opened, ask(opened, as, wanted)
+	return opened, l.ask(opened, wanted)
+}
+
+// deliver opens a stream of whole blocks from one on.
+func (l *link) deliver(ctx context.Context, from uint64) (stream, error) {
+	wanted, err := l.network.NewBlockEventsRequest(client.WithStartBlock(from))
+	if err != nil {
+		return nil, fmt.Errorf("build the request for blocks: %w", err)
+	}
+	opened, err := peer.NewDeliverClient(l.connection).Deliver(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open the stream of blocks: %w", err)
+	}
+	return opened, l.ask(opened, wanted)
 }
 
 // ask sends the signed request.
-func ask(opened stream, as *signer, wanted request) error {
+func (l *link) ask(opened stream, wanted request) error {
 	serialized, err := wanted.Bytes()
 	if err != nil {
 		return fmt.Errorf("build the request for blocks: %w", err)
@@ -45,7 +59,7 @@ func ask(opened stream, as *signer, wanted request) error {
 	if err := proto.Unmarshal(serialized, envelope); err != nil {
 		return fmt.Errorf("build the request for blocks: %w", err)
 	}
-	if envelope.Signature, err = as.signDigest(wanted.Digest()); err != nil {
+	if envelope.Signature, err = l.signer.signDigest(wanted.Digest()); err != nil {
 		return err
 	}
 	if err := opened.Send(envelope); err != nil {
@@ -64,4 +78,16 @@ func received(from stream) (*peer.DeliverResponse, error) {
 		return nil, fmt.Errorf("the peer ended the stream of blocks with status %s", ended.Status)
 	}
 	return response, nil
+}
+
+// wholeBlock is the next block of a stream of whole ones.
+func wholeBlock(from stream) (*common.Block, error) {
+	response, err := received(from)
+	if err != nil {
+		return nil, err
+	}
+	if response.GetBlock() == nil {
+		return nil, errors.New("the peer sent something else than a block")
+	}
+	return response.GetBlock(), nil
 }

@@ -88,10 +88,7 @@ func (c *Channel) unlessLagging(ctx context.Context, what Proposal, refused erro
 	default:
 		return refused
 	}
-	ctx, cancel := stage(ctx, c.deadlines.Evaluate)
-	defer cancel()
-	what.EndorsedBy = []string{c.msp}
-	if _, err := c.contract().EvaluateWithContext(ctx, what.Function, what.options()...); err != nil {
+	if _, err := c.evaluate(ctx, c.chaincode, what); err != nil {
 		return refused
 	}
 	return &fault.Error{

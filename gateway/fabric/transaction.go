@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -45,65 +46,24 @@ func (p *Proposal) options() []client.ProposalOption {
 	return options
 }
 
-// Evaluate runs a query on a peer of the own operator and no other: a retry that
-// fell through to another's would tell it what is asked.
-func (c *Channel) Evaluate(ctx context.Context, function string, args ...string) ([]byte, error) {
-	ctx, cancel := stage(ctx, c.deadlines.Evaluate)
-	defer cancel()
-	result, err := c.contract().EvaluateWithContext(ctx, function, client.WithArguments(args...), client.WithEndorsingOrganizations(c.msp))
-	if err != nil {
-		return nil, classify(fault.StageEvaluate, "", err)
-	}
-	return result, nil
-}
-
 // Endorsed is a transaction that enough operators signed, not yet sent.
 type Endorsed struct {
-	channel     *Channel
-	transaction *client.Transaction
-	envelope    []byte
+	channel  *Channel
+	id       string
+	result   []byte
+	envelope *common.Envelope
+	kept     []byte
 	// sent says that it may have been sent before.
 	sent atomic.Bool
 }
 
-// Endorse collects endorsements: those the proposal names, else of the own
-// operator and a partner, else as the endorsement policy allows.
-func (c *Channel) Endorse(ctx context.Context, what Proposal) (*Endorsed, error) {
-	pair := c.partners.pair()
-	if len(what.EndorsedBy) > 0 || pair == nil {
-		return c.endorse(ctx, what)
-	}
-	named := what
-	named.EndorsedBy = pair
-	endorsed, err := c.endorse(ctx, named)
-	if err == nil || !choiceMatters(fault.Of(err)) || ctx.Err() != nil {
-		return endorsed, err
-	}
-	c.partners.failed()
-	return c.endorse(ctx, what)
-}
-
-func (c *Channel) endorse(ctx context.Context, what Proposal) (*Endorsed, error) {
-	proposal, err := c.contract().NewProposal(what.Function, what.options()...)
-	if err != nil {
-		return nil, &fault.Error{Kind: fault.Internal, Stage: fault.StageEndorse, Message: "the proposal cannot be built", Err: err}
-	}
-	ctx, cancel := stage(ctx, c.deadlines.Endorse)
-	defer cancel()
-	transaction, err := proposal.EndorseWithContext(ctx)
-	if err != nil {
-		return nil, classify(fault.StageEndorse, proposal.TransactionID(), err)
-	}
-	return c.signed(transaction)
-}
-
 // signed signs a transaction, once: however often it is sent, and after whichever
 // restart, it is the same envelope.
-func (c *Channel) signed(transaction *client.Transaction) (*Endorsed, error) {
+func (c *Channel) signed(by *link, transaction *client.Transaction) (*Endorsed, error) {
 	serialized, err := transaction.Bytes()
 	if err == nil {
 		var signature []byte
-		if signature, err = c.signer.signDigest(transaction.Digest()); err == nil {
+		if signature, err = by.signer.signDigest(transaction.Digest()); err == nil {
 			return c.reopen(serialized, signature)
 		}
 	}
@@ -131,35 +91,35 @@ func (c *Channel) Reopen(envelope []byte) (*Endorsed, error) {
 }
 
 func (c *Channel) reopen(envelope, signature []byte) (*Endorsed, error) {
-	transaction, err := c.peers[0].gateway.NewSignedTransaction(envelope, signature)
+	transaction, err := c.peers[0].link.Load().gateway.NewSignedTransaction(envelope, signature)
 	if err != nil {
 		return nil, fmt.Errorf("read the transaction: %w", err)
 	}
-	serialized, err := transaction.Bytes()
+	kept, err := transaction.Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("serialize the transaction: %w", err)
 	}
-	return &Endorsed{channel: c, transaction: transaction, envelope: serialized}, nil
+	prepared := &gateway.PreparedTransaction{}
+	if err := proto.Unmarshal(kept, prepared); err != nil {
+		return nil, fmt.Errorf("read the transaction: %w", err)
+	}
+	return &Endorsed{
+		channel: c, id: transaction.TransactionID(), result: transaction.Result(), envelope: prepared.GetEnvelope(), kept: kept,
+	}, nil
 }
 
 // Envelope is the signed transaction as bytes, to be kept until its outcome is
 // known: Reopen makes the same transaction of them after a restart.
-func (e *Endorsed) Envelope() []byte { return e.envelope }
+func (e *Endorsed) Envelope() []byte { return e.kept }
 
 // ID is the transaction's id.
-func (e *Endorsed) ID() string { return e.transaction.TransactionID() }
+func (e *Endorsed) ID() string { return e.id }
 
 // Result is what the contract answered.
-func (e *Endorsed) Result() []byte { return e.transaction.Result() }
+func (e *Endorsed) Result() []byte { return e.result }
 
 // Endorsers are the MSPs that signed.
-func (e *Endorsed) Endorsers() ([]string, error) {
-	prepared := &gateway.PreparedTransaction{}
-	if err := proto.Unmarshal(e.envelope, prepared); err != nil {
-		return nil, fmt.Errorf("read the transaction: %w", err)
-	}
-	return endorsersOf(prepared.GetEnvelope())
-}
+func (e *Endorsed) Endorsers() ([]string, error) { return endorsersOf(e.envelope) }
 
 // Submitted is a transaction that was sent to the orderers.
 type Submitted struct {
@@ -184,24 +144,40 @@ func (e *Endorsed) Submit(ctx context.Context) (*Submitted, error) {
 	return &Submitted{channel: e.channel, expected: expected}, nil
 }
 
+// submitTries is how often an envelope is sent, at least.
+const submitTries = 2
+
 // Send is Submit for a caller that expects the commit itself.
 func (e *Endorsed) Send(ctx context.Context) error {
-	var last error
-	for range 2 {
-		if last = e.sendOnce(ctx); last == nil || alreadyProcessed(last) {
-			return nil
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	e.channel.start()
+	order := e.channel.order()
+	var attempts []attempt[struct{}]
+	for i := range max(submitTries, len(order)) {
+		at := order[i%len(order)]
+		attempts = append(attempts, attempt[struct{}]{peer: at, run: func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, e.sendBy(ctx, at)
+		}})
 	}
-	return classify(fault.StageSubmit, e.ID(), last)
+	if _, err := race(ctx, attempts, func(error) bool { return true }); err != nil {
+		return classify(fault.StageSubmit, e.ID(), err)
+	}
+	return nil
 }
 
-func (e *Endorsed) sendOnce(ctx context.Context) error {
+// sendBy has a peer send the envelope to the orderers.
+func (e *Endorsed) sendBy(ctx context.Context, at *Peer) error {
 	ctx, cancel := stage(ctx, e.channel.deadlines.Submit)
 	defer cancel()
-	_, err := e.transaction.SubmitWithContext(ctx)
+	_, err := gateway.NewGatewayClient(at.link.Load().connection).Submit(ctx, &gateway.SubmitRequest{
+		TransactionId: e.id, ChannelId: e.channel.name, PreparedTransaction: e.envelope,
+	})
+	switch {
+	case err == nil || alreadyProcessed(err):
+		at.answered()
+		return nil
+	case isAway(err):
+		at.doubt()
+	}
 	return err //nolint:wrapcheck // classified by the caller
 }
 

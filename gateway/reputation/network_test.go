@@ -343,9 +343,18 @@ func testAThousandReports(t *testing.T, w *world) {
 	from, err := channel.Height(within(t))
 	require.NoError(t, err)
 	var reports sync.WaitGroup
+	var mu sync.Mutex
+	var last *pb.EvidenceReceipt // of the highest block
 	report := func(client pb.ReputationServiceClient, evidence *pb.Evidence) {
-		if _, err := client.Report(within(t), &pb.ReportRequest{Evidence: []*pb.Evidence{evidence}}); err != nil {
+		response, err := client.Report(within(t), &pb.ReportRequest{Evidence: []*pb.Evidence{evidence}})
+		if err != nil {
 			t.Errorf("report: %v", err)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if receipt := response.GetReceipts()[0]; last == nil || receipt.GetCommit().GetBlock() > last.GetCommit().GetBlock() {
+			last = receipt
 		}
 	}
 	began := time.Now()
@@ -379,9 +388,9 @@ func testAThousandReports(t *testing.T, w *world) {
 
 	// By hand: each operator holds 251 + 30 positive and 83·2 negative events.
 	const alpha, beta = 3 * (251 + 30), 3 * 83 * 2
+	merged := w.score(t, "Atlas", target, last)
 	to, err := channel.Height(within(t))
 	require.NoError(t, err)
-	merged := w.score(t, "Atlas", target)
 	require.EqualValues(t, 10_000*(2+alpha)/(4+alpha+beta), merged.GetScore())
 	require.EqualValues(t, 3, merged.GetHolders())
 	require.Equal(t, pb.Standing_STANDING_GOOD, merged.GetStanding())
