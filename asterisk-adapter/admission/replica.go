@@ -2,8 +2,8 @@ package admission
 
 import (
 	"cmp"
+	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
@@ -72,6 +72,10 @@ func (v *View) putPolicy(value []byte) error {
 		return err
 	}
 	v.policies[version.Policy.Name()] = &version
+	if pseudonyms := version.Policy.Pseudonyms; pseudonyms != nil {
+		// What is held under an earlier key decides nothing any more.
+		maps.DeleteFunc(v.opinions, func(at place, _ *ledger.Opinions) bool { return at.epoch < pseudonyms.Epoch })
+	}
 	return nil
 }
 
@@ -120,14 +124,14 @@ func putHeld[T any](v *View, parts []string, want int, value []byte, list func(*
 	if len(parts) != want {
 		return ledger.Errorf(ledger.CodeInvalid, "the key names nothing that is held on a subject")
 	}
-	epoch, err := strconv.ParseInt(parts[0], 10, 64)
-	if err != nil {
-		return ledger.Errorf(ledger.CodeInvalid, "the key names no epoch")
+	epoch, err := ledger.ParseKeyNumber(parts[0])
+	if err != nil || epoch < v.policies[ledger.PolicyPseudonyms].Policy.Pseudonyms.Epoch {
+		return err
 	}
 	writer := int64(0)
 	if want == 4 {
-		if writer, err = strconv.ParseInt(parts[3], 10, 64); err != nil {
-			return ledger.Errorf(ledger.CodeInvalid, "the key names no writer")
+		if writer, err = ledger.ParseKeyNumber(parts[3]); err != nil {
+			return err
 		}
 	}
 	var one T

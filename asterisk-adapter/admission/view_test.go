@@ -143,6 +143,18 @@ func TestViewFollowsTheKeyInForce(t *testing.T) {
 	require.EqualValues(t, 1, view.mustScore(t).Holders, "going on forgets nothing")
 }
 
+func TestViewForgetsEarlierEpochs(t *testing.T) {
+	view := started(t, opinion(t, "BorealisMSP", 1, 10))
+	require.Equal(t, 1, view.Freshness().Subjects)
+	next := entry(t, ledger.PolicyKey(ledger.PolicyPseudonyms), &ledger.PolicyVersion{
+		Name: ledger.PolicyPseudonyms, V: ledger.SchemaVersion, Version: 1,
+		Policy: ledger.Policy{V: ledger.SchemaVersion, Pseudonyms: &ledger.PseudonymPolicy{Commitment: strings.Repeat("ab", 32), Epoch: 2}},
+	})
+	view.apply([]*pb.AdmissionEntry{next, opinion(t, "CorvusMSP", 1, 10)})
+	require.Zero(t, view.Freshness().Subjects)
+	require.Zero(t, view.Freshness().Unreadable)
+}
+
 func TestViewJudgesDevices(t *testing.T) {
 	ref, err := ledger.AORRef(key, aor)
 	require.NoError(t, err)

@@ -111,7 +111,7 @@ func (x *Index) Changes(ctx context.Context, after Cursor, limit int, filter Fil
 
 // changesOf are the changes of one kind, or of all where it is empty.
 func (x *Index) changesOf(ctx context.Context, after, end Cursor, limit int, kind Kind, filter Filter) ([]Change, error) {
-	text, args := "SELECT c.ref, t.id, c.kind, c.msp, c.pbx, c.deleted, c.unreadable, c.key, c.value FROM changes c JOIN transactions t ON t.ref = c.tx WHERE c.ref > $1 AND c.ref <= $2", []any{after.ref(), end.ref()}
+	text, args := "SELECT "+changeColumns+" FROM changes c JOIN transactions t ON t.ref = c.tx WHERE c.ref > $1 AND c.ref <= $2", []any{after.ref(), end.ref()}
 	for _, one := range []struct{ column, value string }{{"kind", string(kind)}, {"msp", filter.MSP}, {"pbx", filter.PBX}} {
 		if one.value == "" {
 			continue
@@ -122,7 +122,14 @@ func (x *Index) changesOf(ctx context.Context, after, end Cursor, limit int, kin
 		args = append(args, one.value)
 		text += fmt.Sprintf(" AND c.%s = $%d", one.column, len(args))
 	}
-	text += fmt.Sprintf(" ORDER BY c.ref LIMIT %d", limit)
+	return x.readChanges(ctx, text+fmt.Sprintf(" ORDER BY c.ref LIMIT %d", limit), args...)
+}
+
+// changeColumns are what readChanges reads.
+const changeColumns = "c.ref, t.id, c.kind, c.msp, c.pbx, c.deleted, c.unreadable, c.key, c.value"
+
+// readChanges runs a query for changes.
+func (x *Index) readChanges(ctx context.Context, text string, args ...any) ([]Change, error) {
 	rows, err := x.db.reader.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)
