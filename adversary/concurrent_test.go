@@ -1,6 +1,8 @@
 package adversary_test
 
 import (
+	"context"
+	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -11,7 +13,9 @@ import (
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/gatewaytest"
+	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/seal"
 )
 
@@ -66,11 +70,25 @@ func testConcurrentAnchors(t *testing.T, w *world) {
 			t.Cleanup(func() { _ = keyring.Close() })
 			submission, err := anchor.NewSubmission(message.GetSegmentJson(), message.GetSignature(), message.GetRecordsJson(), message.GetDetailsJson())
 			require.NoError(t, err)
-			anchorer := anchor.New(w.channel(t, atlas, "gateway"), keyring)
+			book, err := journal.Open(filepath.Join(t.TempDir(), "journal"), journal.Config{}, slog.New(slog.DiscardHandler))
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, book.Close()) })
+			pipeline, err := anchor.New(anchor.Parts{
+				Channel: w.channel(t, atlas, "gateway"), Journal: book, Keyring: keyring, Log: slog.New(slog.DiscardHandler),
+			}, anchor.DefaultConfig())
+			require.NoError(t, err)
+			ctx, stop := context.WithCancel(context.Background())
+			ended := make(chan error, 1)
+			go func() { ended <- pipeline.Run(ctx) }()
+			t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
 			group.Go(func() {
-				var err error
-				receipts[i], err = anchorer.Anchor(within(t), submission)
-				require.NoError(t, err)
+				for { // until it runs
+					var err error
+					if receipts[i], err = pipeline.Anchor(within(t), submission); err == nil || !fault.Of(err).Retryable() {
+						require.NoError(t, err)
+						return
+					}
+				}
 			})
 		}
 		group.Wait()

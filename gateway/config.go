@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/idempotency"
+	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/metrics"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/server"
@@ -40,6 +42,10 @@ type Config struct {
 	Server server.Config `yaml:"server"`
 	// Fabric is the way to the operator's peer.
 	Fabric fabric.Config `yaml:"fabric"`
+	// Journal keeps what was accepted until it is on the ledger.
+	Journal journal.Config `yaml:"journal"`
+	// Anchor is a segment's way to the ledger.
+	Anchor anchor.Config `yaml:"anchor"`
 	// Reputation counts evidence.
 	Reputation reputation.Config `yaml:"reputation"`
 	// Signers are the identities that sign for people.
@@ -63,6 +69,7 @@ func DefaultConfig() Config {
 		Server: server.DefaultConfig(), Fabric: fabric.DefaultConfig(), Reputation: reputation.DefaultConfig(),
 		Idempotency: idempotency.DefaultConfig(),
 		Metrics:     metrics.DefaultConfig(),
+		Anchor:      anchor.DefaultConfig(),
 	}
 }
 

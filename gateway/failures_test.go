@@ -56,12 +56,16 @@ func testChaincodeAway(t *testing.T, w *world) {
 func testPeerAway(t *testing.T, w *world) {
 	w.Kill("atlas-peer")
 	w.await(t, healthpb.HealthCheckResponse_NOT_SERVING)
-	segment := w.adapter.Twin().Segment(t, gatewaytest.Calls(t, 1))
+	segment := w.adapter.Segment(t, gatewaytest.Calls(t, 1))
 	_, err := w.send(t, segment)
 	info := refused(t, err, codes.Unavailable, "the peer cannot be reached")
 	require.Equal(t, "true", info.GetMetadata()["retryable"])
 	w.StartNode("atlas-peer")
 	w.await(t, healthpb.HealthCheckResponse_SERVING)
+	// It was accepted, and is under way.
+	receipt, err := w.send(t, segment)
+	require.NoError(t, err)
+	require.Len(t, receipt.GetRecords(), 1)
 	w.anchorsAgain(t, gatewaytest.Call(t))
 }
 

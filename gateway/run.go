@@ -33,6 +33,7 @@ import (
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/idempotency"
+	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/metrics"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
@@ -54,9 +55,10 @@ type Gateway struct {
 	eraser   *erasure.Eraser
 	tally    *reputation.Tally
 	consents *consent.Watch
-	anchorer *anchor.Anchorer
 	signers  server.Signers
 	keys     *idempotency.Store
+	journal  *journal.Journal
+	pipeline *anchor.Pipeline
 	server   *server.Server
 }
 
@@ -90,7 +92,7 @@ func New(config *Config, log *slog.Logger, options ...Option) *Gateway {
 func (g *Gateway) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, g.stop(g.config.StopTimeout)) }()
 	for _, part := range []func(context.Context) error{
-		g.openMetrics, g.openChannel, g.openKeyring, g.openErasures, g.openTally, g.openConsents, g.openAnchorer, g.openSigners, g.openKeys, g.openServer,
+		g.openMetrics, g.openChannel, g.openKeyring, g.openErasures, g.openTally, g.openConsents, g.openJournal, g.openPipeline, g.openSigners, g.openKeys, g.openServer,
 	} {
 		if err := part(ctx); err != nil {
 			return err
@@ -166,8 +168,31 @@ func (g *Gateway) openConsents(ctx context.Context) error {
 	return nil
 }
 
-func (g *Gateway) openAnchorer(context.Context) error {
-	g.anchorer = anchor.New(g.channel, g.keyring)
+func (g *Gateway) openJournal(context.Context) (err error) {
+	if g.journal, err = journal.Open(filepath.Join(g.config.StateDir, "journal"), g.config.Journal, g.log); err != nil {
+		return fmt.Errorf("open the journal: %w", err)
+	}
+	g.closing("journal", g.journal.Close)
+	return nil
+}
+
+// openPipeline takes up what the journal holds, and takes segments from then on.
+func (g *Gateway) openPipeline(ctx context.Context) (err error) {
+	g.pipeline, err = anchor.New(anchor.Parts{
+		Channel: g.channel, Journal: g.journal, Keyring: g.keyring, Watch: g.consents, Metrics: anchor.NewMetrics(g.registry), Log: g.log,
+	}, g.config.Anchor)
+	if err != nil {
+		return fmt.Errorf("prepare the pipeline: %w", err)
+	}
+	g.running(ctx, "pipeline", g.pipeline.Run)
+	g.running(ctx, "journal's watch", func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-g.journal.Failed():
+			return g.journal.Err()
+		}
+	})
 	return nil
 }
 
@@ -191,7 +216,7 @@ func (g *Gateway) openKeys(ctx context.Context) (err error) {
 
 func (g *Gateway) openServer(ctx context.Context) (err error) {
 	if g.server, err = server.New(g.config.Server, server.Parts{
-		Channel: g.channel, Keyring: g.keyring, Anchorer: g.anchorer, Eraser: g.eraser, Tally: g.tally, Consents: g.consents,
+		Channel: g.channel, Keyring: g.keyring, Pipeline: g.pipeline, Window: g.config.Anchor.Window, Eraser: g.eraser, Tally: g.tally,
 		Signers: g.signers, Keys: g.keys, Metrics: server.NewMetrics(g.registry),
 	}, g.log); err != nil {
 		return fmt.Errorf("assemble the server: %w", err)

@@ -22,7 +22,7 @@ const (
 type Submission struct {
 	Signed  ledger.SignedSegment
 	details [][]byte
-	wire    []byte // the JSON array that calls:Anchor takes
+	wire    []byte // the segment as an element of the JSON array that calls:Anchor takes
 }
 
 // NewSubmission decodes and checks what an adapter sent: header and records in
@@ -30,26 +30,30 @@ type Submission struct {
 // record; nothing for a record of a kind that has none.
 func NewSubmission(header, signature []byte, records, details [][]byte) (*Submission, error) {
 	s := &Submission{details: make([][]byte, len(details))}
-	s.Signed.Signature = signature
 	if len(records) > ledger.MaxRecords {
 		return nil, fault.New(fault.TooLarge, "the segment has %d records, at most %d are allowed: close segments sooner", len(records), ledger.MaxRecords)
 	}
 	if len(records) != len(details) {
 		return nil, fault.New(fault.Invalid, "the segment has %d records and %d details: send the details of each record", len(records), len(details))
 	}
-	if err := ledger.DecodeStrict(header, &s.Signed.Segment); err != nil {
-		return nil, fault.Of(err)
-	}
-	s.Signed.Records = make([]ledger.Record, len(records))
 	for i := range records {
 		if len(records[i]) > ledger.MaxRecordBytes {
 			return nil, fault.New(fault.TooLarge, "record %d of the segment has %d bytes, at most %d are allowed", i+1, len(records[i]), ledger.MaxRecordBytes)
 		}
-		if err := ledger.DecodeStrict(records[i], &s.Signed.Records[i]); err != nil {
-			return nil, fault.Of(err)
-		}
 	}
-	if _, err := s.Signed.Check(); err != nil {
+	if len(header) > ledger.MaxRecordBytes || len(signature) > ledger.MaxRecordBytes {
+		return nil, fault.New(fault.TooLarge, "the segment's header has %d bytes and its signature %d, at most %d are allowed", len(header), len(signature), ledger.MaxRecordBytes)
+	}
+	// All at once, as the contract will: each record is decoded and encoded once.
+	segments, leaves, err := ledger.DecodeSegments(wireOf(header, signature, records))
+	if err != nil {
+		return nil, fault.Of(err)
+	}
+	if len(segments) != 1 || len(segments[0].Records) != len(records) {
+		return nil, fault.New(fault.Invalid, "a record of the segment is not one well-formed JSON value")
+	}
+	s.Signed = segments[0]
+	if err := s.Signed.CheckDecoded(leaves[0]); err != nil {
 		return nil, fault.Of(err)
 	}
 	sealed := 0
@@ -59,15 +63,34 @@ func NewSubmission(header, signature []byte, records, details [][]byte) (*Submis
 		}
 		sealed += base64.StdEncoding.EncodedLen(len(s.details[i])) + sealingBytes
 	}
-	wire, err := ledger.Canonical([]ledger.SignedSegment{s.Signed})
+	canonical, err := ledger.Canonical(&s.Signed.Segment)
 	if err != nil {
 		return nil, fmt.Errorf("encode the segment: %w", err)
 	}
+	wire := wireOf(canonical, signature, leaves[0])
+	s.wire = wire[1 : len(wire)-1]
 	if largest := max(len(wire), sealed); largest > maxWireBytes {
 		return nil, fault.New(fault.TooLarge, "the segment takes %d bytes on its way to the ledger, at most %d are allowed: close segments sooner", largest, maxWireBytes)
 	}
-	s.wire = wire
 	return s, nil
+}
+
+// wireOf is the JSON array with one ledger.SignedSegment, of texts as they are.
+func wireOf(header, signature []byte, records [][]byte) []byte {
+	size := len(header) + base64.StdEncoding.EncodedLen(len(signature)) + 64
+	for _, record := range records {
+		size += len(record) + 1
+	}
+	text := append(make([]byte, 0, size), `[{"records":[`...)
+	for i, record := range records {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(text, record...)
+	}
+	text = append(append(text, `],"segment":`...), header...)
+	text = append(text, `,"signature":"`...)
+	return append(base64.StdEncoding.AppendEncode(text, signature), `"}]`...)
 }
 
 // takeDetails checks the details of a record and keeps their canonical form:
@@ -110,4 +133,13 @@ func (s *Submission) items() []seal.Item {
 		}
 	}
 	return items
+}
+
+// size is about what the submission takes in memory, bytes.
+func (s *Submission) size() int64 {
+	size := 2 * len(s.wire)
+	for i := range s.details {
+		size += 3 * len(s.details[i])
+	}
+	return int64(size)
 }

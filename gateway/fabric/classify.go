@@ -16,7 +16,7 @@ import (
 func classify(stage fault.Stage, transactionID string, err error) *fault.Error {
 	if coded, found := contractError(err); found {
 		result := fault.FromLedger(coded)
-		result.Stage, result.TransactionID = stage, transactionID
+		result.Stage, result.TransactionID, result.Contract = stage, transactionID, true
 		return result
 	}
 	result := &fault.Error{Stage: stage, TransactionID: transactionID, Err: err}

@@ -53,7 +53,7 @@ func (c *Channel) Transact(ctx context.Context, what Proposal) (Outcome, error) 
 func (c *Channel) transactOnce(ctx context.Context, what Proposal) (Outcome, error) {
 	endorsed, err := c.Endorse(ctx, what)
 	if err != nil {
-		return Outcome{}, c.unlessLagging(ctx, what, err)
+		return Outcome{}, c.UnlessLagging(ctx, what, err)
 	}
 	if err := what.tell(endorsed); err != nil {
 		return Outcome{}, err
@@ -79,10 +79,10 @@ func (p *Proposal) tell(endorsed *Endorsed) error {
 	return p.Keeping(endorsed.Envelope())
 }
 
-// unlessLagging tells a contract's refusal from an endorser that has not yet
+// UnlessLagging tells a contract's refusal from an endorser that has not yet
 // committed what the own peer has, and so refuses what was just made possible: the
 // own peer, asked alone, would not. That passes with the next block.
-func (c *Channel) unlessLagging(ctx context.Context, what Proposal, refused error) error {
+func (c *Channel) UnlessLagging(ctx context.Context, what Proposal, refused error) error {
 	switch fault.Of(refused).Kind {
 	case fault.NotFound, fault.Exists, fault.State, fault.Denied:
 	default:

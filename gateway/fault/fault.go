@@ -69,6 +69,11 @@ type Error struct {
 	RetryAfter time.Duration
 	// Fields are what is wrong with the request, field by field, where that is known.
 	Fields []Field
+	// Contract says that a contract answered it, not the network on the way there.
+	Contract bool
+	// Mendable says that the same may succeed once somebody has mended what the
+	// message names.
+	Mendable bool
 	// Err is the cause, for logs.
 	Err error
 }

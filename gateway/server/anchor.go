@@ -10,7 +10,6 @@ import (
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/gateway/anchor"
-	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/fault"
 )
 
@@ -21,9 +20,11 @@ const maxStreamed = 1000
 type anchorService struct {
 	pb.UnimplementedAnchorServiceServer
 	writer
-	anchorer *anchor.Anchorer
-	consents *consent.Watch // nil where nobody watches
+	pipeline *anchor.Pipeline
 	msp      string
+	window   int
+	// stopping is closed when streams should end.
+	stopping <-chan struct{}
 }
 
 // AnchorSegment implements callseal.v1.AnchorService.
@@ -65,6 +66,19 @@ func (s *anchorService) anchorBounded(ctx context.Context, segment *pb.SignedSeg
 }
 
 func (s *anchorService) anchor(ctx context.Context, segment *pb.SignedSegment) (*pb.SegmentReceipt, error) {
+	submission, err := s.submission(ctx, segment)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := s.pipeline.Anchor(ctx, submission)
+	if err != nil {
+		return nil, err
+	}
+	return receiptMessage(receipt, len(submission.Signed.Records)), nil
+}
+
+// submission checks what a caller sent, and that it may send it.
+func (s *anchorService) submission(ctx context.Context, segment *pb.SignedSegment) (*anchor.Submission, error) {
 	if segment == nil {
 		return nil, fault.New(fault.Invalid, "the request carries no segment")
 	}
@@ -76,25 +90,21 @@ func (s *anchorService) anchor(ctx context.Context, segment *pb.SignedSegment) (
 	if header.MSP != s.msp {
 		return nil, fault.New(fault.Denied, "this is the gateway of %s, the segment belongs to %s: send it to that operator's gateway", s.msp, header.MSP)
 	}
-	if err := authorizePBX(callerFrom(ctx), header.PBX); err != nil {
-		return nil, err
-	}
-	receipt, err := s.anchorer.Anchor(ctx, submission)
-	if err != nil {
-		return nil, err
-	}
-	if s.consents != nil {
-		s.consents.Anchored(&submission.Signed)
-	}
+	return submission, authorizePBX(callerFrom(ctx), header.PBX)
+}
+
+// receiptMessage tells of a segment and of each of its records.
+func receiptMessage(receipt *anchor.Receipt, records int) *pb.SegmentReceipt {
 	message := &pb.SegmentReceipt{
 		Epoch: receipt.Epoch, FirstSeq: receipt.FirstSeq, Outcome: outcomes[receipt.Outcome], Commit: commitMessage(receipt.Commit),
+		Records: make([]*pb.RecordReceipt, records),
 	}
 	if !receipt.CommittedAt.IsZero() {
 		message.CommittedAt = timestamppb.New(receipt.CommittedAt)
 	}
-	for i := range submission.Signed.Records {
-		seq := submission.Signed.Records[i].Seq
-		message.Records = append(message.Records, &pb.RecordReceipt{Seq: seq, Outcome: outcomes[receipt.Of(seq)]})
+	for i := range message.Records {
+		seq := receipt.FirstSeq + int64(i)
+		message.Records[i] = &pb.RecordReceipt{Seq: seq, Outcome: outcomes[receipt.Of(seq)]}
 	}
-	return message, nil
+	return message
 }

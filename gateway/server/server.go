@@ -18,7 +18,6 @@ import (
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/gateway/anchor"
-	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/credential"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
@@ -51,6 +50,8 @@ type Server struct {
 	health *health.Server
 	peer   *peerWatch
 	log    *slog.Logger
+	// stopping is closed when streams that have no end of their own should end.
+	stopping chan struct{}
 }
 
 // Parts are what the services stand on. A nil part is one this gateway lacks; what
@@ -59,14 +60,14 @@ type Parts struct {
 	// Channel and Keyring are always there.
 	Channel *fabric.Channel
 	Keyring *seal.Keyring
-	// Anchorer takes segments to the ledger.
-	Anchorer *anchor.Anchorer
+	// Pipeline takes segments to the ledger; Window bounds the segments of one
+	// stream that it has not answered.
+	Pipeline *anchor.Pipeline
+	Window   int
 	// Eraser runs erasures.
 	Eraser *erasure.Eraser
 	// Tally counts evidence; nil without a consortium key.
 	Tally *reputation.Tally
-	// Consents is told of every segment that was anchored.
-	Consents *consent.Watch
 	// Signers sign for people, by role.
 	Signers Signers
 	// Keys remember what was asked under an idempotency key; nil takes none.
@@ -90,7 +91,7 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	}
 	limits, unary := parts.Metrics.limits, map[string]bool{}
 	s := &Server{
-		config: config, log: log, credentials: store, inner: within,
+		config: config, log: log, credentials: store, inner: within, stopping: make(chan struct{}),
 		identity: &identity{inner: within}, door: limit.NewDoorkeeper(config.Limits.Connections, limits, log),
 	}
 	constraints, err := newValidation()
@@ -113,7 +114,9 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	services := early{Server: s.grpc, unary: unary, around: repeated.unary}
 	reading := reader{channel: parts.Channel, keyring: parts.Keyring}
 	writing := writer{reader: reading, signers: parts.Signers}
-	pb.RegisterAnchorServiceServer(services, &anchorService{writer: writing, anchorer: parts.Anchorer, consents: parts.Consents, msp: parts.Channel.MSP()})
+	pb.RegisterAnchorServiceServer(services, &anchorService{
+		writer: writing, pipeline: parts.Pipeline, msp: parts.Channel.MSP(), window: max(parts.Window, 1), stopping: s.stopping,
+	})
 	pb.RegisterCallServiceServer(services, &callService{writer: writing})
 	pb.RegisterRecordingServiceServer(services, &recordingService{writer: writing})
 	pb.RegisterReputationServiceServer(services, &reputationService{tally: parts.Tally})
@@ -161,6 +164,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.health.Shutdown()
+	close(s.stopping)
 	stopped := make(chan struct{})
 	go func() { s.grpc.GracefulStop(); close(stopped) }()
 	select {

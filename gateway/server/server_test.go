@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/callseal/callseal/chaincode/ledger"
-	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/fault"
@@ -54,7 +53,7 @@ func newServer(t *testing.T) *Server {
 	eraser := erasure.New(channel, keyring, journal, slog.New(slog.DiscardHandler))
 	config := DefaultConfig()
 	config.CertFile, config.KeyFile, config.ClientCAFile = cert, key, authority
-	made, err := New(config, Parts{Channel: channel, Keyring: keyring, Eraser: eraser, Anchorer: anchor.New(channel, keyring)}, slog.New(slog.DiscardHandler))
+	made, err := New(config, Parts{Channel: channel, Keyring: keyring, Eraser: eraser}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	return made
 }

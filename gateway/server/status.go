@@ -49,10 +49,7 @@ func statusOf(err error) error {
 		return given.Err()
 	}
 	what := fault.Of(err)
-	code, known := statusCodes[what.Kind]
-	if !known {
-		code = codes.Internal
-	}
+	code := codeOf(what.Kind)
 	retryable := "false"
 	if what.Retryable() {
 		retryable = "true"
@@ -76,6 +73,15 @@ func statusOf(err error) error {
 		return status.Error(code, what.Message)
 	}
 	return detailed.Err()
+}
+
+// codeOf is the gRPC code of a kind.
+func codeOf(kind fault.Kind) codes.Code {
+	code, known := statusCodes[kind]
+	if !known {
+		return codes.Internal
+	}
+	return code
 }
 
 // ours says whether the error is a fault or a contract's, whatever its cause.

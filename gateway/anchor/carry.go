@@ -1,0 +1,58 @@
+package anchor
+
+import (
+	"context"
+	"time"
+
+	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/fault"
+)
+
+// A transaction that was sent stands in a block within tens of milliseconds; an
+// ordering leader that dies delays it by about three seconds. Then the very same
+// envelope is sent again, which counts once. It is never endorsed anew before it
+// is known not to be VALID.
+const (
+	// sentWait is how long a transaction that the orderers took is waited for
+	// before it is sent again.
+	sentWait = 4 * time.Second
+)
+
+// carry sends a transaction that was written down, until it stands in a block, and
+// answers a fault unless it is VALID there. A fault of kind Unknown says that the
+// context ended first.
+func (p *Pipeline) carry(ctx context.Context, transaction Transaction) (fabric.Commit, error) {
+	expected := p.ledger.Expect(transaction.ID())
+	defer expected.Release()
+	return p.await(ctx, transaction, expected)
+}
+
+func (p *Pipeline) await(ctx context.Context, transaction Transaction, expected Expectation) (fabric.Commit, error) {
+	wait := retryWait()
+	began := time.Now()
+	for try := 0; ; try++ {
+		patience := sentWait
+		if err := transaction.Send(ctx); err != nil {
+			// It may have been ordered all the same.
+			patience = wait.NextBackOff()
+			p.metrics.retry(fault.Of(err))
+			p.log.Debug("a transaction may not have reached the orderers: it is sent again", "transaction", transaction.ID(), "try", try, "error", err)
+		} else if try == 0 {
+			p.metrics.stage(stageSubmit, time.Since(began))
+		}
+		if try > 0 {
+			expected.LookUp()
+		}
+		waiting, cancel := context.WithTimeout(ctx, patience)
+		commit, err := expected.Await(waiting)
+		cancel()
+		if err == nil || fault.Of(err).Kind != fault.Unknown {
+			p.metrics.stage(stageOrder, time.Since(began))
+			p.metrics.ordered(commit.Validation)
+			return commit, err
+		}
+		if ctx.Err() != nil {
+			return commit, err
+		}
+	}
+}
