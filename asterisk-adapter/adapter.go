@@ -113,7 +113,7 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	a.recordings = pb.NewRecordingServiceClient(a.connection)
 	a.ledger = pb.NewLedgerServiceClient(a.connection)
 	a.journal.Promise(beatsPromised * config.beat)
-	uplink := &uplink{anchor: pb.NewAnchorServiceClient(a.connection), journal: a.journal, log: log}
+	uplink := newUplink(pb.NewAnchorServiceClient(a.connection), a.journal, log)
 	a.closer = newCloser(a.journal, signer, uplink, a.opening, log)
 	a.pairing = newPairing(a.journal, a.closer, config.Recordings.pairWait, log)
 	a.pairing.old = a.oldRecording

@@ -10,9 +10,15 @@ import (
 	"github.com/callseal/callseal/chaincode/ledger"
 )
 
-// maxInFlight is how many segments travel at once. A lone record never waits;
-// when all are under way, what is ready gathers into the next segment.
-const maxInFlight = 4
+const (
+	// maxInFlight is how many segments are on their way into the gateway's journal at
+	// once. A lone record never waits; when all are under way, what is ready gathers
+	// into the next segment.
+	maxInFlight = 4
+	// maxUnsettled is how many are kept in memory until the gateway has said how they
+	// end; the adapter's journal has the rest.
+	maxUnsettled = 64
+)
 
 // maxSegmentBytes bounds what a segment takes on its way: 500 ordinary records are
 // a seventh of it.
@@ -107,9 +113,44 @@ func (c *closer) fit(entry *journal.Entry) (int, error) {
 	return len(record) + len(details), nil
 }
 
+// places bounds what is sent.
+type places struct{ travelling, unsettled chan struct{} }
+
+// take waits for a place for one more segment.
+func (p places) take(ctx context.Context) error {
+	for _, place := range []chan struct{}{p.unsettled, p.travelling} {
+		select {
+		case place <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// giveBack gives back a place that was not used.
+func (p places) giveBack() {
+	<-p.travelling
+	<-p.unsettled
+}
+
+// until gives a segment's places back as it goes its way.
+func (p places) until(ctx context.Context, one *passage) {
+	select {
+	case <-one.taken:
+	case <-ctx.Done():
+	}
+	<-p.travelling
+	select {
+	case <-one.ended:
+	case <-ctx.Done():
+	}
+	<-p.unsettled
+}
+
 // run closes and sends until the context ends.
 func (c *closer) run(ctx context.Context) error {
-	slots := make(chan struct{}, maxInFlight)
+	free := places{make(chan struct{}, maxInFlight), make(chan struct{}, maxUnsettled)}
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	// Whatever ends this ends what is being sent.
@@ -125,22 +166,16 @@ func (c *closer) run(ctx context.Context) error {
 	if len(refused) > 0 {
 		c.log.Error("segments that the gateway refused are set aside in the journal", "count", len(refused), "first_seq", refused[0].Header.FirstSeq, "reason", refused[0].Refused)
 	}
-	send := func(segment *journal.Segment) error {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		sending.Go(func() {
-			defer func() { <-slots }()
-			c.uplink.deliver(ctx, segment)
-		})
-		return nil
+	sending.Go(func() { c.uplink.run(ctx) })
+	send := func(segment *journal.Segment) {
+		one := c.uplink.send(segment)
+		sending.Go(func() { free.until(ctx, one) })
 	}
 	for _, segment := range waiting {
-		if err := send(segment); err != nil {
+		if err := free.take(ctx); err != nil {
 			return err
 		}
+		send(segment)
 	}
 	for {
 		select {
@@ -149,24 +184,19 @@ func (c *closer) run(ctx context.Context) error {
 		case <-c.wake:
 		}
 		for {
-			// Take a slot first: what becomes ready meanwhile joins the segment.
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return ctx.Err()
+			// Take a place first: what becomes ready meanwhile joins the segment.
+			if err := free.take(ctx); err != nil {
+				return err
 			}
 			segment, err := c.closeReady()
 			if err != nil {
 				return err
 			}
 			if segment == nil {
-				<-slots
+				free.giveBack()
 				break
 			}
-			sending.Go(func() {
-				defer func() { <-slots }()
-				c.uplink.deliver(ctx, segment)
-			})
+			send(segment)
 		}
 	}
 }

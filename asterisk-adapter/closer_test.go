@@ -32,11 +32,25 @@ type gatewayEdge struct {
 	sizes map[int64]int
 }
 
-func (g *gatewayEdge) AnchorSegment(ctx context.Context, request *pb.AnchorSegmentRequest, _ ...grpc.CallOption) (*pb.AnchorSegmentResponse, error) {
+// Deliver is a stream whose segments are answered one by one as the test says: an
+// INVALID_ARGUMENT by a refusal, any other error by a rejection that may pass.
+func (g *gatewayEdge) Deliver(ctx context.Context, _ ...grpc.CallOption) (grpc.BidiStreamingClient[pb.DeliverRequest, pb.DeliverResponse], error) {
+	return &edgeStream{edge: g, ctx: ctx, answers: make(chan *pb.DeliverResponse, 1000)}, nil
+}
+
+type edgeStream struct {
+	grpc.BidiStreamingClient[pb.DeliverRequest, pb.DeliverResponse]
+	edge    *gatewayEdge
+	ctx     context.Context
+	answers chan *pb.DeliverResponse
+}
+
+func (s *edgeStream) Send(request *pb.DeliverRequest) error {
 	var header ledger.Segment
 	if err := ledger.DecodeStrict(request.GetSegment().GetSegmentJson(), &header); err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+		return status.Error(codes.InvalidArgument, err.Error())
 	}
+	g := s.edge
 	g.mu.Lock()
 	if g.tries == nil {
 		g.tries, g.sizes = map[int64]int{}, map[int64]int{}
@@ -47,20 +61,47 @@ func (g *gatewayEdge) AnchorSegment(ctx context.Context, request *pb.AnchorSegme
 		g.begun = append(g.begun, header.FirstSeq)
 		g.sizes[header.FirstSeq] = len(request.GetSegment().GetRecordsJson())
 	}
+	answer := g.answer
 	g.mu.Unlock()
-	if g.answer != nil {
-		if err := g.answer(header, try); err != nil {
-			return nil, err
+	go s.reply(header, try, answer)
+	return nil
+}
+
+func (s *edgeStream) reply(header ledger.Segment, try int, answer func(ledger.Segment, int) error) {
+	said := func(state pb.DeliveryState) *pb.DeliverResponse {
+		return &pb.DeliverResponse{Pbx: header.PBX, Epoch: header.Epoch, FirstSeq: header.FirstSeq, State: state}
+	}
+	if answer != nil {
+		if err := answer(header, try); err != nil {
+			given := status.Convert(err)
+			refusal := said(pb.DeliveryState_DELIVERY_STATE_REJECTED)
+			if given.Code() == codes.InvalidArgument {
+				refusal.State = pb.DeliveryState_DELIVERY_STATE_REFUSED
+			}
+			refusal.Problem = &pb.Problem{Code: int32(given.Code()), Message: given.Message(), Retryable: given.Code() != codes.InvalidArgument}
+			s.answers <- refusal
+			return
 		}
 	}
-	if ctx.Err() != nil {
-		return nil, status.FromContextError(ctx.Err()).Err()
-	}
+	s.answers <- said(pb.DeliveryState_DELIVERY_STATE_ACCEPTED)
 	receipt := &pb.SegmentReceipt{Epoch: header.Epoch, FirstSeq: header.FirstSeq, Outcome: pb.Outcome_OUTCOME_ANCHORED, Commit: &pb.Commit{TransactionId: "tx"}}
 	for n := range header.Count {
 		receipt.Records = append(receipt.Records, &pb.RecordReceipt{Seq: header.FirstSeq + n, Outcome: pb.Outcome_OUTCOME_ANCHORED})
 	}
-	return &pb.AnchorSegmentResponse{Receipt: receipt}, nil
+	for _, state := range []pb.DeliveryState{pb.DeliveryState_DELIVERY_STATE_COMMITTED, pb.DeliveryState_DELIVERY_STATE_SETTLED} {
+		answered := said(state)
+		answered.Receipt = receipt
+		s.answers <- answered
+	}
+}
+
+func (s *edgeStream) Recv() (*pb.DeliverResponse, error) {
+	select {
+	case answer := <-s.answers:
+		return answer, nil
+	case <-s.ctx.Done():
+		return nil, status.FromContextError(s.ctx.Err()).Err()
+	}
 }
 
 func (g *gatewayEdge) triesOf(firstSeq int64) int {
@@ -89,7 +130,8 @@ func newBench(t *testing.T, path string, edge *gatewayEdge) *bench {
 	t.Helper()
 	log := &logbook{}
 	book := openJournal(t, path)
-	uplink := &uplink{anchor: edge, journal: book, log: log.logger(), denied: time.Millisecond}
+	uplink := newUplink(edge, book, log.logger())
+	uplink.denied = time.Millisecond
 	b := &bench{closer: newCloser(book, newSigner(t), uplink, firstOpening, log.logger()), edge: edge, book: book, log: log, path: path}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -241,7 +283,9 @@ func TestUplink(t *testing.T) {
 			require.Contains(t, refused[0].Refused, test.refused)
 			require.Empty(t, b.log.lines("call anchored"))
 			// The next one is not held up, and the next start says what lies there.
+			b.edge.mu.Lock()
 			b.edge.answer = nil
+			b.edge.mu.Unlock()
 			b.addCalls(t, "2", 1)
 			b.untilEmpty(t)
 			require.ErrorIs(t, b.end(), context.Canceled)
@@ -286,7 +330,7 @@ func TestBrokenJournalEndsTheRun(t *testing.T) {
 	edge := &gatewayEdge{answer: func(ledger.Segment, int) error { return status.Error(codes.Unavailable, "the gateway is down") }}
 	log := &logbook{}
 	book := newJournal(t)
-	c := newCloser(book, newSigner(t), &uplink{anchor: edge, journal: book, log: log.logger()}, firstOpening, log.logger())
+	c := newCloser(book, newSigner(t), newUplink(edge, book, log.logger()), firstOpening, log.logger())
 	ended := make(chan error, 1)
 	go func() { ended <- c.run(t.Context()) }()
 	leg := newLeg(t, book, "1.0", 0, unanswered)
@@ -310,7 +354,7 @@ func TestConflictIsReported(t *testing.T) {
 	c.add(closing{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}}, recordingEntry(leg.Call.Leg, newRecording(t, "1.0")))
 	segment, err := c.closeReady()
 	require.NoError(t, err)
-	u := &uplink{journal: book, log: log.logger()}
+	u := newUplink(nil, book, log.logger())
 	for outcome, message := range map[pb.Outcome]string{
 		pb.Outcome_OUTCOME_ANCHORED: "call anchored", pb.Outcome_OUTCOME_ALREADY_ANCHORED: "call was anchored already", pb.Outcome_OUTCOME_CONFLICT: "call refused",
 	} {
@@ -340,7 +384,7 @@ func TestAnEpochBeginsWithItsOpening(t *testing.T) {
 			return found, nil
 		}
 	}
-	c := newCloser(book, newSigner(t), &uplink{anchor: edge, journal: book, log: log.logger()}, opening, log.logger())
+	c := newCloser(book, newSigner(t), newUplink(edge, book, log.logger()), opening, log.logger())
 	ended := make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	go func() { ended <- c.run(ctx) }()

@@ -135,12 +135,8 @@ func (a *Adapter) closeHistory(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, farewellWait)
 	defer cancel()
-	for _, segment := range waiting {
-		a.closer.uplink.deliver(ctx, segment)
-		if ctx.Err() != nil {
-			a.log.Warn("segments wait in the journal for the next start", "first_seq", segment.Header.FirstSeq)
-			return nil
-		}
+	if left := a.closer.uplink.finish(ctx, waiting); left != nil {
+		a.log.Warn("segments wait in the journal for the next start", "first_seq", left.FirstSeq)
 	}
 	return nil
 }
