@@ -8,12 +8,14 @@ import (
 
 	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/health"
 	"github.com/callseal/callseal/gateway/idempotency"
 	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/metrics"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/server"
 	"github.com/callseal/callseal/gateway/setting"
+	"github.com/callseal/callseal/gateway/tracing"
 )
 
 // Config is one gateway's configuration, read from YAML. Unknown members are
@@ -54,6 +56,10 @@ type Config struct {
 	Idempotency idempotency.Config `yaml:"idempotency"`
 	// Metrics is what is measured, for the operator's monitoring.
 	Metrics metrics.Config `yaml:"metrics"`
+	// Health is how the gateway judges what it stands on.
+	Health health.Config `yaml:"health"`
+	// Tracing sends spans to a collector.
+	Tracing tracing.Config `yaml:"tracing"`
 }
 
 // LogConfig says what is logged.
@@ -68,8 +74,8 @@ func DefaultConfig() Config {
 		StopTimeout: 30 * time.Second, Log: LogConfig{Level: "info"},
 		Server: server.DefaultConfig(), Fabric: fabric.DefaultConfig(), Reputation: reputation.DefaultConfig(),
 		Idempotency: idempotency.DefaultConfig(),
-		Metrics:     metrics.DefaultConfig(),
 		Anchor:      anchor.DefaultConfig(),
+		Metrics:     metrics.DefaultConfig(), Health: health.DefaultConfig(), Tracing: tracing.DefaultConfig(),
 	}
 }
 

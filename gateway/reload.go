@@ -24,6 +24,8 @@ type reload struct {
 func (g *Gateway) Reload(next *Config) ([]string, error) {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
+	notifyReloading()
+	defer notifyReloaded()
 	taken, waiting := changes(g.config, next)
 	if len(waiting) > 0 {
 		g.log.Warn("these changes of the configuration wait for a restart", "options", waiting)

@@ -14,6 +14,8 @@
 //	idempotency/ requests that are repeated are answered as before
 //	metrics/ what is measured, for the operator's monitoring
 //	setting/ reads the configuration
+//	health/  what the gateway stands on, and whether it is there
+//	tracing/ spans for a collector
 package gateway
 
 import (
@@ -24,21 +26,27 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/health"
 	"github.com/callseal/callseal/gateway/idempotency"
 	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/metrics"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
 	"github.com/callseal/callseal/gateway/server"
+	"github.com/callseal/callseal/gateway/tracing"
 )
+
+// flushFor bounds the sending of the last spans.
+const flushFor = 3 * time.Second
 
 // Gateway is one operator's gateway, assembled from its parts.
 type Gateway struct {
@@ -59,7 +67,13 @@ type Gateway struct {
 	keys     *idempotency.Store
 	journal  *journal.Journal
 	pipeline *anchor.Pipeline
+	tracing  *tracing.Provider
+	health   *health.Monitor
+	monitor  atomic.Pointer[health.Monitor] // for pages that are served before
 	server   *server.Server
+
+	startedAt        time.Time
+	chaincodeVersion atomic.Value // string
 }
 
 // Run serves until the context ends.
@@ -79,6 +93,7 @@ func WithLevel(level *slog.LevelVar) Option {
 func New(config *Config, log *slog.Logger, options ...Option) *Gateway {
 	g := &Gateway{
 		assembly: assembly{log: log, failed: make(chan error, 1)}, config: config, registry: metrics.NewRegistry(), level: new(slog.LevelVar),
+		startedAt: time.Now(),
 	}
 	for _, option := range options {
 		option(g)
@@ -92,16 +107,18 @@ func New(config *Config, log *slog.Logger, options ...Option) *Gateway {
 func (g *Gateway) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, g.stop(g.config.StopTimeout)) }()
 	for _, part := range []func(context.Context) error{
-		g.openMetrics, g.openChannel, g.openKeyring, g.openErasures, g.openTally, g.openConsents, g.openJournal, g.openPipeline, g.openSigners, g.openKeys, g.openServer,
+		g.openTracing, g.openMetrics, g.openChannel, g.openKeyring, g.openErasures, g.openTally, g.openConsents,
+		g.openJournal, g.openPipeline, g.openSigners, g.openKeys,
+		g.openHealth, g.openServer,
 	} {
 		if err := part(ctx); err != nil {
 			return err
 		}
 	}
-	// Without systemd this does nothing.
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	g.running(ctx, "service manager", g.service().run)
 	select {
 	case err := <-g.failed:
+		g.log.Error("gateway failed", "error", err)
 		return err
 	case <-ctx.Done():
 		g.log.Info("gateway stopping")
@@ -109,11 +126,31 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 	}
 }
 
+// openTracing has spans sent where there is a collector.
+func (g *Gateway) openTracing(ctx context.Context) (err error) {
+	if !g.config.Tracing.On() {
+		return nil
+	}
+	version, _, _ := metrics.Version()
+	if g.tracing, err = tracing.Start(ctx, g.config.Tracing, tracing.Who{MSP: g.config.MSP, Operator: g.config.Operator, Version: version}, g.log); err != nil {
+		return fmt.Errorf("start tracing: %w", err)
+	}
+	g.closing("tracing", func() error {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushFor)
+		defer cancel()
+		if err := g.tracing.Stop(stopping); err != nil {
+			g.log.Warn("the last spans are lost", "error", err) // a collector that is away fails nothing
+		}
+		return nil
+	})
+	return nil
+}
+
 func (g *Gateway) openMetrics(ctx context.Context) error {
 	if g.config.Metrics.Listen == "" {
 		return nil
 	}
-	serving, err := metrics.Listen(ctx, g.config.Metrics, g.registry, metrics.Pages{}, g.log)
+	serving, err := metrics.Listen(ctx, g.config.Metrics, g.registry, metrics.Pages{Live: g.page((*health.Monitor).Live), Ready: g.page((*health.Monitor).Ready)}, g.log)
 	if err != nil {
 		return err
 	}
@@ -217,7 +254,7 @@ func (g *Gateway) openKeys(ctx context.Context) (err error) {
 func (g *Gateway) openServer(ctx context.Context) (err error) {
 	if g.server, err = server.New(g.config.Server, server.Parts{
 		Channel: g.channel, Keyring: g.keyring, Pipeline: g.pipeline, Window: g.config.Anchor.Window, Eraser: g.eraser, Tally: g.tally,
-		Signers: g.signers, Keys: g.keys, Metrics: server.NewMetrics(g.registry),
+		Signers: g.signers, Keys: g.keys, Metrics: server.NewMetrics(g.registry), Health: g.health, Status: g.status, Options: g.tracing.ServerOption(),
 	}, g.log); err != nil {
 		return fmt.Errorf("assemble the server: %w", err)
 	}

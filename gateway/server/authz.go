@@ -114,6 +114,7 @@ var allowed = map[string]rule{
 	"/callseal.v1.GraceService/ListAppeals":     lists(readers...),
 
 	"/callseal.v1.AboutService/GetVersions": reads(everyone...),
+	"/callseal.v1.StatusService/GetStatus":  reads(ledger.RoleAuditor, ledger.RoleAdmin),
 
 	"/grpc.health.v1.Health/Check": reads(everyone...),
 	"/grpc.health.v1.Health/List":  reads(everyone...),

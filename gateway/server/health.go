@@ -1,79 +1,50 @@
 package server
 
 import (
-	"context"
-	"log/slog"
-	"time"
+	"slices"
+	"strings"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/health"
 )
 
-const (
-	// peerPoll is how often the peer is asked, peerDeadline how long it may take.
-	peerPoll     = 500 * time.Millisecond
-	peerDeadline = 2 * time.Second
-)
+// needs says what each service stands on: it is SERVING while all of that is
+// there. Accepting stands on the journal alone, so that it goes on while Fabric is
+// away; what writes and answers only afterwards needs orderers too.
+var needs = map[string][]string{
+	"callseal.v1.AnchorService": {health.Journal},
+	"callseal.v1.OutboxService": {health.Journal},
 
-// peerWatch keeps the health service truthful: NOT_SERVING from the start until
-// the own peer answers on the channel, and again whenever it stops answering.
-// "" and every service of ours share the one answer: none works without it.
-type peerWatch struct {
-	channel *fabric.Channel
-	health  *health.Server
-	names   []string
-	log     *slog.Logger
+	"callseal.v1.CallService":      {health.Ledger, health.Index},
+	"callseal.v1.RecordingService": {health.Ledger, health.Index},
+	"callseal.v1.LedgerService":    {health.Ledger},
+
+	"callseal.v1.ErasureService":    {health.Ledger, health.Orderer},
+	"callseal.v1.ReputationService": {health.Ledger, health.Orderer},
+
+	"callseal.v1.StatusService":                {},
+	"grpc.health.v1.Health":                    {},
+	"grpc.reflection.v1.ServerReflection":      {},
+	"grpc.reflection.v1alpha.ServerReflection": {},
 }
 
-func newPeerWatch(channel *fabric.Channel, status *health.Server, server *grpc.Server, log *slog.Logger) *peerWatch {
-	watch := &peerWatch{channel: channel, health: status, names: []string{""}, log: log}
+// serveHealth has the health service tell of every service that is registered.
+// Those not named above read and write the ledger.
+func serveHealth(monitor *health.Monitor, server *grpc.Server) {
+	var names []string
 	for name := range server.GetServiceInfo() {
-		if name != healthpb.Health_ServiceDesc.ServiceName {
-			watch.names = append(watch.names, name)
-		}
+		names = append(names, name)
 	}
-	watch.set(healthpb.HealthCheckResponse_NOT_SERVING)
-	return watch
-}
-
-// run polls until the context ends.
-func (w *peerWatch) run(ctx context.Context) {
-	last := healthpb.HealthCheckResponse_NOT_SERVING
-	ticker := time.NewTicker(peerPoll)
-	defer ticker.Stop()
-	for {
-		now := w.ask(ctx)
-		if ctx.Err() != nil {
-			return
+	slices.SortFunc(names, strings.Compare)
+	for _, name := range names {
+		needed, named := needs[name]
+		if !named {
+			needed = []string{health.Ledger, health.Orderer}
 		}
-		if now != last {
-			w.log.Info("health changed", "status", now.String())
-			w.set(now)
-			last = now
+		if len(needed) == 1 && needed[0] == health.Journal && !monitor.Has(health.Journal) {
+			needed = []string{health.Ledger, health.Orderer} // nothing is taken without them
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-func (w *peerWatch) ask(ctx context.Context) healthpb.HealthCheckResponse_ServingStatus {
-	ctx, cancel := context.WithTimeout(ctx, peerDeadline)
-	defer cancel()
-	if _, err := w.channel.Height(ctx); err != nil {
-		w.log.Debug("the peer does not answer", "error", err)
-		return healthpb.HealthCheckResponse_NOT_SERVING
-	}
-	return healthpb.HealthCheckResponse_SERVING
-}
-
-func (w *peerWatch) set(status healthpb.HealthCheckResponse_ServingStatus) {
-	for _, name := range w.names {
-		w.health.SetServingStatus(name, status)
+		monitor.Serve(name, needed...)
 	}
 }

@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
@@ -21,6 +22,7 @@ import (
 	"github.com/callseal/callseal/gateway/credential"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/health"
 	"github.com/callseal/callseal/gateway/idempotency"
 	"github.com/callseal/callseal/gateway/limit"
 	"github.com/callseal/callseal/gateway/reputation"
@@ -47,8 +49,7 @@ type Server struct {
 	door        *limit.Doorkeeper
 
 	grpc   *grpc.Server
-	health *health.Server
-	peer   *peerWatch
+	health *health.Monitor
 	log    *slog.Logger
 	// stopping is closed when streams that have no end of their own should end.
 	stopping chan struct{}
@@ -74,6 +75,13 @@ type Parts struct {
 	Keys *idempotency.Store
 	// Metrics count the calls; nil where nobody asks.
 	Metrics *Metrics
+	// Health is told which services there are, and serves the health service; nil
+	// says SERVING of all.
+	Health *health.Monitor
+	// Status answers how the gateway is.
+	Status func(context.Context) (*pb.GetStatusResponse, error)
+	// Options are further options of the gRPC server: tracing's.
+	Options []grpc.ServerOption
 }
 
 // New assembles the services.
@@ -100,7 +108,7 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	}
 	s.chain = &chain{log: log, identify: s.identity.ofCall, limiter: limit.New(config.Limits, limits), validate: constraints.check}
 	connections := config.Limits.Connections
-	s.grpc = grpc.NewServer(
+	s.grpc = grpc.NewServer(append(slices.Clone(parts.Options),
 		grpc.Creds(innerAware{store.Transport(connections.StrangerTimeout)}),
 		grpc.StreamInterceptor(parts.Metrics.counted(unary, s.chain.stream)), grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes), grpc.MaxHeaderListSize(maxHeaderBytes),
@@ -109,7 +117,7 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 		grpc.MaxConcurrentStreams(connections.Streams), grpc.ConnectionTimeout(connections.HandshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: connections.IdleTimeout, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-	)
+	)...)
 	repeated := &repetition{keys: parts.Keys}
 	services := early{Server: s.grpc, unary: unary, around: repeated.unary}
 	reading := reader{channel: parts.Channel, keyring: parts.Keyring}
@@ -128,11 +136,14 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	pb.RegisterAdapterServiceServer(services, &adapterService{writer: writing})
 	pb.RegisterGraceServiceServer(services, &graceService{writer: writing, tally: parts.Tally})
 	pb.RegisterAboutServiceServer(services, &aboutService{reader: reading})
-	s.health = health.NewServer()
-	healthpb.RegisterHealthServer(services, s.health)
+	pb.RegisterStatusServiceServer(services, &statusService{ask: parts.Status})
+	if s.health = parts.Health; s.health == nil {
+		s.health = health.New(health.DefaultConfig(), nil, nil, health.NewMetrics(nil), log)
+	}
+	healthpb.RegisterHealthServer(services, s.health.Server())
 	reflection.Register(services)
 	parts.Metrics.calls.InitializeMetrics(services)
-	s.peer = newPeerWatch(parts.Channel, s.health, s.grpc, log)
+	serveHealth(s.health, s.grpc)
 	return s, nil
 }
 
@@ -154,16 +165,17 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	go func() { served <- s.grpc.Serve(s.door.Listen(listener)) }()
 	go func() { served <- s.grpc.Serve(innerListener{s.inner.listener}) }()
 	watching, stopWatching := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	background.Go(func() { s.credentials.Run(watching) })
+	defer background.Wait()
 	defer stopWatching()
-	go s.peer.run(watching)
-	go s.credentials.Run(watching)
 	defer func() { _ = s.inner.conn.Close() }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve gRPC: %w", err)
 	case <-ctx.Done():
 	}
-	s.health.Shutdown()
+	s.health.Drain()
 	close(s.stopping)
 	stopped := make(chan struct{})
 	go func() { s.grpc.GracefulStop(); close(stopped) }()

@@ -16,7 +16,7 @@ func (o *Option) decode(node ast.Node) (reflect.Value, error) {
 	if len(ast.Filter(ast.AnchorType, node)) > 0 || len(ast.Filter(ast.AliasType, node)) > 0 {
 		return reflect.Value{}, errors.New("anchors and aliases are not taken here: write the value out")
 	}
-	if node.Type() == ast.FloatType && o.Kind() == "number" {
+	if node.Type() == ast.FloatType && o.Kind() == "number" && o.Type.Kind() != reflect.Float64 {
 		return reflect.Value{}, o.wrong(fmt.Errorf("%s has a fraction", node))
 	}
 	value := reflect.New(o.Type)

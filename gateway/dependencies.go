@@ -1,0 +1,112 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/callseal/callseal/gateway/fault"
+	"github.com/callseal/callseal/gateway/health"
+)
+
+// This file says what the gateway stands on and how each is asked. Which service
+// needs which is in server/health.go.
+
+// accepting is what the health of "" stands on: the journal alone. Taking records
+// goes on while Fabric is away; that is what the journal is for.
+var accepting = []string{health.Journal}
+
+func (g *Gateway) openHealth(ctx context.Context) error {
+	config, measured := g.config.Health, health.NewMetrics(g.registry)
+	orderers := health.NewOrderers(health.Ordering{
+		ConfigBlock: func(ctx context.Context) ([]byte, error) {
+			block, err := g.channel.In("cscc").Evaluate(ctx, "GetConfigBlock", g.config.Fabric.Channel)
+			return block, sentence(err)
+		},
+		Waiting:  g.channel.Commits().Expected,
+		Height:   func() uint64 { next, _ := g.channel.Commits().Next(); return next },
+		CertFile: g.config.Fabric.TLSCertFile, KeyFile: g.config.Fabric.TLSKeyFile,
+	}, config, measured)
+	g.closing("orderers' watch", orderers.Close)
+	g.health = health.New(config, []health.Dependency{
+		{Name: health.Journal, Ask: g.askJournal},
+		{Name: health.Peer, Ask: g.askPeer},
+		{Name: health.Ledger, Ask: g.askLedger},
+		orderers.Dependency(),
+		health.DiskOf(g.config.StateDir, config, measured),
+		health.IdentityOf(g.certificates(), config, measured),
+	}, accepting, measured, g.log)
+	g.monitor.Store(g.health)
+	g.running(ctx, "health", g.health.Run)
+	return nil
+}
+
+// askJournal sees whether the journal takes more.
+func (g *Gateway) askJournal(context.Context) error {
+	if err := g.journal.Err(); err != nil {
+		return sentence(err)
+	}
+	stats, err := g.journal.Stats()
+	if err != nil {
+		return sentence(err)
+	}
+	if stats.Full != "" {
+		return errors.New(stats.Full)
+	}
+	return nil
+}
+
+// askPeer has an own peer answer on the channel.
+func (g *Gateway) askPeer(ctx context.Context) error {
+	_, err := g.channel.Height(ctx)
+	return sentence(err)
+}
+
+// askLedger has the own chaincode service answer a query through the own peer.
+func (g *Gateway) askLedger(ctx context.Context) error {
+	answer, err := g.channel.Evaluate(ctx, "about:Version")
+	if err != nil {
+		return sentence(err)
+	}
+	var version string
+	if err := json.Unmarshal(answer, &version); err != nil {
+		version = string(answer) // contracts answer text as it is
+	}
+	g.chaincodeVersion.Store(version)
+	return nil
+}
+
+// certificates are those the gateway shows.
+func (g *Gateway) certificates() []health.Certificate {
+	return []health.Certificate{
+		{Name: "identity", File: g.config.Fabric.CertFile},
+		{Name: "fabric-tls", File: g.config.Fabric.TLSCertFile},
+		{Name: "server", File: g.config.Server.CertFile},
+	}
+}
+
+// sentence is a fault's sentence: causes are for the log.
+func sentence(err error) error {
+	if err == nil {
+		return nil
+	}
+	var what *fault.Error
+	if errors.As(err, &what) {
+		return errors.New(what.Message)
+	}
+	return err
+}
+
+// page is a page of the monitor, once there is one.
+func (g *Gateway) page(of func(*health.Monitor) http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		monitor := g.monitor.Load()
+		if monitor == nil {
+			http.Error(w, `{"serving":false,"reason":"the gateway is starting"}`, http.StatusServiceUnavailable)
+			return
+		}
+		of(monitor).ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,48 @@
+package gateway
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/gateway/health"
+	"github.com/callseal/callseal/gateway/metrics"
+)
+
+// status is how the gateway is, for StatusService.
+func (g *Gateway) status(ctx context.Context) (*pb.GetStatusResponse, error) {
+	report := g.health.Report()
+	version, revision, goVersion := metrics.Version()
+	chaincode, _ := g.chaincodeVersion.Load().(string)
+	answer := &pb.GetStatusResponse{
+		Operator: g.config.Operator, Msp: g.config.MSP, Version: version, Revision: revision, GoVersion: goVersion,
+		StartedAt: timestamppb.New(g.startedAt), ChaincodeVersion: chaincode,
+		Accepting: report.Serving, Reason: report.Reason,
+		Dependencies: healthMessages(report.Dependencies), Services: healthMessages(report.Services),
+		Ledger: &pb.Heights{}, Queue: &pb.Queue{},
+	}
+	for _, address := range g.config.Fabric.Addresses() {
+		answer.Peers = append(answer.Peers, &pb.PeerStatus{Address: address})
+	}
+	asking, cancel := context.WithTimeout(ctx, g.config.Health.Timeout)
+	defer cancel()
+	if height, err := g.channel.Height(asking); err == nil {
+		answer.Ledger.Peer = height
+		answer.Peers[0].Reachable, answer.Peers[0].Height = true, height
+	}
+	// Those that cannot be read are told of by the dependency "identity".
+	expiries, _ := health.Expiries(g.certificates())
+	for _, one := range expiries {
+		answer.Certificates = append(answer.Certificates, &pb.CertificateStatus{Name: one.Name, Subject: one.Subject, NotAfter: timestamppb.New(one.NotAfter)})
+	}
+	return answer, nil
+}
+
+func healthMessages(states []health.State) []*pb.Health {
+	messages := make([]*pb.Health, len(states))
+	for i, state := range states {
+		messages[i] = &pb.Health{Name: state.Name, Serving: state.Serving, Reason: state.Reason, Since: timestamppb.New(state.Since)}
+	}
+	return messages
+}
