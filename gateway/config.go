@@ -10,6 +10,7 @@ import (
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/health"
 	"github.com/callseal/callseal/gateway/idempotency"
+	"github.com/callseal/callseal/gateway/index"
 	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/metrics"
 	"github.com/callseal/callseal/gateway/reputation"
@@ -54,6 +55,8 @@ type Config struct {
 	Signers server.SignersConfig `yaml:"signers"`
 	// Idempotency is how requests that are repeated are known.
 	Idempotency idempotency.Config `yaml:"idempotency"`
+	// Index is where lists are answered from.
+	Index index.Config `yaml:"index"`
 	// Metrics is what is measured, for the operator's monitoring.
 	Metrics metrics.Config `yaml:"metrics"`
 	// Health is how the gateway judges what it stands on.
@@ -76,6 +79,7 @@ func DefaultConfig() Config {
 		Idempotency: idempotency.DefaultConfig(),
 		Anchor:      anchor.DefaultConfig(),
 		Metrics:     metrics.DefaultConfig(), Health: health.DefaultConfig(), Tracing: tracing.DefaultConfig(),
+		Index: index.DefaultConfig(),
 	}
 }
 

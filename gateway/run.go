@@ -7,6 +7,7 @@
 //	consent/ recordings that stand against a party's objection
 //	seal/    the keys of personal details
 //	erasure/ the steps that erase them
+//	index/   blocks projected into SQL: lists, pages, changes
 //	fabric/  the channel, stage by stage
 //	fault/   the one domain error
 //	reputation/ counts evidence on numbers, addresses and accounts
@@ -37,6 +38,7 @@ import (
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/health"
 	"github.com/callseal/callseal/gateway/idempotency"
+	"github.com/callseal/callseal/gateway/index"
 	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/metrics"
 	"github.com/callseal/callseal/gateway/reputation"
@@ -59,6 +61,7 @@ type Gateway struct {
 	reloads   []reload
 
 	channel  *fabric.Channel
+	index    *index.Index
 	keyring  *seal.Keyring
 	eraser   *erasure.Eraser
 	tally    *reputation.Tally
@@ -107,7 +110,7 @@ func New(config *Config, log *slog.Logger, options ...Option) *Gateway {
 func (g *Gateway) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, g.stop(g.config.StopTimeout)) }()
 	for _, part := range []func(context.Context) error{
-		g.openTracing, g.openMetrics, g.openChannel, g.openKeyring, g.openErasures, g.openTally, g.openConsents,
+		g.openTracing, g.openMetrics, g.openChannel, g.openIndex, g.openKeyring, g.openErasures, g.openTally, g.openConsents,
 		g.openJournal, g.openPipeline, g.openSigners, g.openKeys,
 		g.openHealth, g.openServer,
 	} {
@@ -164,6 +167,29 @@ func (g *Gateway) openChannel(context.Context) (err error) {
 	}
 	g.closing("channel", g.channel.Close)
 	return nil
+}
+
+// openIndex has the index follow the channel.
+func (g *Gateway) openIndex(ctx context.Context) (err error) {
+	if g.index, err = OpenIndex(ctx, g.config, g.log, index.NewMetrics(g.registry)); err != nil {
+		return err
+	}
+	g.closing("index", g.index.Close)
+	g.running(ctx, "index's projection", forever(func(ctx context.Context) { g.index.Run(ctx, g.channel) }))
+	return nil
+}
+
+// OpenIndex opens the index of a gateway, which may be running.
+func OpenIndex(ctx context.Context, config *Config, log *slog.Logger, metrics *index.Metrics) (*index.Index, error) {
+	where := config.Index
+	if where.SQLiteFile == "" && where.Postgres.DSN == "" {
+		where.SQLiteFile = filepath.Join(config.StateDir, "index.db")
+	}
+	opened, err := index.Open(ctx, where, index.Subject{MSP: config.MSP, Channel: config.Fabric.Channel, Chaincode: config.Fabric.Chaincode}, log, metrics)
+	if err != nil {
+		return nil, fmt.Errorf("open the index: %w", err)
+	}
+	return opened, nil
 }
 
 func (g *Gateway) openKeyring(context.Context) (err error) {

@@ -37,9 +37,9 @@ func openDatabase(ctx context.Context, config *Config) (*database, error) {
 	db := &database{postgres: config.Postgres.DSN != ""}
 	var err error
 	if db.postgres {
-		err = db.openPostgres(config.Postgres.DSN)
+		err = db.openPostgres(config.Postgres.DSN.Reveal())
 	} else {
-		err = db.openSQLite(config.File)
+		err = db.openSQLite(config.SQLiteFile)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.close())

@@ -178,7 +178,7 @@ func (x *Index) project(ctx context.Context, at checkpoint, first *common.Block,
 // also looks at the checkpoint, which another gateway on the same database may
 // have moved.
 func (x *Index) pollPeer(ctx context.Context, source Source) {
-	ticker := time.NewTicker(x.config.poll())
+	ticker := time.NewTicker(x.config.PollInterval)
 	defer ticker.Stop()
 	var behindSince time.Time
 	for {

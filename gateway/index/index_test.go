@@ -25,7 +25,9 @@ func quiet(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(t.Ou
 // openFile opens an index in SQLite.
 func openFile(t testing.TB, file string) *index.Index {
 	t.Helper()
-	return openWith(t, index.Config{File: file})
+	config := index.DefaultConfig()
+	config.SQLiteFile = file
+	return openWith(t, config)
 }
 
 func openWith(t testing.TB, config index.Config) *index.Index {
@@ -87,3 +89,5 @@ func TestChangesFollowTheChain(t *testing.T) {
 	}
 	require.Greater(t, len(all), 200)
 }
+
+func msTime(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

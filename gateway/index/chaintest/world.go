@@ -13,10 +13,11 @@ import (
 // World makes realistic traffic of three operators with several PBXs each. The same
 // seed makes the same traffic.
 type World struct {
-	random *rand.Rand
-	clock  time.Time
-	pbxs   []*pbx
-	calls  int
+	random   *rand.Rand
+	clock    time.Time
+	pbxs     []*pbx
+	calls    int
+	policies int64
 }
 
 // pbx is a PBX and where its adapter's history stands.
