@@ -68,7 +68,7 @@ func (p *Pipeline) Accept(ctx context.Context, s *Submission, tell Progress) (*F
 		p.accepting.Release(coming.bytes)
 		return following, nil
 	}
-	if problem := p.full(header.PBX); problem != nil {
+	if problem := p.full(made); problem != nil {
 		p.accepting.Release(coming.bytes)
 		made.problem = problem
 		tell(made.update(Rejected))
@@ -110,16 +110,20 @@ func (p *Pipeline) attach(f *Following) bool {
 	return true
 }
 
-// full is why nothing more is taken of a PBX, nil while there is room. The journal
-// has bounds of its own, over all.
-func (p *Pipeline) full(pbx string) *fault.Error {
-	switch {
-	case !p.open:
+// full is why a segment is not taken, nil while there is room. The journal has
+// bounds of its own, over all. What was taken before is never turned away.
+func (p *Pipeline) full(one *item) *fault.Error {
+	pbx := one.name.PBX
+	if !p.open {
 		return closing()
-	case p.perPBX[pbx] >= p.config.MaxPerPBX:
-		return busy(p.drain.retryAfter(time.Now(), p.config.MaxPerPBX), "%d segments of this PBX wait for the ledger, as many as may: send the segment again later", p.perPBX[pbx])
 	}
-	return nil
+	if p.perPBX[pbx] < p.config.MaxPerPBX {
+		return nil
+	}
+	if entry, err := p.journal.Find(one.name); err == nil && entry.Digest == one.digest {
+		return nil
+	}
+	return busy(p.drain.retryAfter(time.Now(), p.config.MaxPerPBX), "%d segments of this PBX wait for the ledger, as many as may: send the segment again later", p.perPBX[pbx])
 }
 
 // sealAll seals what arrives, all that has arrived at once, in order.

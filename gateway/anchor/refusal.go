@@ -109,14 +109,17 @@ func refusedBefore(entry *journal.Entry) *fault.Error {
 // refuse sets a segment aside with the reason, in the journal, and tells so. Its
 // neighbours and those behind it go on.
 func (p *Pipeline) refuse(ctx context.Context, one *item, err error) {
-	what := fault.Of(err)
-	p.log.Error("a segment is refused and set aside in the outbox", "segment", one.name.String(), "number", one.number,
-		"kind", string(what.Kind), "stage", string(what.Stage), "transaction", what.TransactionID, "reason", what.Message, "may_be_mended", waits(what))
 	select {
 	case <-one.durable:
 	case <-ctx.Done():
 		return
 	}
+	if len(p.wanted([]*item{one})) == 0 && one.receipt == nil {
+		return // it was not taken after all
+	}
+	what := fault.Of(err)
+	p.log.Error("a segment is refused and set aside in the outbox", "segment", one.name.String(), "number", one.number,
+		"kind", string(what.Kind), "stage", string(what.Stage), "transaction", what.TransactionID, "reason", what.Message, "may_be_mended", waits(what))
 	p.resolve(ctx, "", []journal.Outcome{{Number: one.number, State: journal.Refused, Problem: journal.ProblemOf(err)}})
 	if ctx.Err() != nil {
 		return

@@ -26,7 +26,11 @@ func (s *anchorService) Deliver(stream grpc.BidiStreamingServer[pb.DeliverReques
 	defer d.end()
 	received := make(chan error, 1)
 	go func() { received <- d.receive(ctx, stream.Recv) }()
-	return d.send(ctx, stream.Send, received)
+	err := d.send(ctx, stream.Send, received)
+	if stream.Context().Err() != nil {
+		return nil // the client is gone, and comes back
+	}
+	return err
 }
 
 // delivery is one stream: segments come in, their states go out in the order in

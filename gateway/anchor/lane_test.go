@@ -1,0 +1,170 @@
+package anchor
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/journal"
+)
+
+func waitingItem(pbx string, seq int64, records, bytes int) *item {
+	return &item{identity: identity{name: journal.Name{PBX: pbx, Epoch: 1, FirstSeq: seq}}, records: records, wireBytes: bytes}
+}
+
+func named(b *batch) []string {
+	var names []string
+	for _, one := range b.items {
+		names = append(names, fmt.Sprintf("%s/%d", one.name.PBX, one.name.FirstSeq))
+	}
+	return names
+}
+
+func TestALoneSegmentGoesAtOnce(t *testing.T) {
+	l := newLanes()
+	require.Nil(t, l.take(1000))
+	l.add(waitingItem("a", 1, 1, 10))
+	require.Equal(t, []string{"a/1"}, named(l.take(1000)))
+	require.Nil(t, l.take(1000))
+	require.Zero(t, l.waiting)
+}
+
+func TestLanesShareATransactionInTurn(t *testing.T) {
+	l := newLanes()
+	for seq := range int64(600) {
+		l.add(waitingItem("flood", seq, 1, 10))
+	}
+	l.add(waitingItem("b", 1, 1, 10))
+	l.add(waitingItem("c", 1, 1, 10))
+	l.add(waitingItem("b", 2, 1, 10))
+	first := l.take(1 << 20)
+	require.Equal(t, []string{"flood/0", "b/1", "c/1", "flood/1", "b/2", "flood/2"}, named(first)[:6])
+	require.Equal(t, ledger.MaxRecords, first.records)
+	// Who came meanwhile goes first in the next, though the flood has more.
+	l.add(waitingItem("d", 1, 1, 10))
+	second := l.take(1 << 20)
+	require.Equal(t, []string{"d/1", "flood/497"}, named(second)[:2])
+}
+
+func TestBoundsOfATransaction(t *testing.T) {
+	l := newLanes()
+	l.add(waitingItem("a", 1, 300, 10))
+	l.add(waitingItem("a", 2, 300, 10)) // does not fit, and a/3 must not pass it
+	l.add(waitingItem("a", 3, 1, 10))
+	l.add(waitingItem("b", 1, 200, 10))
+	require.Equal(t, []string{"a/1", "b/1"}, named(l.take(1000)))
+	require.Equal(t, []string{"a/2", "a/3"}, named(l.take(1000)))
+	l = newLanes()
+	l.add(waitingItem("a", 1, 1, 5000)) // the first always fits: it was checked when it came
+	l.add(waitingItem("a", 2, 1, 10))
+	require.Equal(t, []string{"a/1"}, named(l.take(1000)))
+}
+
+func TestALaneWaitsForTheTransactionBefore(t *testing.T) {
+	l := newLanes()
+	for seq := range int64(4) {
+		l.add(waitingItem("a", seq, 400, 10))
+	}
+	first := l.take(1000)
+	require.Empty(t, first.after)
+	second := l.take(1000)
+	require.Len(t, second.after, 1, "it may be endorsed, and is submitted after the first")
+	require.Nil(t, l.take(1000), "no more than two are under way")
+	l.add(waitingItem("b", 1, 1, 10))
+	other := l.take(1000)
+	require.Equal(t, []string{"b/1"}, named(other), "others go on")
+	require.Empty(t, other.after)
+	l.finished(first)
+	<-second.after[0]
+	third := l.take(1000)
+	require.Equal(t, []string{"a/2"}, named(third))
+	require.Len(t, third.after, 1)
+	require.False(t, done(third.after), "it waits for the second")
+	l.finished(second)
+	require.True(t, done(third.after))
+}
+
+func TestWhatIsUnderWayComesFirstAfterARestart(t *testing.T) {
+	l := newLanes()
+	l.add(waitingItem("a", 2, 1, 10))
+	held := l.hold([]*item{waitingItem("a", 1, 1, 10), waitingItem("b", 1, 1, 10)})
+	next := l.take(1000)
+	require.Equal(t, []string{"a/2"}, named(next))
+	require.Len(t, next.after, 1)
+	select {
+	case <-next.after[0]:
+		t.Fatal("the one before is not done with")
+	default:
+	}
+	l.finished(held)
+	<-next.after[0]
+	l.finished(next)
+	require.Empty(t, l.byPBX, "lanes without anything are forgotten")
+	require.Empty(t, l.turn)
+}
+
+// Whatever comes and ends in whatever order: nothing is lost or taken twice, each
+// PBX's segments go in order, one transaction after the other.
+func TestLanesKeepOrder(t *testing.T) {
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test that can be repeated
+		l := newLanes()
+		next, taken := map[string]int64{}, map[string]int64{}
+		var under []*batch
+		total, seen := 0, 0
+		for step := range 400 {
+			switch {
+			case step < 200 && random.IntN(2) == 0:
+				pbx := fmt.Sprint(random.IntN(5))
+				l.add(waitingItem(pbx, next[pbx], 1+random.IntN(200), random.IntN(400)))
+				next[pbx]++
+				total++
+			case random.IntN(2) == 0 && len(under) > 0:
+				// Any that waits for nothing may end.
+				at := random.IntN(len(under))
+				if done(under[at].after) {
+					l.finished(under[at])
+					under = append(under[:at:at], under[at+1:]...)
+				}
+			default:
+				b := l.take(1000)
+				if b == nil {
+					continue
+				}
+				require.LessOrEqual(t, b.records, ledger.MaxRecords)
+				for _, one := range b.items {
+					require.Equal(t, taken[one.name.PBX], one.name.FirstSeq, "seed %d", seed)
+					taken[one.name.PBX]++
+					seen++
+				}
+				under = append(under, b)
+			}
+		}
+		for len(under) > 0 || l.waiting > 0 {
+			if b := l.take(1000); b != nil {
+				under = append(under, b)
+				seen += len(b.items)
+				continue
+			}
+			require.True(t, done(under[0].after), "the oldest waits for nothing")
+			l.finished(under[0])
+			under = under[1:]
+		}
+		require.Equal(t, total, seen)
+		require.Empty(t, l.byPBX)
+	}
+}
+
+func done(channels []<-chan struct{}) bool {
+	for _, each := range channels {
+		select {
+		case <-each:
+		default:
+			return false
+		}
+	}
+	return true
+}
