@@ -21,6 +21,8 @@ import (
 
 // Compacted tells of one database that was compacted.
 type Compacted struct {
+	// Node is the peer's node, such as "atlas-peer"; empty where a folder was named.
+	Node string `json:"node,omitempty"`
 	// Store is the database's folder within the peer's, such as
 	// "ledgersData/pvtdataStore".
 	Store string `json:"store"`
@@ -64,16 +66,28 @@ func CompactPeer(ctx context.Context, data string, progress func(string)) ([]Com
 	return done, nil
 }
 
-// Compact stops a member's peer, compacts its databases and starts it again: what
-// was purged is then in none of its files. The peer is started again also when
-// the compaction fails.
+// Compact stops a member's peers, one after the other, compacts their databases and
+// starts them again: what was purged is then in none of their files. A peer is
+// started again also when the compaction fails.
 func (n *Network) Compact(ctx context.Context, member string, progress func(string)) (done []Compacted, err error) {
 	progress = oneAtATime(progress)
 	whose, err := n.consortium.Member(strings.ToLower(member))
 	if err != nil {
 		return nil, err
 	}
-	name := nodeName(whose, kindPeer)
+	// One after the other: the operator's other peers go on serving.
+	for _, seat := range whose.Peers() {
+		one, err := n.compactOne(ctx, seat, progress)
+		done = append(done, one...)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+func (n *Network) compactOne(ctx context.Context, whose Member, progress func(string)) (done []Compacted, err error) {
+	name := nodeName(whose, whose.peerKind())
 	_, running := readProcess(n.layout.pidFile(name))
 	if running {
 		if err := n.Stop(ctx, name); err != nil {
@@ -90,7 +104,11 @@ func (n *Network) Compact(ctx context.Context, member string, progress func(stri
 			progress(fmt.Sprintf("%s serving again (%s)", name, elapsed(begun)))
 		}()
 	}
-	return CompactPeer(ctx, n.layout.Operator(whose.Name).PeerData(), progress)
+	done, err = CompactPeer(ctx, n.layout.Operator(whose.Name).peerData(whose.peerKind()), progress)
+	for i := range done {
+		done[i].Node = name
+	}
+	return done, err
 }
 
 func compactStore(folder string) (one Compacted, err error) {

@@ -26,10 +26,38 @@ type access struct {
 	roots       *x509.CertPool
 	peer        *grpc.ClientConn
 	http        *http.Client
+	// further are the accesses to the member's further peers.
+	further []*access
 }
 
-// openAccess prepares a member's access; nothing is dialled yet.
+// everyPeer are the accesses to all peers of members.
+func everyPeer(members []*access) []*access {
+	var all []*access
+	for _, member := range members {
+		all = append(append(all, member), member.further...)
+	}
+	return all
+}
+
+// openAccess prepares a member's access to all its peers; nothing is dialled yet.
 func openAccess(layout Layout, member Member) (*access, error) {
+	first, err := openPeer(layout, member)
+	if err != nil || member.seat != 0 {
+		return first, err
+	}
+	for _, seat := range member.Peers()[1:] {
+		one, err := openPeer(layout, seat)
+		if err != nil {
+			first.close()
+			return nil, err
+		}
+		first.further = append(first.further, one)
+	}
+	return first, nil
+}
+
+// openPeer prepares the access to one peer.
+func openPeer(layout Layout, member Member) (*access, error) {
 	org := layout.Operator(member.Name)
 	admin := org.Identity(roleAdmin)
 	certificate, err := tls.LoadX509KeyPair(admin.TLSCertFile(), admin.TLSKeyFile())
@@ -65,6 +93,9 @@ func openAccess(layout Layout, member Member) (*access, error) {
 }
 
 func (a *access) close() {
+	for _, one := range a.further {
+		one.close()
+	}
 	a.http.CloseIdleConnections()
 	_ = a.peer.Close()
 }

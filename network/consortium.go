@@ -55,6 +55,9 @@ type Member struct {
 	MSP string `yaml:"msp"`
 	// Peer is the member's peer.
 	Peer PeerAddresses `yaml:"peer"`
+	// MorePeers are the operator's further peers, which its gateway uses beside the
+	// first: each has every block and, by gossip, the operator's private data.
+	MorePeers []PeerAddresses `yaml:"more_peers"`
 	// Orderer is the member's orderer.
 	Orderer OrdererAddresses `yaml:"orderer"`
 	// Chaincode is the member's chaincode service; operators only.
@@ -63,6 +66,28 @@ type Member struct {
 	Gateway *ServiceAddress `yaml:"gateway"`
 	// PBXs are the ids of the PBXs whose adapters the member runs.
 	PBXs []string `yaml:"pbxs"`
+
+	// seat is which of the peers Peer is: 0 in a definition.
+	seat int
+}
+
+// Peers are the member as each of its peers sees it: Peer is that one's.
+func (m Member) Peers() []Member {
+	seats := []Member{m}
+	for i, addresses := range m.MorePeers {
+		seat := m
+		seat.Peer, seat.seat = addresses, i+1
+		seats = append(seats, seat)
+	}
+	return seats
+}
+
+// peerKind is what the peer's node and folder are called: "peer", "peer2".
+func (m Member) peerKind() string {
+	if m.seat == 0 {
+		return kindPeer
+	}
+	return fmt.Sprintf("%s%d", kindPeer, m.seat+1)
 }
 
 // PeerAddresses says where a peer listens, each as host:port.
@@ -212,6 +237,7 @@ func (m Member) clone() Member {
 		m.Gateway = &gateway
 	}
 	m.PBXs = append([]string(nil), m.PBXs...)
+	m.MorePeers = append([]PeerAddresses(nil), m.MorePeers...)
 	return m
 }
 
@@ -249,6 +275,11 @@ func (c *Consortium) places() []place {
 		}
 		add("peer", kindPeer, &m.Peer.Address)
 		add("peer operations endpoint", kindPeer, &m.Peer.Operations)
+		for i := range m.MorePeers {
+			kind := m.Peers()[i+1].peerKind()
+			add(kind, kind, &m.MorePeers[i].Address)
+			add(kind+" operations endpoint", kind, &m.MorePeers[i].Operations)
+		}
 		add("orderer", kindOrderer, &m.Orderer.Address)
 		add("orderer admin endpoint", kindOrderer, &m.Orderer.Admin)
 		add("orderer operations endpoint", kindOrderer, &m.Orderer.Operations)
@@ -366,8 +397,8 @@ func (c *Consortium) checkMembers() error {
 			}
 		}
 	}
-	if r := c.Regulator; r != nil && (r.Chaincode != nil || r.Gateway != nil || len(r.PBXs) > 0) {
-		return fmt.Errorf("the regulator %s only orders and audits: remove its chaincode, gateway and pbxs", r.Name)
+	if r := c.Regulator; r != nil && (r.Chaincode != nil || r.Gateway != nil || len(r.PBXs) > 0 || len(r.MorePeers) > 0) {
+		return fmt.Errorf("the regulator %s only orders and audits: remove its chaincode, gateway, pbxs and more_peers", r.Name)
 	}
 	return nil
 }

@@ -122,3 +122,42 @@ func FuzzParseConsortium(f *testing.F) {
 		}
 	})
 }
+
+func TestMorePeers(t *testing.T) {
+	consortium := Development()
+	consortium.Operators[0].MorePeers = []PeerAddresses{{Address: "127.0.0.1:21053", Operations: "127.0.0.1:21054"}}
+	if err := consortium.check(); err != nil {
+		t.Fatal(err)
+	}
+	moved, err := consortium.WithPortOffset(500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := moved.Operators[0].MorePeers[0]; got.Address != "127.0.0.1:21553" || got.Operations != "127.0.0.1:21554" {
+		t.Errorf("moved to %+v", got)
+	}
+	if got := consortium.Operators[0].MorePeers[0].Address; got != "127.0.0.1:21053" {
+		t.Errorf("the original moved to %s", got)
+	}
+	n := &Network{layout: LayoutAt(t.TempDir()), consortium: consortium}
+	one, err := n.node("atlas-peer2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one.address != "127.0.0.1:21053" || len(one.listens) != 2 || one.kind != kindPeer {
+		t.Errorf("node %+v", one)
+	}
+	if first, err := n.node("atlas-peer"); err != nil || first.address != "127.0.0.1:21051" || len(first.listens) != 2 {
+		t.Errorf("node %+v, %v", first, err)
+	}
+
+	consortium.Operators[0].MorePeers[0].Operations = "127.0.0.1:21052"
+	if err := consortium.check(); err == nil || !strings.Contains(err.Error(), "both use 127.0.0.1:21052") {
+		t.Errorf("two endpoints at one address: %v", err)
+	}
+	consortium = Development()
+	consortium.Regulator.MorePeers = []PeerAddresses{{Address: "127.0.0.1:21353", Operations: "127.0.0.1:21354"}}
+	if err := consortium.check(); err == nil || !strings.Contains(err.Error(), "remove its chaincode, gateway, pbxs and more_peers") {
+		t.Errorf("a regulator with two peers: %v", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -100,6 +101,25 @@ func (n *Network) Stop(ctx context.Context, name string) error { return n.end(ct
 
 // Kill ends one node at once, as a crash would.
 func (n *Network) Kill(ctx context.Context, name string) error { return n.end(ctx, name, false) }
+
+// Freeze stops a node in its tracks, as a machine does that hangs: its ports stay
+// open and nothing answers, until Thaw.
+func (n *Network) Freeze(name string) error { return n.signal(name, syscall.SIGSTOP) }
+
+// Thaw lets a frozen node go on.
+func (n *Network) Thaw(name string) error { return n.signal(name, syscall.SIGCONT) }
+
+func (n *Network) signal(name string, signal syscall.Signal) error {
+	one, err := n.node(name)
+	if err != nil {
+		return err
+	}
+	p, running := readProcess(n.layout.pidFile(one.name))
+	if !running {
+		return fmt.Errorf("%s does not run", one.name)
+	}
+	return p.signal(signal)
+}
 
 func (n *Network) end(ctx context.Context, name string, gently bool) error {
 	one, err := n.node(name)

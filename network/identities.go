@@ -130,9 +130,9 @@ func (i *issuance) identity(name, unit string, attributes map[string]string) err
 // nodes issues what the member's services sign and serve with.
 func (i *issuance) nodes() error {
 	type service struct{ kind, unit, address string }
-	services := []service{
-		{kindPeer, msp.UnitPeer, i.member.Peer.Address},
-		{kindOrderer, msp.UnitOrderer, i.member.Orderer.Address},
+	services := []service{{kindOrderer, msp.UnitOrderer, i.member.Orderer.Address}}
+	for _, seat := range i.member.Peers() {
+		services = append(services, service{seat.peerKind(), msp.UnitPeer, seat.Peer.Address})
 	}
 	if i.member.Gateway != nil {
 		services = append(services,

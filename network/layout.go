@@ -116,7 +116,9 @@ func (o Organisation) GatewayState() string { return filepath.Join(o.root, "gate
 
 // PeerData is the folder in which the member's peer keeps its ledger, private
 // data and transient data: its fileSystemPath.
-func (o Organisation) PeerData() string { return filepath.Join(o.root, kindPeer, "data") }
+func (o Organisation) PeerData() string { return o.peerData(kindPeer) }
+
+func (o Organisation) peerData(kind string) string { return filepath.Join(o.node(kind), "data") }
 
 // DeviceKeyring holds the keys of what the operator's devices are in clear: those
 // who register devices keep it, beside the gateway's own keyring.

@@ -114,7 +114,7 @@ func (n *Network) commit(ctx context.Context, operators []*access, which chainco
 		return err
 	}
 	// The others hear of it with the block.
-	for _, operator := range operators {
+	for _, operator := range everyPeer(operators) {
 		err := await(ctx, "see the definition of chaincode "+which.name+" on "+operator.member.Name+"'s peer", func(ctx context.Context) error {
 			committed, err := n.committed(ctx, operator, which.name)
 			if err == nil && committed != wanted {
@@ -184,8 +184,10 @@ func (n *Network) installAndApprove(ctx context.Context, operator *access, d dep
 	if err != nil {
 		return err
 	}
-	if err := install(ctx, operator, pack.ID, pack.Content); err != nil {
-		return err
+	for _, each := range everyPeer([]*access{operator}) {
+		if err := install(ctx, each, pack.ID, pack.Content); err != nil {
+			return err
+		}
 	}
 	gateway := lifecycle.NewGateway(operator.peer, operator.signer)
 	return await(ctx, "approve chaincode "+which.name+" for "+operator.member.Name, func(ctx context.Context) error {

@@ -328,8 +328,10 @@ func (n *Network) checkWhole() error {
 		org := n.layout.Operator(member.Name)
 		admin, orderer := org.Identity(roleAdmin), org.Server(kindOrderer)
 		files = append(files, org.EnrolmentCAFile(), org.TLSCAFile(), admin.CertFile(), admin.KeyFile(),
-			admin.TLSCertFile(), orderer.CertFile(), org.Server(kindPeer).CertFile(),
-			filepath.Join(org.node(kindPeer), "core.yaml"), filepath.Join(org.node(kindOrderer), "orderer.yaml"))
+			admin.TLSCertFile(), orderer.CertFile(), filepath.Join(org.node(kindOrderer), "orderer.yaml"))
+		for _, seat := range member.Peers() {
+			files = append(files, org.Server(seat.peerKind()).CertFile(), filepath.Join(org.node(seat.peerKind()), "core.yaml"))
+		}
 		if member.Gateway != nil {
 			files = append(files, org.GatewayConfig(), org.Server(kindChaincode).CertFile())
 		}

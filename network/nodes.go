@@ -43,6 +43,9 @@ func (n *Network) nodes() []node {
 	var all []node
 	add := func(member Member, kind, address string) {
 		one := node{name: nodeName(member, kind), kind: kind, member: member, address: address}
+		if kind == kindPeer {
+			one.name = nodeName(member, member.peerKind())
+		}
 		for _, place := range n.consortium.places() {
 			if place.node == one.name {
 				one.listens = append(one.listens, place)
@@ -54,7 +57,9 @@ func (n *Network) nodes() []node {
 		add(member, kindOrderer, member.Orderer.Address)
 	}
 	for _, member := range n.consortium.Members() {
-		add(member, kindPeer, member.Peer.Address)
+		for _, seat := range member.Peers() {
+			add(seat, kindPeer, seat.Peer.Address)
+		}
 	}
 	for _, member := range n.consortium.Operators {
 		all = append(all, n.chaincodeNode(member, nodeName(member, kindChaincode), n.deployed.Current))
@@ -140,7 +145,7 @@ func (n *Network) commandOf(one node, binaries fabricBinaries) (command, error) 
 			program:   binaries.peer,
 			arguments: []string{"node", "start"},
 			environment: append([]string{
-				"FABRIC_CFG_PATH=" + org.node(kindPeer),
+				"FABRIC_CFG_PATH=" + org.node(one.member.peerKind()),
 				ccbuilder.TLSVariable + "=" + org.chaincodeClient(),
 			}, nodeLogging...),
 		}, nil

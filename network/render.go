@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,13 +29,13 @@ func renderTo(file, name string, data any) error {
 	return writeFile(file, text.Bytes(), 0o600)
 }
 
-// renderNodes writes the configuration of a member's peer and orderer.
+// renderNodes writes the configuration of a member's peers and orderer.
 func renderNodes(layout Layout, consortium *Consortium, member Member) error {
-	org := layout.Operator(member.Name)
-	for kind, file := range map[string]string{kindPeer: "core.yaml", kindOrderer: "orderer.yaml"} {
+	render := func(seat Member, kind, file string, more map[string]any) error {
+		org := layout.Operator(member.Name)
 		folder := org.node(kind)
-		err := renderTo(filepath.Join(folder, file), file+".tmpl", map[string]any{
-			"Member":  member,
+		values := map[string]any{
+			"Member":  seat,
 			"Node":    nodeName(member, kind),
 			"Network": consortium.Name,
 			"MSP":     filepath.Join(folder, "msp"),
@@ -42,12 +43,22 @@ func renderNodes(layout Layout, consortium *Consortium, member Member) error {
 			"TLS":     org.Server(kind),
 			"TLSCA":   org.TLSCAFile(),
 			"Builder": layout.builder(),
-		})
-		if err != nil {
+		}
+		maps.Copy(values, more)
+		return renderTo(filepath.Join(folder, file), file+".tmpl", values)
+	}
+	seats := member.Peers()
+	siblings := make([]string, len(seats))
+	for i, seat := range seats {
+		siblings[i] = seat.Peer.Address
+	}
+	for _, seat := range seats {
+		more := map[string]any{"Siblings": strings.Join(siblings, " "), "Others": len(seats) - 1}
+		if err := render(seat, seat.peerKind(), "core.yaml", more); err != nil {
 			return err
 		}
 	}
-	return nil
+	return render(member, kindOrderer, "orderer.yaml", nil)
 }
 
 const (
@@ -115,9 +126,17 @@ func outOf(n int, role string, operators []Member) string {
 // renderGateway writes the configuration of an operator's gateway.
 func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 	org := layout.Operator(member.Name)
-	host, _, err := splitAddress(member.Peer.Address)
-	if err != nil {
-		return err
+	var peers []yaml.MapSlice
+	for _, seat := range member.Peers() {
+		host, _, err := splitAddress(seat.Peer.Address)
+		if err != nil {
+			return err
+		}
+		peers = append(peers, yaml.MapSlice{
+			{Key: "address", Value: seat.Peer.Address},
+			{Key: "server_name", Value: host},
+			{Key: "ca_file", Value: org.TLSCAFile()},
+		})
 	}
 	identity, server := org.Identity(roleGateway), org.Server(kindGateway)
 	// Each gateway begins with the operator after its own: the load spreads.
@@ -148,11 +167,7 @@ func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 		{Key: "fabric", Value: yaml.MapSlice{
 			{Key: "channel", Value: consortium.Channel},
 			{Key: "chaincode", Value: consortium.Chaincode},
-			{Key: "peers", Value: []yaml.MapSlice{{
-				{Key: "address", Value: member.Peer.Address},
-				{Key: "server_name", Value: host},
-				{Key: "ca_file", Value: org.TLSCAFile()},
-			}}},
+			{Key: "peers", Value: peers},
 			{Key: "partners", Value: partners},
 			{Key: "tls_cert_file", Value: identity.TLSCertFile()},
 			{Key: "tls_key_file", Value: identity.TLSKeyFile()},

@@ -91,8 +91,8 @@ func (n *Network) Revoke(ctx context.Context, member, identity string) (Revoked,
 	if err != nil {
 		return Revoked{}, err
 	}
-	for _, one := range members {
-		if _, running := readProcess(n.layout.pidFile(nodeName(one.member, kindPeer))); !running {
+	for _, one := range everyPeer(members) {
+		if _, running := readProcess(n.layout.pidFile(nodeName(one.member, one.member.peerKind()))); !running {
 			continue
 		}
 		err := await(ctx, "see the revocation on "+one.member.Name+"'s peer", func(ctx context.Context) error { return r.inForce(ctx, one, n.consortium.Channel) })
@@ -112,10 +112,15 @@ type revocation struct {
 	msp         string
 	issuer      *msp.Issuer
 	certificate *x509.Certificate
+	// peers are the kinds of the member's peers: "peer", "peer2".
+	peers []string
 }
 
 func (n *Network) newRevocation(member Member, identity string) (*revocation, error) {
 	r := &revocation{org: n.layout.Operator(member.Name), msp: member.MSP}
+	for _, seat := range member.Peers() {
+		r.peers = append(r.peers, seat.peerKind())
+	}
 	content, err := os.ReadFile(r.org.Identity(identity).CertFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s has no identity %q: name gateway, auditor, compliance or one of its PBXs", member.Name, identity)
@@ -202,7 +207,11 @@ func (r *revocation) inForce(ctx context.Context, member *access, name string) e
 
 // keep writes the list into the folders that the member's nodes read at start.
 func (r *revocation) keep(list []byte) error {
-	for _, folder := range []string{r.org.MSPDir(), filepath.Join(r.org.node(kindPeer), "msp"), filepath.Join(r.org.node(kindOrderer), "msp")} {
+	folders := []string{r.org.MSPDir(), filepath.Join(r.org.node(kindOrderer), "msp")}
+	for _, kind := range r.peers {
+		folders = append(folders, filepath.Join(r.org.node(kind), "msp"))
+	}
+	for _, folder := range folders {
 		if err := writeFile(filepath.Join(folder, "crls", "enrolment-ca.pem"), list, 0o600); err != nil {
 			return err
 		}

@@ -87,7 +87,8 @@ func (n *Network) statusOf(ctx context.Context, one node, member *access) NodeSt
 	if err == nil {
 		switch one.kind {
 		case kindPeer:
-			status.Height, err = member.peerHeight(ctx, n.consortium.Channel)
+			at := everyPeer([]*access{member})[one.member.seat]
+			status.Height, err = at.peerHeight(ctx, n.consortium.Channel)
 		case kindOrderer:
 			var info ordererChannel
 			info, _, err = member.ordererHas(ctx, n.consortium.Channel)

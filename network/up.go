@@ -93,7 +93,7 @@ func (n *Network) run(ctx context.Context, binaries fabricBinaries, progress fun
 	if err := n.joinAll(ctx, members); err != nil {
 		return err
 	}
-	progress(fmt.Sprintf("%d orderers (%s) and %d peers on channel %s (%s)", len(n.nodesOf(kindOrderer)), n.consortium.Consensus, len(members), n.consortium.Channel, elapsed(begun)))
+	progress(fmt.Sprintf("%d orderers (%s) and %d peers on channel %s (%s)", len(n.nodesOf(kindOrderer)), n.consortium.Consensus, len(everyPeer(members)), n.consortium.Channel, elapsed(begun)))
 	begun = time.Now()
 	operators := members[:len(n.consortium.Operators)]
 	if err := n.checkDefined(ctx, operators[0], n.deployed.Current); err != nil {
@@ -105,8 +105,13 @@ func (n *Network) run(ctx context.Context, binaries fabricBinaries, progress fun
 	if err := n.eachNode(ctx, kindChaincode); err != nil {
 		return err
 	}
-	if err := n.awaitPeers(ctx, operators, n.deployed.Current); err != nil {
+	if err := n.awaitPeers(ctx, everyPeer(operators), n.deployed.Current); err != nil {
 		return err
+	}
+	for _, operator := range operators {
+		if err := n.awaitRunning(ctx, operator.further, n.deployed.Current); err != nil {
+			return err
+		}
 	}
 	progress(fmt.Sprintf("chaincode %s version %s defined, %d services running (%s)", n.consortium.Chaincode, n.deployed.Current.Version, len(operators), elapsed(begun)))
 	begun = time.Now()
@@ -118,7 +123,7 @@ func (n *Network) run(ctx context.Context, binaries fabricBinaries, progress fun
 			return err
 		}
 	}
-	if err := n.awaitBlocks(ctx, members); err != nil {
+	if err := n.awaitBlocks(ctx, everyPeer(members)); err != nil {
 		return err
 	}
 	done := "adapters of every PBX enrolled"
@@ -155,9 +160,9 @@ func (n *Network) joinAll(ctx context.Context, members []*access) error {
 	}
 	channel := n.consortium.Channel
 	group, joining := errgroup.WithContext(ctx)
-	for _, member := range members {
+	for _, member := range everyPeer(members) {
 		group.Go(func() error {
-			if err := n.ready(joining, nodeName(member.member, kindPeer)); err != nil {
+			if err := n.ready(joining, nodeName(member.member, member.member.peerKind())); err != nil {
 				return err
 			}
 			return await(joining, "join "+member.member.Name+"'s peer to the channel", func(ctx context.Context) error {

@@ -112,10 +112,10 @@ func (n *Network) changeOver(ctx context.Context, next deployment, members []*ac
 	if err := n.defineAll(ctx, operators, next); err != nil {
 		return err
 	}
-	if err := n.awaitRunning(ctx, operators, next); err != nil {
+	if err := n.awaitRunning(ctx, everyPeer(operators), next); err != nil {
 		return err
 	}
-	if err := n.awaitPeers(ctx, operators, next); err != nil {
+	if err := n.awaitPeers(ctx, everyPeer(operators), next); err != nil {
 		return err
 	}
 	progress(fmt.Sprintf("version %s defined and run by the peers of %d operators (%s)", next.Version, len(operators), elapsed(begun)))
@@ -126,7 +126,7 @@ func (n *Network) changeOver(ctx context.Context, next deployment, members []*ac
 	if err := n.useGovernance(ctx, operators); err != nil {
 		return err
 	}
-	if err := n.awaitBlocks(ctx, members); err != nil {
+	if err := n.awaitBlocks(ctx, everyPeer(members)); err != nil {
 		return err
 	}
 	return n.renewGateways(ctx, next.Bin, binaries, progress)

@@ -30,6 +30,7 @@ type shared struct {
 	commits   *Commits
 	log       *slog.Logger
 	watched   sync.Once
+	closing   func() error
 }
 
 // Option is a part that a channel can do without.
@@ -58,6 +59,7 @@ func Open(config Config, options ...Option) (*Channel, error) {
 		return nil, err
 	}
 	opened := &shared{life: newLife(), msp: config.MSP, name: config.Channel, deadlines: config.Deadlines.withDefaults(), log: chosen.log}
+	opened.closing = sync.OnceValue(opened.closeAll)
 	opened.partners = newPartners(config.MSP, config.Partners, func(msp string, left bool) {
 		opened.log.Info("an operator's endorsement is asked for or not", "operator", msp, "left_out", left)
 	})
@@ -101,8 +103,11 @@ func (c *shared) MSP() string { return c.msp }
 // Commits tells of the transactions that reached the channel's ledger.
 func (c *shared) Commits() *Commits { return c.commits }
 
-// Close ends what runs in the background and the connections.
-func (c *shared) Close() error {
+// Close ends what runs in the background and the connections. Closing again does
+// nothing.
+func (c *shared) Close() error { return c.closing() }
+
+func (c *shared) closeAll() error {
 	c.end()
 	var failed []error
 	for _, peer := range c.peers {

@@ -95,5 +95,9 @@ func blamed(problem *fault.Error, own string) bool {
 		return false
 	}
 	sides := endorsersOfError(problem.Err)
-	return len(sides) == 0 || slices.ContainsFunc(sides, func(msp string) bool { return msp != own })
+	if len(sides) == 0 {
+		// The own peer could not be reached, or says that the partner's cannot.
+		return !isAway(problem.Err) || mentions(problem.Err, "failed to find any endorsing peers")
+	}
+	return slices.ContainsFunc(sides, func(msp string) bool { return msp != own })
 }

@@ -55,6 +55,7 @@ func TestBlamed(t *testing.T) {
 	require.True(t, blamed(own, "BorealisMSP"), "another's said it")
 	require.True(t, blamed(borealis(codes.DeadlineExceeded, "endorsement timeout expired"), "AtlasMSP"))
 	require.True(t, blamed(borealis(codes.Unavailable, "failed to find any endorsing peers for org(s): BorealisMSP"), "AtlasMSP"))
+	require.False(t, blamed(borealis(codes.Unavailable, "connection error: desc = \"transport: Error while dialing\""), "AtlasMSP"), "the own peer is away")
 	require.False(t, blamed(borealis(codes.Aborted, "ProposalResponsePayloads do not match"), "AtlasMSP"), "they merely disagree")
 	require.False(t, blamed(borealis(codes.Aborted, "chaincode response 500, NOT_FOUND|no such call"), "AtlasMSP"), "the contract refused")
 }

@@ -191,6 +191,10 @@ func (c *Channel) watch(ctx context.Context, p *Peer) {
 // meantime, by a block or an answer, is busy and not away.
 func (c *Channel) probe(ctx context.Context, p *Peer) {
 	began := time.Now()
+	if healthy, _ := p.state(); !healthy {
+		// It may be back: what asks now would otherwise wait for the next dial.
+		p.link.Load().connection.ResetConnectBackoff()
+	}
 	asking, cancel := context.WithTimeout(ctx, p.pace.slow(probeAtLeast, probeAtMost))
 	height, err := c.heightOf(asking, p)
 	late := asking.Err() != nil

@@ -142,6 +142,23 @@ func (n *Network) Stop(node string) {
 	}
 }
 
+// Freeze stops a node in its tracks, ports open, until Thaw or the test's end.
+func (n *Network) Freeze(node string) {
+	n.t.Helper()
+	if err := n.Network.Freeze(node); err != nil {
+		n.t.Fatalf("freeze %s: %v", node, err)
+	}
+	n.t.Cleanup(func() { _ = n.Network.Thaw(node) })
+}
+
+// Thaw lets a frozen node go on.
+func (n *Network) Thaw(node string) {
+	n.t.Helper()
+	if err := n.Network.Thaw(node); err != nil {
+		n.t.Fatalf("thaw %s: %v", node, err)
+	}
+}
+
 // StartNode runs a stopped node again and waits until it answers.
 func (n *Network) StartNode(node string) {
 	n.t.Helper()
