@@ -17,6 +17,7 @@ import (
 	"github.com/callseal/callseal/gateway/server"
 	"github.com/callseal/callseal/gateway/setting"
 	"github.com/callseal/callseal/gateway/tracing"
+	"github.com/callseal/callseal/gateway/trail"
 )
 
 // Config is one gateway's configuration, read from YAML. Unknown members are
@@ -43,6 +44,8 @@ type Config struct {
 	Log LogConfig `yaml:"log"`
 	// Server is the gRPC face.
 	Server server.Config `yaml:"server"`
+	// Audit is the trail of who did what.
+	Audit trail.Config `yaml:"audit"`
 	// Fabric is the way to the operator's peer.
 	Fabric fabric.Config `yaml:"fabric"`
 	// Journal keeps what was accepted until it is on the ledger.
@@ -75,7 +78,7 @@ type LogConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		StopTimeout: 30 * time.Second, Log: LogConfig{Level: "info"},
-		Server: server.DefaultConfig(), Fabric: fabric.DefaultConfig(), Reputation: reputation.DefaultConfig(),
+		Server: server.DefaultConfig(), Audit: trail.DefaultConfig(), Fabric: fabric.DefaultConfig(), Reputation: reputation.DefaultConfig(),
 		Idempotency: idempotency.DefaultConfig(),
 		Anchor:      anchor.DefaultConfig(),
 		Metrics:     metrics.DefaultConfig(), Health: health.DefaultConfig(), Tracing: tracing.DefaultConfig(),

@@ -13,6 +13,9 @@
 //	reputation/ counts evidence on numbers, addresses and accounts
 //	device/  what stands on the ledger of a device, and what is sealed
 //	idempotency/ requests that are repeated are answered as before
+//	credential/ who gets in by certificate
+//	limit/ how much one caller may do
+//	trail/ the audit trail
 //	metrics/ what is measured, for the operator's monitoring
 //	setting/ reads the configuration
 //	health/  what the gateway stands on, and whether it is there
@@ -45,6 +48,7 @@ import (
 	"github.com/callseal/callseal/gateway/seal"
 	"github.com/callseal/callseal/gateway/server"
 	"github.com/callseal/callseal/gateway/tracing"
+	"github.com/callseal/callseal/gateway/trail"
 )
 
 // flushFor bounds the sending of the last spans.
@@ -73,6 +77,7 @@ type Gateway struct {
 	tracing  *tracing.Provider
 	health   *health.Monitor
 	monitor  atomic.Pointer[health.Monitor] // for pages that are served before
+	trail    *trail.Trail
 	server   *server.Server
 
 	startedAt        time.Time
@@ -112,7 +117,7 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 	for _, part := range []func(context.Context) error{
 		g.openTracing, g.openMetrics, g.openChannel, g.openIndex, g.openKeyring, g.openErasures, g.openTally, g.openConsents,
 		g.openJournal, g.openPipeline, g.openSigners, g.openKeys,
-		g.openHealth, g.openServer,
+		g.openTrail, g.openHealth, g.openServer,
 	} {
 		if err := part(ctx); err != nil {
 			return err
@@ -277,10 +282,24 @@ func (g *Gateway) openKeys(ctx context.Context) (err error) {
 	return nil
 }
 
+// openTrail opens the audit trail before there is anything to audit.
+func (g *Gateway) openTrail(ctx context.Context) (err error) {
+	config := g.config.Audit
+	if config.Dir == "" {
+		config.Dir = filepath.Join(g.config.StateDir, "audit")
+	}
+	if g.trail, err = trail.Open(config, trail.NewMetrics(g.registry), g.log); err != nil {
+		return err
+	}
+	g.closing("audit trail", g.trail.Close)
+	g.running(ctx, "audit trail", forever(g.trail.Run))
+	return nil
+}
+
 func (g *Gateway) openServer(ctx context.Context) (err error) {
 	if g.server, err = server.New(g.config.Server, server.Parts{
 		Channel: g.channel, Keyring: g.keyring, Pipeline: g.pipeline, Window: g.config.Anchor.Window, Eraser: g.eraser, Tally: g.tally,
-		Signers: g.signers, Keys: g.keys, Metrics: server.NewMetrics(g.registry), Health: g.health, Status: g.status, Options: g.tracing.ServerOption(),
+		Signers: g.signers, Keys: g.keys, Metrics: server.NewMetrics(g.registry), Health: g.health, Status: g.status, Options: g.tracing.ServerOption(), Trail: g.trail,
 	}, g.log); err != nil {
 		return fmt.Errorf("assemble the server: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/limit"
+	"github.com/callseal/callseal/gateway/trail"
 )
 
 // defaultDeadline bounds a call whose caller set no deadline.
@@ -33,6 +34,11 @@ type call struct {
 	request proto.Message
 	// response likewise.
 	response proto.Message
+	messages int64
+	// object is what the audit trail says of the request; audited says that it has
+	// the call, and ended its end.
+	object         trail.Object
+	audited, ended bool
 }
 
 // chain is what every call goes through, whatever its service:
@@ -55,6 +61,10 @@ type chain struct {
 	// validate checks a message against the constraints in its definition; nil checks
 	// nothing.
 	validate func(proto.Message) error
+	// trail is the audit trail, nil where none is kept.
+	trail *trail.Trail
+	// unary are the methods of one message each way.
+	unary map[string]bool
 }
 
 // stream takes a call through the chain. Unary calls come this way too.
@@ -64,6 +74,7 @@ func (c *chain) stream(server any, stream grpc.ServerStream, info *grpc.StreamSe
 	err := c.admit(stream.Context(), one, func(ctx context.Context) error {
 		return handler(server, &guardedStream{ServerStream: stream, ctx: ctx, chain: c, call: one})
 	})
+	c.endAudit(one, err)
 	c.report(one, err)
 	return statusOf(err)
 }
@@ -119,15 +130,21 @@ func (s *guardedStream) RecvMsg(message any) error {
 		return nil
 	}
 	s.call.request = request
-	if s.chain.validate == nil {
-		return nil
+	s.call.messages++
+	if s.chain.validate != nil {
+		if err := s.chain.validate(request); err != nil {
+			return err
+		}
 	}
-	return s.chain.validate(request)
+	return s.chain.beginAudit(s.call)
 }
 
 // SendMsg sends a message.
 func (s *guardedStream) SendMsg(message any) error {
 	s.call.response, _ = message.(proto.Message)
+	if s.chain.unary[s.call.method] {
+		s.chain.endAudit(s.call, nil)
+	}
 	return s.ServerStream.SendMsg(message)
 }
 

@@ -17,6 +17,7 @@ func (c *chain) report(one *call, err error) {
 		log.Debug("call served")
 		return
 	}
+	c.auditDenial(one, err)
 	what := fault.Of(err)
 	log = log.With("kind", string(what.Kind), "stage", string(what.Stage), "transaction", what.TransactionID, "error", redact(what))
 	switch what.Kind {

@@ -27,6 +27,7 @@ import (
 	"github.com/callseal/callseal/gateway/limit"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
+	"github.com/callseal/callseal/gateway/trail"
 )
 
 const (
@@ -73,6 +74,8 @@ type Parts struct {
 	Signers Signers
 	// Keys remember what was asked under an idempotency key; nil takes none.
 	Keys *idempotency.Store
+	// Trail is the audit trail; nil keeps none.
+	Trail *trail.Trail
 	// Metrics count the calls; nil where nobody asks.
 	Metrics *Metrics
 	// Health is told which services there are, and serves the health service; nil
@@ -106,7 +109,7 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.chain = &chain{log: log, identify: s.identity.ofCall, limiter: limit.New(config.Limits, limits), validate: constraints.check}
+	s.chain = &chain{log: log, identify: s.identity.ofCall, limiter: limit.New(config.Limits, limits), validate: constraints.check, trail: parts.Trail, unary: unary}
 	connections := config.Limits.Connections
 	s.grpc = grpc.NewServer(append(slices.Clone(parts.Options),
 		grpc.Creds(innerAware{store.Transport(connections.StrangerTimeout)}),
