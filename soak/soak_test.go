@@ -35,6 +35,7 @@ type plan struct {
 	awayRate      float64
 	bound         int // entries that the journal takes
 	overload      time.Duration
+	most          int // records a segment under overload
 	dying         time.Duration
 	details       int // how many are read back of each trial
 }
@@ -42,11 +43,11 @@ type plan struct {
 var (
 	short = plan{
 		kills: 5, clients: 8, rate: 100, longest: time.Second, calm: 200 * time.Millisecond,
-		away: 6 * time.Second, awayRate: 100, bound: 250, overload: 8 * time.Second, dying: 5 * time.Second, details: 300,
+		away: 6 * time.Second, awayRate: 100, bound: 250, overload: 6 * time.Second, most: 10, dying: 5 * time.Second, details: 150,
 	}
 	tenMinutes = plan{
 		clients: 16, rate: 200, longest: 5 * time.Second, calm: 3 * time.Second,
-		away: 2 * time.Minute, awayRate: 50, bound: 3000, overload: time.Minute, dying: time.Minute, details: 3000,
+		away: 2 * time.Minute, awayRate: 50, bound: 3000, overload: time.Minute, most: 50, dying: time.Minute, details: 3000,
 	}
 )
 
@@ -104,6 +105,8 @@ func TestTheGatewayLosesNothing(t *testing.T) {
 // decides, under load.
 func testKills(t *testing.T, lab *soak.Lab, how plan, line *soak.Line) (*soak.Fleet, []soak.Kill) {
 	fleet := lab.Fleet(how.clients, soak.Manner{})
+	fleet.Load(t.Context(), how.rate, time.Second)
+	drain(t, fleet)
 	end := fleet.Begin(how.rate)
 	killed := lab.Chaos(fleet, rand.New(rand.NewPCG(*seed, 0)), how.kills, how.longest, how.calm)
 	end()
@@ -133,26 +136,30 @@ func testDyingClients(t *testing.T, lab *soak.Lab, how plan, line *soak.Line) (*
 
 // testOverload offers four times what the gateway can do, by 64 clients.
 func testOverload(t *testing.T, lab *soak.Lab, how plan, line *soak.Line) (*soak.Fleet, []soak.Kill) {
-	const clients, settling = 64, 2 * time.Second
-	lab.Configure(func(config map[string]any) { config["journal"] = map[string]any{"max_entries": clients} })
-	defer lab.Configure(func(config map[string]any) { delete(config, "journal") })
-	fleet := lab.Fleet(clients, soak.Manner{Window: 4, Most: 50})
+	const clients, settling, plenty = 64, 2 * time.Second, 20_000
+	fleet := lab.Fleet(clients, soak.Manner{Window: 16, Most: how.most})
 	// What it can do, while more is offered than it can.
-	const plenty = 20_000
 	began := time.Now()
-	fleet.Load(t.Context(), plenty, settling+how.overload/4)
+	fleet.Load(t.Context(), plenty, settling+how.overload/2)
 	capacity := float64(soak.Sum(fleet.Committed(began.Add(settling), time.Now()))) / (time.Since(began) - settling).Seconds()
 	require.Positive(t, capacity)
 	fleet.Drop()
+	drain(t, fleet)
+	// A bound that the clients' windows together exceed by far.
+	lab.Configure(func(config map[string]any) { config["journal"] = map[string]any{"max_entries": 4 * clients} })
+	defer lab.Configure(func(config map[string]any) { delete(config, "journal") })
 	pid, err := lab.PID(soak.Gateway)
 	require.NoError(t, err)
 	watch, err := soak.NewWatch(pid)
 	require.NoError(t, err)
 	from := time.Now()
 	fleet.Load(t.Context(), 4*capacity, how.overload)
-	until := time.Now()
+	committed := fleet.Committed(from, time.Now())
+	for least, _ := extremes(committed); least == 0 && time.Since(from) < patience; least, _ = extremes(committed) {
+		fleet.Load(t.Context(), 4*capacity, time.Second)
+		committed = fleet.Committed(from, time.Now())
+	}
 	used := watch.End()
-	committed := fleet.Committed(from, until)
 	shed := fleet.Drop()
 	drain(t, fleet)
 	tally := fleet.Tally()
@@ -160,7 +167,9 @@ func testOverload(t *testing.T, lab *soak.Lab, how plan, line *soak.Line) (*soak
 	require.Positive(t, tally.Rejected["RESOURCE_EXHAUSTED"], "%v", tally.Rejected)
 	least, most := extremes(committed)
 	require.Positive(t, least, "nobody starves: %v", committed)
-	require.Greater(t, soak.Jain(committed), 0.5, "nobody starves: %v", committed)
+	if *long {
+		require.Greater(t, soak.Jain(committed), 0.8, "nobody gets far less than others: %v", committed)
+	}
 	const tooMuch = 512 << 20 // the aim is in docs/gateway.md; this is for what grows without bound
 	require.Less(t, used.MaxRSS, float64(tooMuch))
 	line.Notes = append(line.Notes,
