@@ -82,7 +82,7 @@ func Open(path string) (*Keyring, error) {
 func KeysFile(path string) string { return path + ".keys" }
 
 func openIndex(path string) (*bbolt.DB, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout})
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("the keyring %s is in use by another gateway", path)
 	}
