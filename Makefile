@@ -70,13 +70,14 @@ fuzz: ## Run every fuzz target for 20 s
 lint: tools ## golangci-lint, buf lint, generated code and pages up to date
 	$(TOOLS)/golangci-lint run ./...
 	PATH=$(TOOLS):$$PATH buf lint
-	PATH=$(TOOLS):$$PATH buf generate && git diff --exit-code -- api/callseal
+	PATH=$(TOOLS):$$PATH buf generate && $(GO) run ./tools/openapidoc && git diff --exit-code -- api/callseal api/openapi
 	$(GO) run ./tools/contractdoc && $(GO) run ./tools/gatewaydoc && git diff --exit-code -- docs/chaincode.md docs/gateway.md
 	$(GO) run ./tools/configdoc && git diff --exit-code -- gateway/gateway.example.yaml
 
 .PHONY: generate
-generate: tools ## Generate api/callseal/v1 from api/proto, and the example configuration from the code
+generate: tools ## Generate api/callseal/v1 from api/proto, OpenAPI, and the example configuration from the code
 	PATH=$(TOOLS):$$PATH buf generate
+	$(GO) run ./tools/openapidoc
 	$(GO) run ./tools/configdoc
 
 .PHONY: tools

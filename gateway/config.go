@@ -14,6 +14,7 @@ import (
 	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/metrics"
 	"github.com/callseal/callseal/gateway/reputation"
+	"github.com/callseal/callseal/gateway/rest"
 	"github.com/callseal/callseal/gateway/server"
 	"github.com/callseal/callseal/gateway/setting"
 	"github.com/callseal/callseal/gateway/tracing"
@@ -54,6 +55,8 @@ type Config struct {
 	Anchor anchor.Config `yaml:"anchor"`
 	// Reputation counts evidence.
 	Reputation reputation.Config `yaml:"reputation"`
+	// REST is the REST face.
+	REST rest.Config `yaml:"rest"`
 	// Signers are the identities that sign for people.
 	Signers server.SignersConfig `yaml:"signers"`
 	// Idempotency is how requests that are repeated are known.
@@ -79,9 +82,9 @@ func DefaultConfig() Config {
 	return Config{
 		StopTimeout: 30 * time.Second, Log: LogConfig{Level: "info"},
 		Server: server.DefaultConfig(), Audit: trail.DefaultConfig(), Fabric: fabric.DefaultConfig(), Reputation: reputation.DefaultConfig(),
-		Idempotency: idempotency.DefaultConfig(),
-		Anchor:      anchor.DefaultConfig(),
-		Metrics:     metrics.DefaultConfig(), Health: health.DefaultConfig(), Tracing: tracing.DefaultConfig(),
+		REST: rest.DefaultConfig(), Idempotency: idempotency.DefaultConfig(),
+		Anchor:  anchor.DefaultConfig(),
+		Metrics: metrics.DefaultConfig(), Health: health.DefaultConfig(), Tracing: tracing.DefaultConfig(),
 		Index: index.DefaultConfig(),
 	}
 }

@@ -2,6 +2,7 @@
 // operator's adapters to the ledger and answers questions about what stands
 // there. It is assembled here from its parts:
 //
+//	rest/    the REST face
 //	server/  the gRPC face: callers, permissions, messages, health
 //	anchor/  a segment's way to the ledger
 //	consent/ recordings that stand against a party's objection
@@ -45,6 +46,7 @@ import (
 	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/metrics"
 	"github.com/callseal/callseal/gateway/reputation"
+	"github.com/callseal/callseal/gateway/rest"
 	"github.com/callseal/callseal/gateway/seal"
 	"github.com/callseal/callseal/gateway/server"
 	"github.com/callseal/callseal/gateway/tracing"
@@ -117,7 +119,7 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 	for _, part := range []func(context.Context) error{
 		g.openTracing, g.openMetrics, g.openChannel, g.openIndex, g.openKeyring, g.openErasures, g.openTally, g.openConsents,
 		g.openJournal, g.openPipeline, g.openSigners, g.openKeys,
-		g.openTrail, g.openHealth, g.openServer,
+		g.openTrail, g.openHealth, g.openServer, g.openREST,
 	} {
 		if err := part(ctx); err != nil {
 			return err
@@ -309,6 +311,24 @@ func (g *Gateway) openServer(ctx context.Context) (err error) {
 	}
 	g.running(ctx, "server", func(ctx context.Context) error { return g.server.Serve(ctx, listener) })
 	g.log.Info("gateway ready", "operator", g.config.Operator, "msp", g.config.MSP, "listen", listener.Addr().String(), "peers", g.config.Fabric.Addresses())
+	return nil
+}
+
+// openREST serves REST beside gRPC, where it is configured.
+func (g *Gateway) openREST(ctx context.Context) error {
+	if g.config.REST.Listen == "" {
+		return nil
+	}
+	serving, err := rest.New(g.config.REST, g.server, g.log)
+	if err != nil {
+		return fmt.Errorf("assemble REST: %w", err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.config.REST.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", g.config.REST.Listen, err)
+	}
+	g.running(ctx, "REST", func(ctx context.Context) error { return serving.Serve(ctx, listener) })
+	g.log.Info("REST ready", "listen", listener.Addr().String())
 	return nil
 }
 

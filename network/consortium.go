@@ -63,7 +63,7 @@ type Member struct {
 	// Chaincode is the member's chaincode service; operators only.
 	Chaincode *ChaincodeAddresses `yaml:"chaincode"`
 	// Gateway is the member's Callseal gateway; operators only.
-	Gateway *ServiceAddress `yaml:"gateway"`
+	Gateway *GatewayAddresses `yaml:"gateway"`
 	// PBXs are the ids of the PBXs whose adapters the member runs.
 	PBXs []string `yaml:"pbxs"`
 
@@ -117,9 +117,11 @@ type ChaincodeAddresses struct {
 	StandbyGovernance string `yaml:"standby_governance"`
 }
 
-// ServiceAddress says where a service listens, as host:port.
-type ServiceAddress struct {
+// GatewayAddresses says where a member's gateway listens, each as host:port.
+type GatewayAddresses struct {
+	// Address is where gRPC is served, REST where REST is; empty for none.
 	Address string `yaml:"address"`
+	REST    string `yaml:"rest"`
 }
 
 // ID is the member's name in lower case, as folders and node names use it.
@@ -291,6 +293,9 @@ func (c *Consortium) places() []place {
 		}
 		if m.Gateway != nil {
 			add("gateway", kindGateway, &m.Gateway.Address)
+			if m.Gateway.REST != "" {
+				add("gateway's REST", kindGateway, &m.Gateway.REST)
+			}
 		}
 	}
 	for i := range c.Operators {

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -37,7 +38,9 @@ func (n *Network) Env(member string) ([]Variable, error) {
 	if m.Gateway != nil {
 		variables = append(variables,
 			Variable{"CALLSEAL_GATEWAY", m.Gateway.Address},
-			Variable{"CALLSEAL_GATEWAY_CA", org.TLSCAFile()})
+			Variable{"CALLSEAL_GATEWAY_CA", org.TLSCAFile()},
+			Variable{"CALLSEAL_REST", "https://" + m.Gateway.REST},
+			Variable{"CALLSEAL_IDENTITIES", filepath.Dir(filepath.Dir(org.Identity(roleAuditor).CertFile()))})
 	}
 	return variables, nil
 }

@@ -174,6 +174,7 @@ func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 			{Key: "cert_file", Value: identity.CertFile()},
 			{Key: "key_file", Value: identity.KeyFile()},
 		}},
+		{Key: "rest", Value: yaml.MapSlice{{Key: "listen", Value: member.Gateway.REST}}},
 		{Key: "signers", Value: signers},
 		{Key: "reputation", Value: yaml.MapSlice{
 			{Key: "consortium_key_file", Value: org.ConsortiumKeyFile()},

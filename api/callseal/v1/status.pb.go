@@ -650,9 +650,9 @@ const file_callseal_v1_status_proto_rawDesc = "" +
 	"\x11CertificateStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x127\n" +
-	"\tnot_after\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter2[\n" +
-	"\rStatusService\x12J\n" +
-	"\tGetStatus\x12\x1d.callseal.v1.GetStatusRequest\x1a\x1e.callseal.v1.GetStatusResponseB9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
+	"\tnot_after\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter2`\n" +
+	"\rStatusService\x12O\n" +
+	"\tGetStatus\x12\x1d.callseal.v1.GetStatusRequest\x1a\x1e.callseal.v1.GetStatusResponse\"\x03\x90\x02\x01B9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
 
 var (
 	file_callseal_v1_status_proto_rawDescOnce sync.Once

@@ -7,6 +7,7 @@
 package callsealv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -465,9 +466,9 @@ var File_callseal_v1_view_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_view_proto_rawDesc = "" +
 	"\n" +
-	"\x16callseal/v1/view.proto\x12\vcallseal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"/\n" +
-	"\x15WatchAdmissionRequest\x12\x16\n" +
-	"\x06cursor\x18\x01 \x01(\tR\x06cursor\"\xc3\x01\n" +
+	"\x16callseal/v1/view.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"9\n" +
+	"\x15WatchAdmissionRequest\x12 \n" +
+	"\x06cursor\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06cursor\"\xc3\x01\n" +
 	"\x16WatchAdmissionResponse\x123\n" +
 	"\x05start\x18\x01 \x01(\v2\x1b.callseal.v1.AdmissionStartH\x00R\x05start\x129\n" +
 	"\aentries\x18\x02 \x01(\v2\x1d.callseal.v1.AdmissionEntriesH\x00R\aentries\x120\n" +
