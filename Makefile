@@ -21,7 +21,8 @@ demo: build ## Real calls on a real Asterisk, anchored, proven, tampered with, c
 .PHONY: test
 test: ## Run all tests: real Fabric, real Asterisk, race detector
 	@rm -f $(BIN)/left-out && mkdir -p $(BIN)
-	CALLSEAL_LEFT_OUT=$(BIN)/left-out $(GO) test $(TESTFLAGS) ./...
+	$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/test/ ./cmd/...
+	CALLSEAL_PROGRAMS=$(BIN)/test CALLSEAL_LEFT_OUT=$(BIN)/left-out $(GO) test $(TESTFLAGS) ./...
 	@if [ -s $(BIN)/left-out ]; then sort -u $(BIN)/left-out; fi
 
 .PHONY: up

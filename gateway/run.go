@@ -8,6 +8,7 @@
 //	consent/ recordings that stand against a party's objection
 //	seal/    the keys of personal details
 //	erasure/ the steps that erase them
+//	view/    what adapters must know to admit a call, streamed
 //	index/   blocks projected into SQL: lists, pages, changes
 //	fabric/  the channel, stage by stage
 //	fault/   the one domain error
@@ -51,6 +52,7 @@ import (
 	"github.com/callseal/callseal/gateway/server"
 	"github.com/callseal/callseal/gateway/tracing"
 	"github.com/callseal/callseal/gateway/trail"
+	"github.com/callseal/callseal/gateway/view"
 )
 
 // flushFor bounds the sending of the last spans.
@@ -68,6 +70,7 @@ type Gateway struct {
 
 	channel  *fabric.Channel
 	index    *index.Index
+	view     *view.Admission
 	keyring  *seal.Keyring
 	eraser   *erasure.Eraser
 	tally    *reputation.Tally
@@ -117,9 +120,23 @@ func New(config *Config, log *slog.Logger, options ...Option) *Gateway {
 func (g *Gateway) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, g.stop(g.config.StopTimeout)) }()
 	for _, part := range []func(context.Context) error{
-		g.openTracing, g.openMetrics, g.openChannel, g.openIndex, g.openKeyring, g.openErasures, g.openTally, g.openConsents,
-		g.openJournal, g.openPipeline, g.openSigners, g.openKeys,
-		g.openTrail, g.openHealth, g.openServer, g.openREST,
+		g.openTracing,
+		g.openMetrics,
+		g.openChannel,
+		g.openIndex,
+		g.openKeyring,
+		g.openErasures,
+		g.openTally,
+		g.openView,
+		g.openConsents,
+		g.openJournal,
+		g.openPipeline,
+		g.openSigners,
+		g.openKeys,
+		g.openTrail,
+		g.openHealth,
+		g.openServer,
+		g.openREST,
 	} {
 		if err := part(ctx); err != nil {
 			return err
@@ -232,6 +249,16 @@ func (g *Gateway) openTally(ctx context.Context) error {
 	return nil
 }
 
+// openView has adapters told what decides on calls.
+func (g *Gateway) openView(context.Context) (err error) {
+	config := g.config.Reputation
+	if err := config.ReadKeys(); err != nil {
+		return err
+	}
+	g.view, err = view.NewAdmission(g.index, g.config.MSP, config.PreviousKey, config.Key)
+	return err
+}
+
 func (g *Gateway) openConsents(ctx context.Context) error {
 	g.consents = consent.New(g.channel, g.log)
 	g.running(ctx, "consents", forever(g.consents.Run))
@@ -300,8 +327,20 @@ func (g *Gateway) openTrail(ctx context.Context) (err error) {
 
 func (g *Gateway) openServer(ctx context.Context) (err error) {
 	if g.server, err = server.New(g.config.Server, server.Parts{
-		Channel: g.channel, Keyring: g.keyring, Pipeline: g.pipeline, Window: g.config.Anchor.Window, Eraser: g.eraser, Tally: g.tally,
-		Signers: g.signers, Keys: g.keys, Metrics: server.NewMetrics(g.registry), Health: g.health, Status: g.status, Options: g.tracing.ServerOption(), Trail: g.trail,
+		Channel:  g.channel,
+		Keyring:  g.keyring,
+		Pipeline: g.pipeline,
+		Window:   g.config.Anchor.Window,
+		Eraser:   g.eraser,
+		Tally:    g.tally,
+		View:     g.view,
+		Signers:  g.signers,
+		Keys:     g.keys,
+		Metrics:  server.NewMetrics(g.registry),
+		Health:   g.health,
+		Status:   g.status,
+		Options:  g.tracing.ServerOption(),
+		Trail:    g.trail,
 	}, g.log); err != nil {
 		return fmt.Errorf("assemble the server: %w", err)
 	}

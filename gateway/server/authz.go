@@ -116,6 +116,8 @@ var allowed = map[string]rule{
 	"/callseal.v1.AboutService/GetVersions": reads(everyone...),
 	"/callseal.v1.StatusService/GetStatus":  reads(ledger.RoleAuditor, ledger.RoleAdmin),
 
+	"/callseal.v1.ViewService/WatchAdmission": watches(ledger.RoleAdapter),
+
 	"/grpc.health.v1.Health/Check": reads(everyone...),
 	"/grpc.health.v1.Health/List":  reads(everyone...),
 	"/grpc.health.v1.Health/Watch": watches(everyone...),

@@ -28,6 +28,7 @@ import (
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
 	"github.com/callseal/callseal/gateway/trail"
+	"github.com/callseal/callseal/gateway/view"
 )
 
 const (
@@ -70,6 +71,8 @@ type Parts struct {
 	Eraser *erasure.Eraser
 	// Tally counts evidence; nil without a consortium key.
 	Tally *reputation.Tally
+	// View streams to adapters what decides on calls.
+	View *view.Admission
 	// Signers sign for people, by role.
 	Signers Signers
 	// Keys remember what was asked under an idempotency key; nil takes none.
@@ -130,6 +133,7 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	})
 	pb.RegisterCallServiceServer(services, &callService{writer: writing})
 	pb.RegisterRecordingServiceServer(services, &recordingService{writer: writing})
+	pb.RegisterViewServiceServer(services, &viewService{admission: parts.View})
 	pb.RegisterReputationServiceServer(services, &reputationService{tally: parts.Tally})
 	pb.RegisterErasureServiceServer(services, &erasureService{eraser: parts.Eraser})
 	pb.RegisterLedgerServiceServer(services, &ledgerService{reader: reading})

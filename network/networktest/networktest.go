@@ -218,6 +218,10 @@ func free(offset int) bool {
 	return err == nil && moved.PortsFree()
 }
 
+// ProgramsEnv names the variable with the folder of programs that were just built
+// from this source tree; where it is not set, each test program builds its own.
+const ProgramsEnv = "CALLSEAL_PROGRAMS"
+
 var building sync.Mutex
 
 // Build compiles the product's own programs from this source tree and returns
@@ -245,7 +249,18 @@ func build(tb testing.TB, name, source string) string {
 	if err != nil {
 		tb.Fatalf("build the programs: %v", err)
 	}
-	build := exec.CommandContext(tb.Context(), "go", "build", "-o", program, source)
+	// Linking takes longer than all else, and is not cached: `make test` does it once
+	// for all test programs.
+	if folder := os.Getenv(ProgramsEnv); folder != "" && source == "./cmd/"+name {
+		if err := os.MkdirAll(binFolder(), 0o755); err != nil {
+			tb.Fatalf("take the programs of %s: %v", folder, err)
+		}
+		if err := os.Symlink(filepath.Join(folder, name), program); err != nil {
+			tb.Fatalf("take the programs of %s: %v", folder, err)
+		}
+		return program
+	}
+	build := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, source)
 	build.Dir = root
 	if output, err := build.CombinedOutput(); err != nil {
 		tb.Fatalf("build %s: %v\n%s", name, err, output)
