@@ -43,10 +43,10 @@ func TestLanesShareATransactionInTurn(t *testing.T) {
 	first := l.take(1 << 20)
 	require.Equal(t, []string{"flood/0", "b/1", "c/1", "flood/1", "b/2", "flood/2"}, named(first)[:6])
 	require.Equal(t, ledger.MaxRecords, first.records)
-	// Who came meanwhile goes first in the next, though the flood has more.
+	// Who came meanwhile has its turn in the next, though the flood has more.
 	l.add(waitingItem("d", 1, 1, 10))
 	second := l.take(1 << 20)
-	require.Equal(t, []string{"d/1", "flood/497"}, named(second)[:2])
+	require.Equal(t, []string{"flood/497", "d/1", "flood/498"}, named(second)[:3])
 }
 
 func TestBoundsOfATransaction(t *testing.T) {
