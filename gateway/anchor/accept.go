@@ -49,10 +49,11 @@ func (f *Following) End() {
 // is the context's.
 func (p *Pipeline) Accept(ctx context.Context, s *Submission, tell Progress) (*Following, error) {
 	header := &s.Signed.Segment
+	spanned, accepting := tracer.Start(ctx, "anchor.accept")
 	made := &item{
 		identity: identity{name: journal.Name{PBX: header.PBX, Epoch: header.Epoch, FirstSeq: header.FirstSeq}, digest: sha256.Sum256(s.wire)},
 		records:  len(s.Signed.Records), wireBytes: len(s.wire), durable: make(chan struct{}),
-		payload: &payload{wire: s.wire}, recorded: recordedOf(&s.Signed), acceptedAt: time.Now(), trace: remember(ctx),
+		payload: &payload{wire: s.wire}, recorded: recordedOf(&s.Signed), acceptedAt: time.Now(), accepting: accepting, trace: remember(spanned),
 	}
 	following := &Following{pipeline: p, item: made, follower: &follower{tell: tell}}
 	if p.follow(following) {
@@ -60,6 +61,7 @@ func (p *Pipeline) Accept(ctx context.Context, s *Submission, tell Progress) (*F
 	}
 	coming := &arrival{item: made, details: s.items(), bytes: min(s.size(), int64(p.config.AcceptBytes))}
 	if err := p.accepting.Acquire(ctx, coming.bytes); err != nil {
+		accepting.End()
 		return nil, err
 	}
 	p.mu.Lock()
@@ -70,6 +72,7 @@ func (p *Pipeline) Accept(ctx context.Context, s *Submission, tell Progress) (*F
 	}
 	if problem := p.full(made); problem != nil {
 		p.accepting.Release(coming.bytes)
+		accepting.End()
 		made.problem = problem
 		tell(made.update(Rejected))
 		p.metrics.rejected(problem)
@@ -102,6 +105,7 @@ func (p *Pipeline) attach(f *Following) bool {
 	if known == nil {
 		return false
 	}
+	f.item.accepting.End()
 	f.item = known
 	known.catchUp(f.follower)
 	if !known.state.Final() {

@@ -45,6 +45,9 @@ func (p *Pipeline) await(ctx context.Context, transaction Transaction, expected 
 		}
 		waiting, cancel := context.WithTimeout(ctx, patience)
 		commit, err := expected.Await(waiting)
+		if err != nil && fault.Of(err).Kind == fault.Unknown {
+			<-waiting.Done() // at once where nobody can tell
+		}
 		cancel()
 		if err == nil || fault.Of(err).Kind != fault.Unknown {
 			p.metrics.stage(stageOrder, time.Since(began))

@@ -3,6 +3,8 @@ package anchor
 import (
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/fault"
@@ -88,7 +90,9 @@ type item struct {
 	problem    *fault.Error
 	followers  []*follower
 	acceptedAt time.Time
-	trace      map[string]string
+	// accepting is the span of its acceptance until that ends; trace is its context.
+	accepting trace.Span
+	trace     map[string]string
 }
 
 // follower is who wants to know of a segment.
@@ -101,6 +105,10 @@ func (i *item) update(state State) Update {
 // reach moves the item to a state and tells its followers.
 func (i *item) reach(state State) {
 	i.state = state
+	if i.accepting != nil {
+		i.accepting.End()
+		i.accepting = nil
+	}
 	update := i.update(state)
 	for _, each := range i.followers {
 		each.tell(update)

@@ -76,13 +76,11 @@ func (p *Pipeline) recover() error {
 // restore makes an item of a journal's entry.
 func (p *Pipeline) restore(entry *journal.Entry) *item {
 	one := &item{
-		identity: identity{name: entry.Name, digest: entry.Digest}, records: entry.Records, wireBytes: entry.Bytes / 2,
-		number: entry.Number, durable: make(chan struct{}), recovered: true, state: Accepted, acceptedAt: entry.AcceptedAt,
+		identity: identity{name: entry.Name, digest: entry.Digest}, records: entry.Records,
+		wireBytes: entry.Bytes, // with its details: more than what travels
+		number:    entry.Number, durable: make(chan struct{}), recovered: true, state: Accepted, acceptedAt: entry.AcceptedAt,
 	}
 	close(one.durable)
-	if entry.Records == 0 || entry.Bytes < 2 {
-		one.wireBytes = entry.Bytes
-	}
 	if entry.State == journal.Committed {
 		one.receipt = receiptOf(entry, false)
 		one.state = Committed
