@@ -276,8 +276,7 @@ func (g *Gateway) openJournal(context.Context) (err error) {
 // openPipeline takes up what the journal holds, and takes segments from then on.
 func (g *Gateway) openPipeline(ctx context.Context) (err error) {
 	g.pipeline, err = anchor.New(anchor.Parts{
-		Channel: g.channel, Journal: g.journal, Keyring: g.keyring, Watch: g.consents, Projected: g.index.Height,
-		Metrics: anchor.NewMetrics(g.registry), Log: g.log,
+		Channel: g.channel, Journal: g.journal, Keyring: g.keyring, Watch: g.consents, Metrics: anchor.NewMetrics(g.registry), Log: g.log,
 	}, g.config.Anchor)
 	if err != nil {
 		return fmt.Errorf("prepare the pipeline: %w", err)

@@ -121,11 +121,14 @@ func (p *Pipeline) full(one *item) *fault.Error {
 	if !p.open {
 		return closing()
 	}
-	if p.perPBX[pbx] < p.config.MaxPerPBX {
+	if p.perPBX[pbx] < p.config.MaxPerPBX && len(p.known) < p.config.MaxUnderWay {
 		return nil
 	}
 	if entry, err := p.journal.Find(one.name); err == nil && entry.Digest == one.digest {
 		return nil
+	}
+	if len(p.known) >= p.config.MaxUnderWay {
+		return busy(p.drain.retryAfter(time.Now(), p.config.MaxUnderWay), "%d segments wait for the ledger, as many as the gateway may hold: send the segment again later", len(p.known))
 	}
 	return busy(p.drain.retryAfter(time.Now(), p.config.MaxPerPBX), "%d segments of this PBX wait for the ledger, as many as may: send the segment again later", p.perPBX[pbx])
 }
@@ -286,6 +289,7 @@ func (p *Pipeline) accepted(one *item, number int64) {
 	p.metrics.accepted(one)
 	if !one.held {
 		one.payload = nil
+		one.reread, one.recorded = one.recorded != nil, nil
 	}
 }
 

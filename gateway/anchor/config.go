@@ -17,6 +17,9 @@ type Config struct {
 	// MaxPerPBX bounds the segments of one PBX that are accepted and not settled: a
 	// PBX that floods the gateway is told to wait while others go on.
 	MaxPerPBX int `yaml:"max_per_pbx"`
+	// MaxUnderWay bounds the same of all PBXs together: each takes about 1 KiB of
+	// memory, whatever its size.
+	MaxUnderWay int `yaml:"max_under_way"`
 	// AcceptBytes bounds what is being checked and written to the journal at once;
 	// what comes beyond it waits on its stream.
 	AcceptBytes setting.Bytes `yaml:"accept_bytes"`
@@ -33,7 +36,7 @@ type Config struct {
 // DefaultConfig is what holds where nothing else is said.
 func DefaultConfig() Config {
 	return Config{
-		InFlight: 4, DetailsInFlight: 2, MaxPerPBX: 25_000, AcceptBytes: 16 * setting.MiB, HoldBytes: 16 * setting.MiB, Window: 128, DrainFor: 5 * time.Second,
+		InFlight: 4, DetailsInFlight: 2, MaxPerPBX: 10_000, MaxUnderWay: 40_000, AcceptBytes: 16 * setting.MiB, HoldBytes: 16 * setting.MiB, Window: 128, DrainFor: 5 * time.Second,
 	}
 }
 
@@ -46,6 +49,8 @@ func (c *Config) Check() error {
 		return errors.New("details_in_flight must lie between 1 and 64")
 	case c.MaxPerPBX < 1:
 		return errors.New("max_per_pbx must be at least 1")
+	case c.MaxUnderWay < c.MaxPerPBX:
+		return errors.New("max_under_way must be at least max_per_pbx")
 	case c.AcceptBytes < 2*maxWireBytes:
 		return errors.New("accept_bytes must be at least 4 MiB: one segment takes up to that")
 	case c.HoldBytes < 0:

@@ -81,6 +81,8 @@ type item struct {
 	// recorded is the segment with no more than its recordings, nil without any or
 	// where it has to be read from the journal.
 	recorded *ledger.SignedSegment
+	// reread says that it has recordings, which have to be read from the journal.
+	reread bool
 	// fork says that its name belongs to another.
 	fork bool
 	// recovered says that it was accepted before the gateway was started.

@@ -100,19 +100,6 @@ func decodePayload(text []byte) (*payload, error) {
 	return read, nil
 }
 
-// Header is the header of the segment in a payload of the journal.
-func Header(text []byte) (*ledger.Segment, error) {
-	read, err := decodePayload(text)
-	if err != nil {
-		return nil, err
-	}
-	signed, err := read.segment()
-	if err != nil {
-		return nil, err
-	}
-	return &signed.Segment, nil
-}
-
 // segment decodes what was signed.
 func (p *payload) segment() (*ledger.SignedSegment, error) {
 	segments, _, err := ledger.DecodeSegments(array([][]byte{p.wire}))

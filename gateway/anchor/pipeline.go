@@ -45,9 +45,6 @@ type Parts struct {
 	Keyring *seal.Keyring
 	// Watch may be nil.
 	Watch Watch
-	// Projected is the number of blocks that the index has projected: the journal
-	// need not remember what stands in them. Nil where there is no index.
-	Projected func() uint64
 	// Metrics may be nil.
 	Metrics *Metrics
 	Log     *slog.Logger
@@ -62,8 +59,6 @@ type Pipeline struct {
 	watch   Watch
 	metrics *Metrics
 	log     *slog.Logger
-	// projected may be nil.
-	projected func() uint64
 
 	accepting *semaphore.Weighted // bytes
 	arrivals  chan struct{}       // wakes the sealer
@@ -101,7 +96,7 @@ func newPipeline(on Ledger, parts Parts, config Config) *Pipeline {
 		parts.Metrics = NewMetrics(nil)
 	}
 	p := &Pipeline{
-		config: config, ledger: on, journal: parts.Journal, keyring: parts.Keyring, watch: parts.Watch, metrics: parts.Metrics, log: parts.Log, projected: parts.Projected,
+		config: config, ledger: on, journal: parts.Journal, keyring: parts.Keyring, watch: parts.Watch, metrics: parts.Metrics, log: parts.Log,
 		accepting: semaphore.NewWeighted(int64(config.AcceptBytes)), arrivals: make(chan struct{}, 1),
 		public: newGate(), private: newGate(),
 		known: map[identity]*item{}, perPBX: map[string]int{}, lanes: newLanes(),
@@ -131,38 +126,12 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		p.open = false
 	})
 	defer stop()
-	var dropping sync.WaitGroup
-	dropping.Go(func() { p.dropProjected(ctx) })
-	defer dropping.Wait()
 	// What has arrived is still taken; nothing more arrives.
 	p.sealAll(ctx, sealed)
 	close(sealed)
 	writing.Wait()
 	p.finish()
 	return nil
-}
-
-// dropEvery is how often the journal forgets what it need not remember.
-const dropEvery = 5 * time.Second
-
-// dropProjected has the journal forget receipts that can be read elsewhere.
-func (p *Pipeline) dropProjected(ctx context.Context) {
-	if p.projected == nil {
-		return
-	}
-	for {
-		pause(ctx, dropEvery)
-		height := p.projected()
-		if ctx.Err() != nil {
-			return
-		}
-		if height == 0 {
-			continue
-		}
-		if _, err := p.journal.Drop(ctx, height-1); err != nil && ctx.Err() == nil {
-			p.log.Warn("the journal cannot forget what is projected", "error", err)
-		}
-	}
 }
 
 // finish waits for what is under way.
@@ -223,6 +192,7 @@ func (p *Pipeline) drop(one *item) {
 		p.held -= int64(one.payload.size())
 	}
 	one.payload, one.held = nil, false
+	one.recorded = nil
 }
 
 // payloadOf is an item's payload, read from the journal where it is not held.

@@ -342,7 +342,7 @@ func (p *Pipeline) tellWatch(items []*item) {
 	}
 	for _, one := range items {
 		recorded := one.recorded
-		if one.recovered {
+		if one.recovered || one.reread {
 			held, err := p.payloadOf(one)
 			if err == nil {
 				var signed *ledger.SignedSegment
