@@ -19,11 +19,7 @@ import (
 
 func testHealthAndReflection(t *testing.T, w *world) {
 	connection := w.as(t, "Atlas", "auditor")
-	for _, service := range []string{"", "callseal.v1.CallService", "callseal.v1.LedgerService"} {
-		answer, err := healthpb.NewHealthClient(connection).Check(within(t, patience), &healthpb.HealthCheckRequest{Service: service})
-		require.NoError(t, err)
-		require.Equal(t, healthpb.HealthCheckResponse_SERVING, answer.GetStatus(), service)
-	}
+	w.awaitHealth(t, map[string]healthpb.HealthCheckResponse_ServingStatus{"": serving, "callseal.v1.CallService": serving, "callseal.v1.LedgerService": serving})
 	stream, err := reflectionpb.NewServerReflectionClient(connection).ServerReflectionInfo(within(t, patience))
 	require.NoError(t, err)
 	require.NoError(t, stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}))

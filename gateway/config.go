@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/callseal/callseal/gateway/anchor"
@@ -99,6 +101,8 @@ var Options = setting.NewSchema(DefaultConfig(), VariablePrefix)
 // that is wrong is told at once.
 func Load(sources setting.Sources) (*Config, setting.Origins, error) {
 	config := &Config{}
+	// `callseal network env` sets this one for clients, in the same shell.
+	sources.Environ = slices.DeleteFunc(slices.Clone(sources.Environ), func(one string) bool { return strings.HasPrefix(one, "CALLSEAL_GATEWAY_CA=") })
 	origins, err := Options.Load(config, sources)
 	if err != nil {
 		return nil, nil, err

@@ -57,6 +57,8 @@ func TestOnARealNetwork(t *testing.T) {
 		{"a chaincode service is away", testChaincodeAway},
 		{"the own peer is away", testPeerAway},
 		{"two operators are away", testTwoOperatorsAway},
+		{"health tells the truth", testHealth},
+		{"status", testStatus},
 		{"nothing personal in clear", testNothingInClear},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, w) })

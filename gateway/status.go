@@ -22,14 +22,22 @@ func (g *Gateway) status(ctx context.Context) (*pb.GetStatusResponse, error) {
 		Dependencies: healthMessages(report.Dependencies), Services: healthMessages(report.Services),
 		Ledger: &pb.Heights{}, Queue: &pb.Queue{},
 	}
-	for _, address := range g.config.Fabric.Addresses() {
-		answer.Peers = append(answer.Peers, &pb.PeerStatus{Address: address})
+	for _, peer := range g.channel.Peers() {
+		answer.Peers = append(answer.Peers, &pb.PeerStatus{Address: peer.Address, Reachable: peer.Healthy, Height: peer.Height})
 	}
 	asking, cancel := context.WithTimeout(ctx, g.config.Health.Timeout)
 	defer cancel()
 	if height, err := g.channel.Height(asking); err == nil {
 		answer.Ledger.Peer = height
-		answer.Peers[0].Reachable, answer.Peers[0].Height = true, height
+	}
+	if stats, err := g.journal.Stats(); err == nil {
+		answer.Queue = &pb.Queue{
+			Queued: int64(stats.Queued), Committed: int64(stats.Committed), Refused: int64(stats.Refused), InFlight: int64(stats.InFlight),
+			Bytes: stats.Bytes, DiskBytes: stats.DiskBytes,
+		}
+		if !stats.OldestAcceptedAt.IsZero() {
+			answer.Queue.OldestAcceptedAt = timestamppb.New(stats.OldestAcceptedAt)
+		}
 	}
 	// Those that cannot be read are told of by the dependency "identity".
 	expiries, _ := health.Expiries(g.certificates())

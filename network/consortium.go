@@ -122,6 +122,8 @@ type GatewayAddresses struct {
 	// Address is where gRPC is served, REST where REST is; empty for none.
 	Address string `yaml:"address"`
 	REST    string `yaml:"rest"`
+	// Metrics is where monitoring reads, by plain HTTP; empty for none.
+	Metrics string `yaml:"metrics"`
 }
 
 // ID is the member's name in lower case, as folders and node names use it.
@@ -295,6 +297,9 @@ func (c *Consortium) places() []place {
 			add("gateway", kindGateway, &m.Gateway.Address)
 			if m.Gateway.REST != "" {
 				add("gateway's REST", kindGateway, &m.Gateway.REST)
+			}
+			if m.Gateway.Metrics != "" {
+				add("gateway's metrics", kindGateway, &m.Gateway.Metrics)
 			}
 		}
 	}

@@ -176,6 +176,7 @@ func renderGateway(layout Layout, consortium *Consortium, member Member) error {
 		}},
 		{Key: "rest", Value: yaml.MapSlice{{Key: "listen", Value: member.Gateway.REST}}},
 		{Key: "signers", Value: signers},
+		{Key: "metrics", Value: yaml.MapSlice{{Key: "listen", Value: member.Gateway.Metrics}}},
 		{Key: "reputation", Value: yaml.MapSlice{
 			{Key: "consortium_key_file", Value: org.ConsortiumKeyFile()},
 		}},

@@ -27,6 +27,8 @@ type NodeStatus struct {
 	Kind string `json:"kind"`
 	// Address is where it serves, as host:port.
 	Address string `json:"address"`
+	// Metrics is where a gateway's monitoring reads, as a URL.
+	Metrics string `json:"metrics,omitempty"`
 	// PID is the process, 0 when stopped.
 	PID int `json:"pid,omitempty"`
 	// MemoryBytes is the process's resident memory.
@@ -78,6 +80,9 @@ func (n *Network) statusOf(ctx context.Context, one node, member *access) NodeSt
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	status := NodeStatus{Node: one.name, Operator: one.member.Name, Kind: one.kind, Address: one.address, State: StateStopped}
+	if one.kind == kindGateway && one.member.Gateway.Metrics != "" {
+		status.Metrics = "http://" + one.member.Gateway.Metrics + "/metrics"
+	}
 	p, running := readProcess(n.layout.pidFile(one.name))
 	if !running || member == nil {
 		return status

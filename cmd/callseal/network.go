@@ -193,9 +193,9 @@ func writeStatus(w io.Writer, report []network.NodeStatus) error {
 	rows := table.NewWriter()
 	rows.SetStyle(table.StyleLight)
 	rows.Style().Options = table.OptionsNoBordersAndSeparators
-	rows.AppendHeader(table.Row{"Node", "Operator", "Kind", "Address", "PID", "Memory", "Height", "Chaincode", "State"})
+	rows.AppendHeader(table.Row{"Node", "Operator", "Kind", "Address", "PID", "Memory", "Height", "Chaincode", "Metrics", "State"})
 	for _, node := range report {
-		row := table.Row{node.Node, node.Operator, node.Kind, node.Address, "", "", "", "", node.State}
+		row := table.Row{node.Node, node.Operator, node.Kind, node.Address, "", "", "", "", node.Metrics, node.State}
 		if node.PID != 0 {
 			row[4], row[5] = node.PID, fmt.Sprintf("%d MB", node.MemoryBytes>>20)
 		}

@@ -1,0 +1,148 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/gateway/health"
+)
+
+const (
+	serving    = healthpb.HealthCheckResponse_SERVING
+	notServing = healthpb.HealthCheckResponse_NOT_SERVING
+)
+
+// awaitHealth polls Atlas's gateway until each name has its status.
+func (w *world) awaitHealth(t *testing.T, wanted map[string]healthpb.HealthCheckResponse_ServingStatus) {
+	t.Helper()
+	client := healthpb.NewHealthClient(w.as(t, "Atlas", "auditor"))
+	for name, status := range wanted {
+		var last healthpb.HealthCheckResponse_ServingStatus
+		require.Eventually(t, func() bool {
+			answer, err := client.Check(within(t, patience), &healthpb.HealthCheckRequest{Service: name}, grpc.WaitForReady(true))
+			last = answer.GetStatus()
+			return err == nil && last == status
+		}, patience, 50*time.Millisecond, "%q must become %s", name, status)
+	}
+}
+
+// readyz reads the page that agrees with the health service.
+func (w *world) readyz(t *testing.T) (int, health.Report) {
+	t.Helper()
+	answer, err := http.Get("http://" + w.member(t, "Atlas").Gateway.Metrics + "/readyz")
+	require.NoError(t, err)
+	defer func() { _ = answer.Body.Close() }()
+	var report health.Report
+	require.NoError(t, json.NewDecoder(answer.Body).Decode(&report))
+	return answer.StatusCode, report
+}
+
+func (w *world) dependency(t *testing.T, name string) health.State {
+	t.Helper()
+	_, report := w.readyz(t)
+	for _, one := range report.Dependencies {
+		if one.Name == name {
+			return one
+		}
+	}
+	t.Fatalf("no dependency %s", name)
+	return health.State{}
+}
+
+// Each thing that the gateway stands on is killed, and seen to go and to return.
+// Accepting goes on through all of it.
+func testHealth(t *testing.T, w *world) {
+	all := map[string]healthpb.HealthCheckResponse_ServingStatus{}
+	for _, name := range []string{"", "journal", "peer", "ledger", "orderer", "disk", "identity", "callseal.v1.AnchorService", "callseal.v1.CallService", "callseal.v1.DeviceService", "callseal.v1.StatusService"} {
+		all[name] = serving
+	}
+	w.awaitHealth(t, all)
+	for _, c := range []struct {
+		name    string
+		nodes   []string
+		away    []string
+		stays   []string
+		because map[string]string
+	}{
+		{"the own peer", []string{"atlas-peer"},
+			[]string{"peer", "ledger", "callseal.v1.CallService", "callseal.v1.DeviceService"}, []string{"", "journal", "callseal.v1.AnchorService"},
+			map[string]string{"peer": "the peer cannot be reached"}},
+		{"the own chaincode service", []string{"atlas-chaincode"},
+			[]string{"ledger", "callseal.v1.CallService"}, []string{"", "peer", "orderer", "callseal.v1.AnchorService"},
+			map[string]string{"ledger": "chaincode"}},
+		{"the orderers' quorum", []string{"corvus-orderer", "meridian-orderer"},
+			[]string{"orderer", "callseal.v1.DeviceService"}, []string{"", "peer", "ledger", "callseal.v1.AnchorService"},
+			map[string]string{"orderer": "2 of 4 orderers can be reached, 3 are needed"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, node := range c.nodes {
+				w.Kill(node)
+			}
+			wanted := map[string]healthpb.HealthCheckResponse_ServingStatus{}
+			for _, name := range c.away {
+				wanted[name] = notServing
+			}
+			w.awaitHealth(t, wanted)
+			for name, says := range c.because {
+				require.Contains(t, w.dependency(t, name).Reason, says)
+			}
+			clear(wanted)
+			for _, name := range c.stays {
+				wanted[name] = serving
+			}
+			w.awaitHealth(t, wanted)
+			code, report := w.readyz(t)
+			require.Equal(t, http.StatusOK, code, "it accepts")
+			require.True(t, report.Serving)
+			for _, node := range c.nodes {
+				w.StartNode(node)
+			}
+			w.awaitHealth(t, all)
+		})
+	}
+	t.Run("one orderer of four is not missed", func(t *testing.T) {
+		w.Kill("meridian-orderer")
+		time.Sleep(3 * time.Second)
+		w.awaitHealth(t, map[string]healthpb.HealthCheckResponse_ServingStatus{"orderer": serving})
+		w.StartNode("meridian-orderer")
+	})
+}
+
+func testStatus(t *testing.T, w *world) {
+	status, err := pb.NewStatusServiceClient(w.as(t, "Atlas", "auditor")).GetStatus(within(t, patience), &pb.GetStatusRequest{})
+	require.NoError(t, err)
+	require.Equal(t, "AtlasMSP", status.GetMsp())
+	require.True(t, status.GetAccepting())
+	require.NotEmpty(t, status.GetChaincodeVersion())
+	require.Equal(t, w.height(t), status.GetLedger().GetPeer())
+	require.Len(t, status.GetPeers(), 1)
+	require.True(t, status.GetPeers()[0].GetReachable())
+	require.Len(t, status.GetCertificates(), 3)
+	for _, one := range status.GetCertificates() {
+		require.True(t, one.GetNotAfter().AsTime().After(time.Now()))
+	}
+	_, err = pb.NewStatusServiceClient(w.as(t, "Atlas", atlasPBX)).GetStatus(within(t, patience), &pb.GetStatusRequest{})
+	require.ErrorContains(t, err, "may not call")
+
+	answer, err := http.Get("http://" + w.member(t, "Atlas").Gateway.Metrics + "/metrics")
+	require.NoError(t, err)
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	for _, says := range []string{
+		"callseal_gateway_build_info{", "go_goroutines", "process_resident_memory_bytes",
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="GetStatus",grpc_service="callseal.v1.StatusService",grpc_type="unary"}`,
+		`callseal_gateway_health_serving{name="accept"} 1`, `callseal_gateway_health_orderers{which="needed"} 3`,
+		`callseal_gateway_health_certificate_not_after_seconds{certificate="identity"}`,
+	} {
+		require.Contains(t, string(text), says)
+	}
+}
