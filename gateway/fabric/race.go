@@ -3,6 +3,8 @@ package fabric
 import (
 	"context"
 	"time"
+
+	"github.com/callseal/callseal/gateway/fault"
 )
 
 // attempt is one way of doing something.
@@ -55,6 +57,10 @@ func race[T any](ctx context.Context, attempts []attempt[T], mendable func(error
 		}()
 	}
 	begin()
+	if running == 0 { // nothing was begun, so nothing will answer
+		var none T
+		return none, &fault.Error{Kind: fault.Unavailable, Stage: fault.StageRequest, Message: "the time for this was over before a peer was asked: try again", Err: ctx.Err()}
+	}
 	for {
 		select {
 		case got := <-answers:

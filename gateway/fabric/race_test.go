@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/callseal/callseal/gateway/fault"
 )
 
 var (
@@ -127,4 +129,13 @@ func TestPace(t *testing.T) {
 		p.took(2 * time.Second)
 	}
 	require.InDelta(t, float64(16*time.Second), float64(p.slow(0, time.Minute)), float64(10*time.Millisecond))
+}
+
+// A context that is over before anything begins is answered at once.
+func TestRaceThatComesTooLate(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := race(ctx, []attempt[int]{{peer: &Peer{}, run: func(context.Context) (int, error) { return 1, nil }}}, func(error) bool { return true })
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, fault.Unavailable, fault.Of(err).Kind)
 }
