@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/go-json-experiment/json"
@@ -20,6 +21,7 @@ var accepting = []string{health.Journal}
 
 func (g *Gateway) openHealth(ctx context.Context) error {
 	config, measured := g.config.Health, health.NewMetrics(g.registry)
+	g.measureQueue()
 	orderers := health.NewOrderers(health.Ordering{
 		ConfigBlock: func(ctx context.Context) ([]byte, error) {
 			block, err := g.channel.In("cscc").Evaluate(ctx, "GetConfigBlock", g.config.Fabric.Channel)
@@ -34,6 +36,7 @@ func (g *Gateway) openHealth(ctx context.Context) error {
 		{Name: health.Journal, Ask: g.askJournal},
 		{Name: health.Peer, Ask: g.askPeer},
 		{Name: health.Ledger, Ask: g.askLedger},
+		{Name: health.Index, Ask: g.askIndex},
 		orderers.Dependency(),
 		health.DiskOf(g.config.StateDir, config, measured),
 		health.IdentityOf(g.certificates(), config, measured),
@@ -62,6 +65,17 @@ func (g *Gateway) askJournal(context.Context) error {
 func (g *Gateway) askPeer(ctx context.Context) error {
 	_, err := g.channel.Height(ctx)
 	return sentence(err)
+}
+
+// askIndex sees whether the index follows, and how far it is behind.
+func (g *Gateway) askIndex(context.Context) error {
+	if err := g.index.Trouble(); err != nil {
+		return sentence(err)
+	}
+	if at, tip := g.index.Height(), g.index.PeerHeight(); at+uint64(g.config.Health.IndexLag) < tip { //nolint:gosec // checked to be above 0
+		return fmt.Errorf("the index is %d blocks behind the peer: lists are old", tip-at)
+	}
+	return nil
 }
 
 // askLedger has the own chaincode service answer a query through the own peer.

@@ -30,6 +30,10 @@ func (g *Gateway) status(ctx context.Context) (*pb.GetStatusResponse, error) {
 	if height, err := g.channel.Height(asking); err == nil {
 		answer.Ledger.Peer = height
 	}
+	answer.Ledger.Index = g.index.Height()
+	if answer.Ledger.Peer > answer.Ledger.Index {
+		answer.Ledger.Lag = answer.Ledger.Peer - answer.Ledger.Index
+	}
 	if stats, err := g.journal.Stats(); err == nil {
 		answer.Queue = &pb.Queue{
 			Queued: int64(stats.Queued), Committed: int64(stats.Committed), Refused: int64(stats.Refused), InFlight: int64(stats.InFlight),

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,14 @@ import (
 	"github.com/callseal/callseal/gateway/setting"
 )
 
+// memoryLimit is what Go's collector keeps the gateway's heap to unless GOMEMLIMIT
+// says otherwise: it then stays below 80 MB in all.
+const memoryLimit = 72 << 20
+
 func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go func() {
