@@ -28,7 +28,7 @@ const (
 	// Gateway is the node under test.
 	Gateway = "atlas-gateway"
 	// patience bounds what has to happen sooner or later.
-	patience = 2 * time.Minute
+	patience = 3 * time.Minute
 )
 
 // Lab is a real network with the gateway under test.

@@ -17,10 +17,12 @@ import (
 // Meter reads what the gateway measures of itself, by the page for Prometheus.
 type Meter struct{ url string }
 
-// Meter has the gateway serve its measurements on a port of its own.
-func (l *Lab) Meter(address string) *Meter {
+// Meter has the gateway serve its measurements, and Go's profiles, on the port that
+// another operator's gateway, which does not run, would have.
+func (l *Lab) Meter() *Meter {
 	l.tb.Helper()
-	l.Configure(func(config map[string]any) { config["metrics"] = map[string]any{"listen": address} })
+	address := l.Member(Witness).Gateway.Address
+	l.Configure(func(config map[string]any) { config["metrics"] = map[string]any{"listen": address, "pprof": true} })
 	return &Meter{url: "http://" + address + "/metrics"}
 }
 

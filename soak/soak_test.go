@@ -23,7 +23,7 @@ var (
 )
 
 // patience bounds what has to happen sooner or later.
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 // plan is how much is tried.
 type plan struct {

@@ -41,6 +41,7 @@ func BenchmarkGateway(b *testing.B) {
 		fmt.Printf("%s: %s\n", strings.ReplaceAll(fact.Name, " ", "-"), fact.Value)
 	}
 	lab := soak.NewLab(b)
+	meter := lab.Meter()
 	for _, one := range []struct {
 		rate    float64
 		clients int
@@ -56,7 +57,7 @@ func BenchmarkGateway(b *testing.B) {
 		kind soak.Kind
 	}{{"details", soak.Calls}, {"no-details", soak.Omissions}} {
 		var capacity float64
-		b.Run("saturation/"+what.name, func(b *testing.B) { capacity = saturate(b, lab.On(b), what.kind) })
+		b.Run("saturation/"+what.name, func(b *testing.B) { capacity = saturate(b, lab.On(b), meter, what.kind) })
 		b.Run("latency-near-saturation/"+what.name, func(b *testing.B) {
 			fleet := lab.On(b).Fleet(saturating, soak.Manner{Kind: what.kind, Window: 4})
 			at(b, lab.On(b), fleet, 0.8*capacity, *steady)
@@ -109,17 +110,25 @@ func at(b *testing.B, lab *soak.Lab, fleet *soak.Fleet, rate float64, lasts time
 }
 
 // saturate offers more than the gateway can do and counts what is settled.
-func saturate(b *testing.B, lab *soak.Lab, kind soak.Kind) float64 {
+func saturate(b *testing.B, lab *soak.Lab, meter *soak.Meter, kind soak.Kind) float64 {
 	b.Helper()
 	fleet := lab.Fleet(saturating, soak.Manner{Kind: kind, Window: 4})
 	end := fleet.Begin(plenty)
 	time.Sleep(2 * warmUp)
 	used := begin(b, lab)
+	journaled, accepted := read(b, meter, journaledBytes), fleet.Accepted()
+	behind := meter.Follow(lagBlocks, time.Millisecond)
 	from := time.Now()
 	time.Sleep(*steady)
 	to := time.Now()
 	settled := soak.Sum(fleet.Settled(from, to))
 	used.report(b, settled)
+	lag, err := behind()
+	require.NoError(b, err)
+	// A sample counts a block as a millisecond; the least that is recorded is nothing.
+	b.ReportMetric(float64(lag.At(50)/time.Millisecond), "index-lag-p50-blocks")
+	b.ReportMetric(float64(lag.At(99)/time.Millisecond), "index-lag-p99-blocks")
+	b.ReportMetric((read(b, meter, journaledBytes)-journaled)/float64(fleet.Accepted()-accepted), "journal-B/record")
 	end()
 	fleet.Drop()
 	drain(b, fleet)
@@ -127,6 +136,19 @@ func saturate(b *testing.B, lab *soak.Lab, kind soak.Kind) float64 {
 	b.ReportMetric(rate, "records/s")
 	b.ReportMetric(0, "ns/op")
 	return rate
+}
+
+// What the gateway measures of itself.
+const (
+	journaledBytes = "callseal_gateway_journal_written_bytes_total"
+	lagBlocks      = "callseal_gateway_index_lag_blocks"
+)
+
+func read(b *testing.B, meter *soak.Meter, name string) float64 {
+	b.Helper()
+	value, err := meter.Read(b.Context(), name)
+	require.NoError(b, err)
+	return value
 }
 
 // usage is what the gateway, and the network around it, used since it began.

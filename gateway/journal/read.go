@@ -159,6 +159,8 @@ type Stats struct {
 	Full string
 	// DiskBytes is what the journal takes on disk, the reserve aside.
 	DiskBytes int64
+	// WrittenBytes is what was appended to the log since the journal was opened.
+	WrittenBytes int64
 }
 
 // Depth is how many entries count towards the bound.
@@ -172,10 +174,12 @@ func (j *Journal) Stats() (Stats, error) {
 	j.memory.Lock()
 	counts, flights := j.counts, len(j.flights)
 	j.memory.Unlock()
+	database := j.db.Metrics()
 	stats := Stats{
 		Queued: counts.queued, Committed: counts.committed, Refused: counts.refused, Settled: counts.settled,
 		Bytes: counts.bytes, InFlight: flights,
-		DiskBytes: int64(j.db.Metrics().DiskSpaceUsage()), //nolint:gosec // a size
+		DiskBytes:    int64(database.DiskSpaceUsage()), //nolint:gosec // a size
+		WrittenBytes: int64(database.WAL.BytesWritten), //nolint:gosec // a size
 	}
 	if err := j.reserve.room(counts.depth(), 0); err != nil {
 		stats.Full = err.Error()
