@@ -48,17 +48,7 @@ func (g *Gateway) openHealth(ctx context.Context) error {
 
 // askJournal sees whether the journal takes more.
 func (g *Gateway) askJournal(context.Context) error {
-	if err := g.journal.Err(); err != nil {
-		return sentence(err)
-	}
-	stats, err := g.journal.Stats()
-	if err != nil {
-		return sentence(err)
-	}
-	if stats.Full != "" {
-		return errors.New(stats.Full)
-	}
-	return nil
+	return sentence(g.journal.Full())
 }
 
 // askPeer has an own peer answer on the channel.

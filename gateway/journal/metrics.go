@@ -45,7 +45,7 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. A journal that has failed or is closed
 // has no figures.
 func (m *Metrics) Collect(out chan<- prometheus.Metric) {
-	stats, err := m.journal.Stats()
+	stats, err := m.journal.counted()
 	if err != nil {
 		m.log.Debug("the journal cannot be measured", "error", err)
 		return

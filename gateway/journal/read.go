@@ -168,6 +168,36 @@ func (s Stats) Depth() int { return s.Queued + s.Committed + s.Refused }
 
 // Stats answers the journal's figures.
 func (j *Journal) Stats() (Stats, error) {
+	stats, err := j.counted()
+	if err != nil {
+		return stats, err
+	}
+	for _, pbx := range j.Lanes() {
+		first, err := j.Pending(pbx, 0, 1)
+		if err != nil {
+			return stats, err
+		}
+		if len(first) == 1 && (stats.OldestAcceptedAt.IsZero() || first[0].AcceptedAt.Before(stats.OldestAcceptedAt)) {
+			stats.OldestAcceptedAt = first[0].AcceptedAt
+		}
+	}
+	return stats, nil
+}
+
+// Full is why nothing more is taken, nil while there is room. It reads no entry, so
+// that it can be asked every moment.
+func (j *Journal) Full() error {
+	if err := j.Err(); err != nil {
+		return err
+	}
+	j.memory.Lock()
+	depth := j.counts.depth()
+	j.memory.Unlock()
+	return j.reserve.room(depth, 0)
+}
+
+// counted are the figures that are in memory: all but the oldest entry's time.
+func (j *Journal) counted() (Stats, error) {
 	if err := j.Err(); err != nil {
 		return Stats{}, err
 	}
@@ -183,15 +213,6 @@ func (j *Journal) Stats() (Stats, error) {
 	}
 	if err := j.reserve.room(counts.depth(), 0); err != nil {
 		stats.Full = err.Error()
-	}
-	for _, pbx := range j.Lanes() {
-		first, err := j.Pending(pbx, 0, 1)
-		if err != nil {
-			return stats, err
-		}
-		if len(first) == 1 && (stats.OldestAcceptedAt.IsZero() || first[0].AcceptedAt.Before(stats.OldestAcceptedAt)) {
-			stats.OldestAcceptedAt = first[0].AcceptedAt
-		}
 	}
 	return stats, nil
 }
