@@ -58,8 +58,8 @@ type Manner struct {
 	Most int
 	// Unary sends by AnchorSegment instead of Deliver. Window bounds it too.
 	Unary bool
-	// Dies is how probable it is that the client dies after a segment was sent,
-	// within 30 ms, without reading any more; it begins again with what it has not
+	// Dies is how probable it is that the client dies after a segment was sent for the
+	// first time, within 30 ms, without reading any more; it begins again with what it has not
 	// heard the end of.
 	Dies float64
 }
@@ -178,14 +178,15 @@ func (c *Client) deliver(ctx context.Context, connection grpc.ClientConnInterfac
 // send sends until the stream or the client ends.
 func (c *Client) send(ctx context.Context, stream pb.AnchorService_DeliverClient, session int64) (died bool) {
 	for {
-		_, message := c.next(ctx, session)
+		message, fresh := c.following(ctx, session)
 		if message == nil {
 			return false
 		}
 		if stream.Send(&pb.DeliverRequest{Segment: message}) != nil {
 			return false
 		}
-		if c.how.Dies > 0 && rand.Float64() < c.how.Dies {
+		// Not while it repeats what it sent before: who dies at that hears nothing ever.
+		if fresh && rand.Float64() < c.how.Dies {
 			time.Sleep(rand.N(30 * time.Millisecond))
 			c.mu.Lock()
 			c.tally.Deaths++
@@ -193,6 +194,18 @@ func (c *Client) send(ctx context.Context, stream pb.AnchorService_DeliverClient
 			return true
 		}
 	}
+}
+
+// following is the next segment's message, nil when the session is over, and
+// whether it is sent for the first time.
+func (c *Client) following(ctx context.Context, session int64) (message *pb.SignedSegment, fresh bool) {
+	story, message := c.next(ctx, session)
+	if message == nil {
+		return nil, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return message, story.Sends == 1
 }
 
 // next waits for the next segment to send in a session; nil when it is over.

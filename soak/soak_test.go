@@ -108,6 +108,7 @@ func testKills(t *testing.T, lab *soak.Lab, how plan, line *soak.Line) (*soak.Fl
 	fleet.Load(t.Context(), how.rate, time.Second)
 	drain(t, fleet)
 	end := fleet.Begin(how.rate)
+	defer end()
 	killed := lab.Chaos(fleet, rand.New(rand.NewPCG(*seed, 0)), how.kills, how.longest, how.calm)
 	end()
 	drain(t, fleet)
