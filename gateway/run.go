@@ -17,6 +17,7 @@
 //	idempotency/ requests that are repeated are answered as before
 //	credential/ who gets in by certificate
 //	limit/ how much one caller may do
+//	token/ who gets in by token
 //	trail/ the audit trail
 //	metrics/ what is measured, for the operator's monitoring
 //	setting/ reads the configuration
@@ -327,6 +328,9 @@ func (g *Gateway) openTrail(ctx context.Context) (err error) {
 }
 
 func (g *Gateway) openServer(ctx context.Context) (err error) {
+	if tokens := &g.config.Server.Tokens; tokens.ReferenceKeyFile == "" {
+		tokens.ReferenceKeyFile = filepath.Join(g.config.StateDir, "callers.key")
+	}
 	if g.server, err = server.New(g.config.Server, server.Parts{
 		Channel:  g.channel,
 		Keyring:  g.keyring,

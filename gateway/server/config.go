@@ -6,6 +6,7 @@ import (
 
 	"github.com/callseal/callseal/gateway/credential"
 	"github.com/callseal/callseal/gateway/limit"
+	"github.com/callseal/callseal/gateway/token"
 )
 
 // Config says where the server listens, how it proves itself and whose callers it
@@ -28,13 +29,15 @@ type Config struct {
 	CredentialPoll time.Duration `yaml:"credential_poll"`
 	// Limits bounds what callers may do at once and in a second.
 	Limits limit.Config `yaml:"limits"`
+	// Tokens are what people may show instead of a certificate.
+	Tokens token.Config `yaml:"tokens"`
 	// StopTimeout bounds how long running calls may take at a shutdown.
 	StopTimeout time.Duration `yaml:"stop_timeout"`
 }
 
 // DefaultConfig is what holds where nothing else is said.
 func DefaultConfig() Config {
-	return Config{CredentialPoll: 30 * time.Second, Limits: limit.DefaultConfig(), StopTimeout: 10 * time.Second}
+	return Config{CredentialPoll: 30 * time.Second, Limits: limit.DefaultConfig(), Tokens: token.DefaultConfig(), StopTimeout: 10 * time.Second}
 }
 
 // Check answers what is wrong with the configuration.

@@ -11,18 +11,13 @@ import (
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/credential"
 	"github.com/callseal/callseal/gateway/fault"
+	"github.com/callseal/callseal/gateway/token"
 )
-
-// bearers tells who a bearer token speaks for.
-type bearers interface {
-	// Caller is the person the token was issued to, or a fault.
-	Caller(ctx context.Context, token string) (caller, error)
-}
 
 // identity finds out who calls. Nobody is let in for where they call from or for
 // what a header says, other than a token.
 type identity struct {
-	tokens bearers // nil where no tokens are taken
+	tokens *token.Verifier // nil where no tokens are taken
 	inner  *inner
 }
 
@@ -36,7 +31,7 @@ func (i *identity) ofCall(ctx context.Context) (caller, error) {
 	case innerInfo:
 		return i.inner.callerOf(ctx)
 	case *credential.Connection:
-		who, err := i.of(ctx, connection.State.PeerCertificates, connection.Judge, bearer(metadata.ValueFromIncomingContext(ctx, "authorization")))
+		who, err := i.of(ctx, connection.State.PeerCertificates, connection.Judge, bearerOf(metadata.ValueFromIncomingContext(ctx, "authorization")))
 		if err != nil {
 			connection.Fail()
 			return who, err
@@ -50,19 +45,26 @@ func (i *identity) ofCall(ctx context.Context) (caller, error) {
 
 // of is the caller by certificate or token. A certificate that is shown must be
 // good, also beside a token, and then it is the token that says who calls.
-func (i *identity) of(ctx context.Context, shown []*x509.Certificate, judge func() error, token string) (caller, error) {
-	if len(shown) > 0 || token == "" {
+func (i *identity) of(ctx context.Context, shown []*x509.Certificate, judge func() error, bearer string) (caller, error) {
+	if len(shown) > 0 || bearer == "" {
 		if err := judge(); err != nil {
 			return stranger(shown), err
 		}
 	}
-	if token == "" {
+	if bearer == "" {
 		return certified(shown[0])
 	}
 	if i.tokens == nil {
 		return caller{}, fault.New(fault.Unauthenticated, "this gateway takes no bearer tokens: connect with one of the operator's certificates")
 	}
-	return i.tokens.Caller(ctx, token)
+	person, err := i.tokens.Person(ctx, bearer)
+	if person == nil {
+		return caller{}, err
+	}
+	return caller{
+		name: "person " + person.Reference[:12], role: person.Role, fingerprint: person.Reference,
+		issuer: person.Issuer, subject: person.Subject, until: person.Until,
+	}, err
 }
 
 // certified reads the caller off a certificate that was found good.
@@ -87,8 +89,8 @@ func stranger(shown []*x509.Certificate) caller {
 	return caller{name: shown[0].Subject.CommonName, fingerprint: ledger.Fingerprint(shown[0].Raw)}
 }
 
-// bearer is the token of an Authorization header, "" where there is none.
-func bearer(headers []string) string {
+// bearerOf is the token of an Authorization header, "" where there is none.
+func bearerOf(headers []string) string {
 	if len(headers) != 1 {
 		return ""
 	}

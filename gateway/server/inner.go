@@ -154,5 +154,5 @@ func (s *Server) ofRequest(ctx context.Context, r *http.Request) (caller, error)
 		return caller{}, fault.New(fault.Unauthenticated, "the connection has no TLS")
 	}
 	shown := r.TLS.PeerCertificates
-	return s.identity.of(ctx, shown, func() error { return s.credentials.Judge(shown) }, bearer(r.Header.Values("Authorization")))
+	return s.identity.of(ctx, shown, func() error { return s.credentials.Judge(shown) }, bearerOf(r.Header.Values("Authorization")))
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/callseal/callseal/gateway/limit"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
+	"github.com/callseal/callseal/gateway/token"
 	"github.com/callseal/callseal/gateway/trail"
 	"github.com/callseal/callseal/gateway/view"
 )
@@ -107,6 +108,11 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	s := &Server{
 		config: config, log: log, credentials: store, inner: within, stopping: make(chan struct{}),
 		identity: &identity{inner: within}, door: limit.NewDoorkeeper(config.Limits.Connections, limits, log),
+	}
+	if config.Tokens.Issuer != "" {
+		if s.identity.tokens, err = token.Open(config.Tokens, log); err != nil {
+			return nil, err
+		}
 	}
 	constraints, err := newValidation()
 	if err != nil {

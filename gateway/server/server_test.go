@@ -21,6 +21,7 @@ import (
 	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/limit"
 	"github.com/callseal/callseal/gateway/seal"
+	"github.com/callseal/callseal/gateway/trail"
 	"github.com/callseal/callseal/network/msp"
 )
 
@@ -38,9 +39,19 @@ func newServer(t *testing.T) *Server {
 	pair, err := issuer.Issue(msp.Request{CommonName: "gateway", Hosts: []string{"127.0.0.1"}})
 	require.NoError(t, err)
 	authority, cert, key := file("ca.pem", issuer.Pair().CertPEM), file("cert.pem", pair.CertPEM), file("key.pem", pair.KeyPEM)
+	config := DefaultConfig()
+	config.CertFile, config.KeyFile, config.ClientCAFile = cert, key, authority
+	return assemble(t, config, nil, slog.New(slog.DiscardHandler))
+}
+
+// assemble is a server of the configuration whose peer is not there.
+func assemble(t *testing.T, config Config, audit *trail.Trail, log *slog.Logger) *Server {
+	t.Helper()
+	folder, err := os.MkdirTemp(t.TempDir(), "state")
+	require.NoError(t, err)
 	channel, err := fabric.Open(fabric.Config{
-		MSP: "AtlasMSP", Channel: "calls", Chaincode: "callseal", Peers: []fabric.PeerConfig{{Address: "127.0.0.1:1", CAFile: authority}},
-		TLSCertFile: cert, TLSKeyFile: key, CertFile: cert, KeyFile: key,
+		MSP: "AtlasMSP", Channel: "calls", Chaincode: "callseal", Peers: []fabric.PeerConfig{{Address: "127.0.0.1:1", CAFile: config.ClientCAFile}},
+		TLSCertFile: config.CertFile, TLSKeyFile: config.KeyFile, CertFile: config.CertFile, KeyFile: config.KeyFile,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = channel.Close() })
@@ -50,10 +61,8 @@ func newServer(t *testing.T) *Server {
 	journal, err := erasure.OpenJournal(filepath.Join(folder, "erasures.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = journal.Close() })
-	eraser := erasure.New(channel, keyring, journal, slog.New(slog.DiscardHandler))
-	config := DefaultConfig()
-	config.CertFile, config.KeyFile, config.ClientCAFile = cert, key, authority
-	made, err := New(config, Parts{Channel: channel, Keyring: keyring, Eraser: eraser}, slog.New(slog.DiscardHandler))
+	eraser := erasure.New(channel, keyring, journal, log)
+	made, err := New(config, Parts{Channel: channel, Keyring: keyring, Eraser: eraser, Trail: audit}, log)
 	require.NoError(t, err)
 	return made
 }
