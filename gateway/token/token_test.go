@@ -185,8 +185,8 @@ func TestTokensThatAreNotTaken(t *testing.T) {
 	}{
 		"expired":                      {with("exp", at(-time.Minute)), fault.Unauthenticated, "expired on"},
 		"no end":                       {with("exp", nil), fault.Unauthenticated, "expired on"},
-		"not valid yet":                {with("nbf", at(2 * time.Minute)), fault.Unauthenticated, "not valid yet"},
-		"issued in the future":         {with("iat", at(2 * time.Minute)), fault.Unauthenticated, "not valid yet"},
+		"not valid yet":                {with("nbf", at(2*time.Minute)), fault.Unauthenticated, "not valid yet"},
+		"issued in the future":         {with("iat", at(2*time.Minute)), fault.Unauthenticated, "not valid yet"},
 		"another audience":             {with("aud", "payroll"), fault.Unauthenticated, "for the audience"},
 		"no audience":                  {with("aud", nil), fault.Unauthenticated, "for the audience"},
 		"another issuer":               {with("iss", "https://elsewhere.example"), fault.Unauthenticated, "is not one that"},
