@@ -31,6 +31,9 @@ type shared struct {
 	log       *slog.Logger
 	watched   sync.Once
 	closing   func() error
+	config    Config
+	// token holds the identity's key, where that is in hardware.
+	token hardwareKey
 }
 
 // Option is a part that a channel can do without.
@@ -54,11 +57,18 @@ func Open(config Config, options ...Option) (*Channel, error) {
 	if chosen.log == nil {
 		chosen.log = slog.New(slog.DiscardHandler)
 	}
-	signer, err := config.signer()
-	if err != nil {
-		return nil, err
+	var token hardwareKey
+	if config.PKCS11.ModuleFile != "" {
+		var err error
+		if token, err = openToken(config.PKCS11); err != nil {
+			return nil, err
+		}
 	}
-	opened := &shared{life: newLife(), msp: config.MSP, name: config.Channel, deadlines: config.Deadlines.withDefaults(), log: chosen.log}
+	signer, err := config.signer(token)
+	if err != nil {
+		return nil, errors.Join(err, closeToken(token))
+	}
+	opened := &shared{config: config, token: token, life: newLife(), msp: config.MSP, name: config.Channel, deadlines: config.Deadlines.withDefaults(), log: chosen.log}
 	opened.closing = sync.OnceValue(opened.closeAll)
 	opened.partners = newPartners(config.MSP, config.Partners, func(msp string, left bool) {
 		opened.log.Info("an operator's endorsement is asked for or not", "operator", msp, "left_out", left)
@@ -113,7 +123,14 @@ func (c *shared) closeAll() error {
 	for _, peer := range c.peers {
 		failed = append(failed, peer.close())
 	}
-	return errors.Join(failed...)
+	return errors.Join(append(failed, closeToken(c.token))...)
+}
+
+func closeToken(token hardwareKey) error {
+	if token == nil {
+		return nil
+	}
+	return token.Close()
 }
 
 // stage gives a call the stage's deadline, or the caller's if that is sooner.

@@ -42,6 +42,7 @@ func TestOnARealNetwork(t *testing.T) {
 		{"commits beside commit status", testCommitsBesideCommitStatus},
 		{"commits of earlier transactions", testEarlierCommits},
 		{"an envelope sent again", testEnvelopeAgain},
+		{"a key in hardware", testHardwareKey},
 		{"commits across a restart of the peer", testCommitsAcrossRestart},
 	} {
 		t.Run(part.name, func(t *testing.T) {

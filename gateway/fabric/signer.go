@@ -1,6 +1,10 @@
 package fabric
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -15,10 +19,13 @@ import (
 type signer struct {
 	identity *identity.X509Identity
 	sign     identity.Sign
+	// certificate is the identity's.
+	certificate *x509.Certificate
 }
 
-// signer loads the identity from its files.
-func (c *Config) signer() (*signer, error) {
+// signer loads the identity from its files; its key is in the token where there is
+// one.
+func (c *Config) signer(in hardwareKey) (*signer, error) {
 	certificatePEM, err := os.ReadFile(c.CertFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the identity's certificate: %w", err)
@@ -34,6 +41,13 @@ func (c *Config) signer() (*signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity from %s: %w", c.CertFile, err)
 	}
+	if in != nil {
+		public, is := certificate.PublicKey.(*ecdsa.PublicKey)
+		if !is || !public.Equal(in.Public()) {
+			return nil, fmt.Errorf("the certificate in %s is not that of the key %q on the token %q: have it issued for that key", c.CertFile, c.PKCS11.KeyLabel, c.PKCS11.TokenLabel)
+		}
+		return &signer{identity: id, sign: in.Sign, certificate: certificate}, nil
+	}
 	keyPEM, err := os.ReadFile(c.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the identity's key: %w", err)
@@ -46,7 +60,21 @@ func (c *Config) signer() (*signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign with %s: %w", c.KeyFile, err)
 	}
-	return &signer{identity: id, sign: sign}, nil
+	if err := matches(certificate, key); err != nil {
+		return nil, fmt.Errorf("%s and %s: %w", c.CertFile, c.KeyFile, err)
+	}
+	return &signer{identity: id, sign: sign, certificate: certificate}, nil
+}
+
+// matches answers unless a key is that of a certificate: of two files one may have
+// been replaced and the other not yet.
+func matches(certificate *x509.Certificate, key crypto.PrivateKey) error {
+	holder, is := key.(crypto.Signer)
+	public, comparable := certificate.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !is || !comparable || !public.Equal(holder.Public()) {
+		return errors.New("the key is not the certificate's")
+	}
+	return nil
 }
 
 // signDigest signs what hashes to a digest by SHA-256.

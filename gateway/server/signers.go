@@ -57,7 +57,7 @@ func OpenSigners(config SignersConfig, way fabric.Config, options ...fabric.Opti
 			continue
 		}
 		as := way
-		as.CertFile, as.KeyFile = files.CertFile, files.KeyFile
+		as.CertFile, as.KeyFile, as.PKCS11 = files.CertFile, files.KeyFile, fabric.PKCS11Config{}
 		channel, err := fabric.Open(as, options...)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open the channel as the signer for %s: %w", role, err), opened.Close())

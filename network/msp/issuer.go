@@ -141,9 +141,19 @@ func (i *Issuer) Issue(request Request) (Pair, error) {
 	if err != nil {
 		return Pair{}, err
 	}
-	serial, err := newSerial()
+	certPEM, err := i.Certify(request, &key.PublicKey)
 	if err != nil {
 		return Pair{}, err
+	}
+	return Pair{CertPEM: certPEM, KeyPEM: keyPEM}, nil
+}
+
+// Certify makes a certificate, PEM, for a key that its holder keeps, such as one
+// that never leaves a hardware security module.
+func (i *Issuer) Certify(request Request, public *ecdsa.PublicKey) ([]byte, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
@@ -179,15 +189,12 @@ func (i *Issuer) Issue(request Request) (Pair, error) {
 	if len(request.Attributes) > 0 {
 		value, err := json.Marshal(map[string]any{"attrs": request.Attributes})
 		if err != nil {
-			return Pair{}, fmt.Errorf("encode certificate attributes: %w", err)
+			return nil, fmt.Errorf("encode certificate attributes: %w", err)
 		}
 		template.ExtraExtensions = []pkix.Extension{{Id: attributeExtension, Value: value}}
 	}
-	certPEM, _, err := sign(template, i.cert, &key.PublicKey, i.key)
-	if err != nil {
-		return Pair{}, err
-	}
-	return Pair{CertPEM: certPEM, KeyPEM: keyPEM}, nil
+	certPEM, _, err := sign(template, i.cert, public, i.key)
+	return certPEM, err
 }
 
 // ParseCertificate reads the first PEM certificate of a file's content.
