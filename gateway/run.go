@@ -187,7 +187,7 @@ func (g *Gateway) openMetrics(ctx context.Context) error {
 }
 
 func (g *Gateway) openChannel(context.Context) (err error) {
-	if g.channel, err = fabric.Open(g.config.Fabric, fabric.WithLog(g.log)); err != nil {
+	if g.channel, err = fabric.Open(g.config.Fabric, fabric.WithLog(g.log), fabric.WithMetrics(fabric.NewMetrics(g.registry))); err != nil {
 		return fmt.Errorf("open the channel: %w", err)
 	}
 	g.closing("channel", g.channel.Close)

@@ -30,6 +30,7 @@ type shared struct {
 	commits   *Commits
 	log       *slog.Logger
 	watched   sync.Once
+	metrics   *Metrics
 	closing   func() error
 	config    Config
 	// token holds the identity's key, where that is in hardware.
@@ -39,7 +40,13 @@ type shared struct {
 // Option is a part that a channel can do without.
 type Option func(*choices)
 
-type choices struct{ log *slog.Logger }
+type choices struct {
+	log     *slog.Logger
+	metrics *Metrics
+}
+
+// WithMetrics measures.
+func WithMetrics(metrics *Metrics) Option { return func(c *choices) { c.metrics = metrics } }
 
 // WithLog logs what happens to the peers.
 func WithLog(log *slog.Logger) Option { return func(c *choices) { c.log = log } }
@@ -53,6 +60,9 @@ func Open(config Config, options ...Option) (*Channel, error) {
 	}
 	if len(config.Peers) == 0 {
 		return nil, errNoPeer
+	}
+	if chosen.metrics == nil {
+		chosen.metrics = NewMetrics(nil)
 	}
 	if chosen.log == nil {
 		chosen.log = slog.New(slog.DiscardHandler)
@@ -68,7 +78,7 @@ func Open(config Config, options ...Option) (*Channel, error) {
 	if err != nil {
 		return nil, errors.Join(err, closeToken(token))
 	}
-	opened := &shared{config: config, token: token, life: newLife(), msp: config.MSP, name: config.Channel, deadlines: config.Deadlines.withDefaults(), log: chosen.log}
+	opened := &shared{metrics: chosen.metrics, config: config, token: token, life: newLife(), msp: config.MSP, name: config.Channel, deadlines: config.Deadlines.withDefaults(), log: chosen.log}
 	opened.closing = sync.OnceValue(opened.closeAll)
 	opened.partners = newPartners(config.MSP, config.Partners, func(msp string, left bool) {
 		opened.log.Info("an operator's endorsement is asked for or not", "operator", msp, "left_out", left)
@@ -78,10 +88,13 @@ func Open(config Config, options ...Option) (*Channel, error) {
 		if err != nil {
 			return nil, errors.Join(err, opened.Close())
 		}
-		opened.peers = append(opened.peers, newPeer(at.Address, link, chosen.log))
+		opened.peers = append(opened.peers, newPeer(at.Address, link, chosen.log, chosen.metrics))
 	}
 	channel := &Channel{shared: opened, chaincode: config.Chaincode}
 	opened.commits = newCommits(channel, chosen.log)
+	if chosen.metrics.registerer != nil {
+		chosen.metrics.registerer.MustRegister(standing{opened})
+	}
 	return channel, nil
 }
 
@@ -95,6 +108,7 @@ func (c *Channel) start() {
 
 func (c *Channel) watchAll() {
 	c.watched.Do(func() {
+		c.background(c.followFiles)
 		for _, peer := range c.peers {
 			c.background(func(ctx context.Context) { c.watch(ctx, peer) })
 		}

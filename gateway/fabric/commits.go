@@ -171,6 +171,7 @@ func (c *Commits) follow(ctx context.Context, peer *Peer) {
 		if isAway(err) {
 			peer.doubt()
 		}
+		c.channel.metrics.reconnects.WithLabelValues(peer.address).Inc()
 		c.log.Debug("the stream of blocks broke", "peer", peer.address, "error", err)
 		select {
 		case <-ctx.Done():

@@ -91,7 +91,9 @@ func (c *Channel) endorseAt(ctx context.Context, at *Peer, what Proposal) (*Endo
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Internal, Stage: fault.StageEndorse, Message: "the proposal cannot be built", Err: err}
 	}
+	began := time.Now()
 	transaction, err := proposal.EndorseWithContext(ctx)
+	at.metrics.done(at, fault.StageEndorse, time.Since(began), err)
 	if err != nil {
 		if isAway(err) {
 			at.doubt()

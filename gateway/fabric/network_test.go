@@ -43,6 +43,7 @@ func TestOnARealNetwork(t *testing.T) {
 		{"commits of earlier transactions", testEarlierCommits},
 		{"an envelope sent again", testEnvelopeAgain},
 		{"a key in hardware", testHardwareKey},
+		{"replaced files", testReplacedFiles},
 		{"commits across a restart of the peer", testCommitsAcrossRestart},
 	} {
 		t.Run(part.name, func(t *testing.T) {

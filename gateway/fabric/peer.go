@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+
+	"github.com/callseal/callseal/gateway/fault"
 )
 
 // Peer is one of the operator's own.
@@ -17,6 +19,7 @@ type Peer struct {
 	address string
 	link    atomic.Pointer[link]
 	log     *slog.Logger
+	metrics *Metrics
 	// height is the number of blocks the peer is known to have.
 	height atomic.Uint64
 	// heard is when it last answered, in nanoseconds since the clock's zero.
@@ -34,8 +37,8 @@ type Peer struct {
 	problem error
 }
 
-func newPeer(address string, opened *link, log *slog.Logger) *Peer {
-	p := &Peer{address: address, log: log, ask: make(chan struct{}, 1), fell: make(chan struct{}), healthy: true}
+func newPeer(address string, opened *link, log *slog.Logger, metrics *Metrics) *Peer {
+	p := &Peer{address: address, log: log, metrics: metrics, ask: make(chan struct{}, 1), fell: make(chan struct{}), healthy: true}
 	p.link.Store(opened)
 	return p
 }
@@ -124,6 +127,7 @@ func (p *Peer) process(ctx context.Context, signed *peer.SignedProposal) ([]byte
 	began := time.Now()
 	answer, err := peer.NewEndorserClient(p.link.Load().connection).ProcessProposal(ctx, signed)
 	result, err := resultOf(answer, err)
+	p.metrics.done(p, fault.StageEvaluate, time.Since(began), err)
 	switch {
 	case err == nil:
 		p.answered()

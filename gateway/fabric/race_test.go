@@ -20,7 +20,7 @@ var (
 
 // testPeer is a peer that is not connected.
 func testPeer(address string, height uint64) *Peer {
-	p := &Peer{address: address, log: slog.New(slog.DiscardHandler), ask: make(chan struct{}, 1), fell: make(chan struct{}), healthy: true}
+	p := &Peer{address: address, metrics: NewMetrics(nil), log: slog.New(slog.DiscardHandler), ask: make(chan struct{}, 1), fell: make(chan struct{}), healthy: true}
 	p.has(height)
 	return p
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
@@ -168,11 +169,16 @@ func (e *Endorsed) Send(ctx context.Context) error {
 func (e *Endorsed) sendBy(ctx context.Context, at *Peer) error {
 	ctx, cancel := stage(ctx, e.channel.deadlines.Submit)
 	defer cancel()
+	began := time.Now()
 	_, err := gateway.NewGatewayClient(at.link.Load().connection).Submit(ctx, &gateway.SubmitRequest{
 		TransactionId: e.id, ChannelId: e.channel.name, PreparedTransaction: e.envelope,
 	})
+	if alreadyProcessed(err) {
+		err = nil
+	}
+	at.metrics.done(at, fault.StageSubmit, time.Since(began), err)
 	switch {
-	case err == nil || alreadyProcessed(err):
+	case err == nil:
 		at.answered()
 		return nil
 	case isAway(err):
