@@ -71,7 +71,8 @@ func example(root string) ([]byte, error) {
 		if option.Reload {
 			said = append(said, "reload")
 		}
-		if option.Example != "" && option.Required {
+		// Of key_file and pkcs11 one must be given: the example shows the file.
+		if option.Example != "" && (option.Required || option.Name == "fabric.key_file") {
 			sources.Environ = append(sources.Environ, option.Variable+"="+option.Example)
 		} else if option.Example != "" {
 			said = append(said, "such as "+option.Example)
