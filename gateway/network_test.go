@@ -59,6 +59,7 @@ func TestOnARealNetwork(t *testing.T) {
 		{"two operators are away", testTwoOperatorsAway},
 		{"health tells the truth", testHealth},
 		{"status", testStatus},
+		{"traces", testTraces},
 		{"nothing personal in clear", testNothingInClear},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, w) })
@@ -70,6 +71,7 @@ type world struct {
 	*networktest.Network
 	adapter *gatewaytest.Adapter
 	log     lockedBuffer
+	spans   receiver
 }
 
 type lockedBuffer struct {
@@ -95,6 +97,7 @@ func (w *world) adopt(t *testing.T) {
 	w.Stop("atlas-gateway")
 	config, err := gateway.LoadConfig(w.Layout().Operator("Atlas").GatewayConfig())
 	require.NoError(t, err)
+	w.collect(t, config)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
