@@ -339,6 +339,7 @@ func (g *Gateway) openServer(ctx context.Context) (err error) {
 		Eraser:   g.eraser,
 		Tally:    g.tally,
 		View:     g.view,
+		Index:    g.index,
 		Signers:  g.signers,
 		Keys:     g.keys,
 		Metrics:  server.NewMetrics(g.registry),

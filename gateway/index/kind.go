@@ -105,3 +105,17 @@ func Kinds() []Kind {
 		KindViolation, KindOpinion, KindPardon, KindAllowance, KindAppeal, KindPolicy, KindPolicyVersion, KindBallot, KindAgenda, KindUnknown,
 	}
 }
+
+// OfPBX says whether what is of a kind belongs to a PBX.
+func OfPBX(name Kind) bool {
+	switch name {
+	case KindErasure, KindAdapter:
+		return true
+	}
+	for _, one := range kinds {
+		if one.name == name {
+			return one.pbx >= 0
+		}
+	}
+	return false
+}

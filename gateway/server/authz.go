@@ -72,6 +72,14 @@ var allowed = map[string]rule{
 	"/callseal.v1.ReputationService/GetScore":     reads(readers...),
 	"/callseal.v1.ReputationService/ListOpinions": lists(readers...),
 
+	"/callseal.v1.SearchService/SearchCalls":          lists(readers...),
+	"/callseal.v1.SearchService/SearchRecordings":     lists(readers...),
+	"/callseal.v1.SearchService/SearchSubjects":       lists(readers...),
+	"/callseal.v1.SearchService/SearchEntries":        lists(readers...),
+	"/callseal.v1.SearchService/ListConversationLegs": lists(readers...),
+	"/callseal.v1.SearchService/GetIndex":             reads(readers...),
+	"/callseal.v1.WatchService/Watch":                 watches(readers...),
+
 	"/callseal.v1.DeviceService/RegisterDevice":     writes(ledger.RoleAdmin),
 	"/callseal.v1.DeviceService/RotateDevice":       writes(ledger.RoleAdmin),
 	"/callseal.v1.DeviceService/SuspendDevice":      writes(ledger.RoleAdmin),

@@ -24,6 +24,7 @@ import (
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/health"
 	"github.com/callseal/callseal/gateway/idempotency"
+	"github.com/callseal/callseal/gateway/index"
 	"github.com/callseal/callseal/gateway/limit"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
@@ -74,6 +75,8 @@ type Parts struct {
 	Tally *reputation.Tally
 	// View streams to adapters what decides on calls.
 	View *view.Admission
+	// Index answers lists; nil where the gateway has none.
+	Index *index.Index
 	// Signers sign for people, by role.
 	Signers Signers
 	// Keys remember what was asked under an idempotency key; nil takes none.
@@ -149,6 +152,8 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	pb.RegisterAdapterServiceServer(services, &adapterService{writer: writing})
 	pb.RegisterGraceServiceServer(services, &graceService{writer: writing, tally: parts.Tally})
 	pb.RegisterAboutServiceServer(services, &aboutService{reader: reading})
+	pb.RegisterSearchServiceServer(services, &searchService{msp: parts.Channel.MSP(), index: parts.Index})
+	pb.RegisterWatchServiceServer(services, &watchService{msp: parts.Channel.MSP(), index: parts.Index, stopping: s.stopping})
 	pb.RegisterStatusServiceServer(services, &statusService{ask: parts.Status})
 	if s.health = parts.Health; s.health == nil {
 		s.health = health.New(health.DefaultConfig(), nil, nil, health.NewMetrics(nil), log)
