@@ -130,3 +130,10 @@ func (x *Index) setTrouble(err error) {
 	defer x.mu.Unlock()
 	x.trouble = err
 }
+
+// Stored is the number of blocks that are projected by the database itself, which
+// another gateway may write too.
+func (x *Index) Stored(ctx context.Context) (uint64, error) {
+	at, err := loadCheckpoint(ctx, x.db.reader, "")
+	return at.height, err
+}

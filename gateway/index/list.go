@@ -65,9 +65,14 @@ type condition struct {
 	arg  any
 }
 
-// with adds an equality if there is something to compare with.
+// with adds an equality if there is something to compare with. What is looked at row
+// by row is written so that no planner takes an index for it that is in another order.
 func (f *filter) with(to *[]condition, column, value string) {
-	if value != "" {
+	switch {
+	case value == "":
+	case to == &f.rest:
+		*to = append(*to, condition{"t." + column + " || '' = ?", value})
+	default:
 		*to = append(*to, condition{"t." + column + " = ?", value})
 	}
 }
