@@ -263,6 +263,9 @@ func (g *Gateway) openView(context.Context) (err error) {
 func (g *Gateway) openConsents(ctx context.Context) error {
 	g.consents = consent.New(g.channel, g.log)
 	g.running(ctx, "consents", forever(g.consents.Run))
+	g.running(ctx, "consents' place", func(ctx context.Context) error {
+		return g.consents.Follow(ctx, g.index, g.config.MSP, filepath.Join(g.config.StateDir, "consents.json"))
+	})
 	return nil
 }
 
@@ -278,7 +281,7 @@ func (g *Gateway) openJournal(context.Context) (err error) {
 // openPipeline takes up what the journal holds, and takes segments from then on.
 func (g *Gateway) openPipeline(ctx context.Context) (err error) {
 	g.pipeline, err = anchor.New(anchor.Parts{
-		Channel: g.channel, Journal: g.journal, Keyring: g.keyring, Watch: g.consents, Metrics: anchor.NewMetrics(g.registry), Log: g.log,
+		Channel: g.channel, Journal: g.journal, Keyring: g.keyring, Metrics: anchor.NewMetrics(g.registry), Log: g.log,
 	}, g.config.Anchor)
 	if err != nil {
 		return fmt.Errorf("prepare the pipeline: %w", err)

@@ -1,6 +1,7 @@
 // Package consent reports recordings that stand against a party's objection: the
-// operator's own gateway looks after each anchoring, behind the receipt and off
-// its way. Should it not, any other operator's auditor may (consents:Report).
+// operator's own gateway looks at each conversation when a recording or a statement
+// of it comes out of the index, off the way of anchoring, from a place that it keeps
+// on disk. Should it not, any other operator's auditor may (consents:Report).
 package consent
 
 import (
@@ -13,19 +14,16 @@ import (
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/fault"
+	"github.com/callseal/callseal/gateway/index"
 )
 
 const (
-	// maxWaiting bounds the conversations that wait for their first look, and
-	// maxAgain all that wait: some megabytes.
+	// maxWaiting bounds the conversations that wait: while there are so many, no more
+	// are taken out of the index.
 	maxWaiting = 4096
-	maxAgain   = 4 * maxWaiting
 	// lookAfter is when a conversation is looked at: what is anchored of it
 	// together is looked at once, and other operators' peers have caught up.
 	lookAfter = 200 * time.Millisecond
-	// lookAgainAfter is when a conversation is looked at a second time: a
-	// statement may come onto the ledger after the recording it is about.
-	lookAgainAfter = time.Minute
 	// maxTries bounds the tries of one look, and the waits between them double
 	// from firstWait to longestWait: a peer that is away for ten minutes is
 	// outlived.
@@ -48,8 +46,12 @@ type Watch struct {
 	mu      sync.Mutex
 	waiting looks
 	known   map[conversation]bool
-	dropped int
-	wake    chan struct{}
+	// unsettled are the places on the chain whose conversations are not yet done with,
+	// in order; read is the place that was read last.
+	unsettled []*look
+	read      index.Cursor
+	wake      chan struct{}
+	settled   chan struct{}
 }
 
 // conversation names what is looked at.
@@ -58,53 +60,64 @@ type conversation struct{ msp, pbx, linkedID string }
 // look is one look at a conversation.
 type look struct {
 	conversation
-	due    time.Time
-	tries  int
-	second bool
+	at    index.Cursor // where on the chain it was asked for
+	due   time.Time
+	tries int
+	done  bool
 }
 
 // New makes a Watch; Run makes it look.
 func New(channel Ledger, log *slog.Logger) *Watch {
-	return &Watch{ledger: channel, log: log, known: map[conversation]bool{}, wake: make(chan struct{}, 1)}
+	return &Watch{ledger: channel, log: log, known: map[conversation]bool{}, wake: make(chan struct{}, 1), settled: make(chan struct{}, 1)}
 }
 
-// Anchored tells of a segment that is on the ledger. It returns at once, and
-// remembers the conversations that were recorded. When too many wait, it drops
-// some and says so in the log.
-func (w *Watch) Anchored(segment *ledger.SignedSegment) {
+// take has a conversation looked at, for what stands at a place on the chain. It
+// answers false, and takes nothing, while too many wait.
+func (w *Watch) take(of conversation, at index.Cursor) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i := range segment.Records {
-		record := &segment.Records[i]
-		if record.Recording != nil {
-			w.add(look{conversation: conversation{record.MSP, record.PBX, record.Recording.Leg.LinkedID}, due: time.Now().Add(lookAfter)})
-		}
+	if w.known[of] { // it waits for its first look, which will see this too
+		return true
 	}
+	if len(w.unsettled) >= maxWaiting {
+		return false
+	}
+	w.known[of] = true
+	one := &look{conversation: of, at: at, due: time.Now().Add(lookAfter)}
+	w.unsettled = append(w.unsettled, one)
+	w.add(one)
+	return true
 }
 
-// add puts a look into its place; a conversation that waits for its first look
-// waits once.
-func (w *Watch) add(one look) {
-	if !one.second && one.tries == 0 {
-		if w.known[one.conversation] {
-			return
-		}
-		if len(w.known) >= maxWaiting {
-			if w.dropped++; w.dropped == 1 {
-				w.log.Warn("too many recordings wait to be compared with consents: some are left to the auditors", "waiting", maxWaiting)
-			}
-			return
-		}
-		w.known[one.conversation] = true
-	} else if len(w.waiting) >= maxAgain {
-		w.dropped++
-		return
-	}
+// add puts a look into its place.
+func (w *Watch) add(one *look) {
 	heap.Push(&w.waiting, one)
 	select {
 	case w.wake <- struct{}{}:
 	default:
 	}
+}
+
+// settle is done with a look.
+func (w *Watch) settle(one *look) {
+	one.done = true
+	for len(w.unsettled) > 0 && w.unsettled[0].done {
+		w.unsettled = w.unsettled[1:]
+	}
+	select {
+	case w.settled <- struct{}{}:
+	default:
+	}
+}
+
+// place is the place up to which all conversations are done with.
+func (w *Watch) place() index.Cursor {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.unsettled) == 0 {
+		return w.read
+	}
+	return w.unsettled[0].at.Back()
 }
 
 // Run looks, one conversation after the other, until the context ends.
@@ -123,7 +136,7 @@ func (w *Watch) Run(ctx context.Context) {
 			}
 			continue
 		}
-		w.try(ctx, *one)
+		w.try(ctx, one)
 		if ctx.Err() != nil {
 			return
 		}
@@ -135,24 +148,18 @@ func (w *Watch) next(now time.Time) (*look, time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.waiting) == 0 {
-		if w.dropped > 0 {
-			w.log.Warn("recordings were not compared with consents", "dropped", w.dropped)
-			w.dropped = 0
-		}
 		return nil, time.Hour
 	}
 	if wait := w.waiting[0].due.Sub(now); wait > 0 {
 		return nil, wait
 	}
-	one, _ := heap.Pop(&w.waiting).(look)
-	if !one.second {
-		delete(w.known, one.conversation)
-	}
-	return &one, 0
+	one, _ := heap.Pop(&w.waiting).(*look)
+	delete(w.known, one.conversation) // what comes from now on asks for another look
+	return one, 0
 }
 
 // try looks once and decides what comes after.
-func (w *Watch) try(ctx context.Context, one look) {
+func (w *Watch) try(ctx context.Context, one *look) {
 	reported, err := w.report(ctx, one.conversation)
 	for range reported {
 		w.log.Warn("a recording stands against a party's objection; the violation is on the ledger", "pbx", one.pbx, "linkedid", one.linkedID)
@@ -161,12 +168,11 @@ func (w *Watch) try(ctx context.Context, one look) {
 	defer w.mu.Unlock()
 	switch {
 	case ctx.Err() != nil:
-	case err == nil && !one.second:
-		one.second, one.tries, one.due = true, 0, time.Now().Add(lookAgainAfter)
-		w.add(one)
 	case err == nil:
+		w.settle(one)
 	case one.tries+1 >= maxTries:
 		w.log.Error("a recorded call cannot be compared with consents: report it with `callseal consent report`", "pbx", one.pbx, "linkedid", one.linkedID, "tries", one.tries+1, "error", fault.Of(err).Message)
+		w.settle(one)
 	default:
 		wait := min(firstWait<<one.tries, longestWait)
 		one.tries++
@@ -200,7 +206,7 @@ func (w *Watch) report(ctx context.Context, of conversation) (int, error) {
 }
 
 // looks is a heap by the time they are due.
-type looks []look
+type looks []*look
 
 func (l looks) Len() int           { return len(l) }
 func (l looks) Less(i, j int) bool { return l[i].due.Before(l[j].due) }
@@ -208,7 +214,7 @@ func (l looks) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
 
 // Push implements heap.Interface.
 func (l *looks) Push(x any) {
-	one, _ := x.(look)
+	one, _ := x.(*look)
 	*l = append(*l, one)
 }
 

@@ -6,18 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/fault"
+	"github.com/callseal/callseal/gateway/index"
 )
 
 // paper is a ledger of reports: due ones by linkedid, reported ones in order.
@@ -83,17 +86,61 @@ func report(party int) ledger.ViolationReport {
 	return ledger.ViolationReport{MSP: "AtlasMSP", N: 1, PartyRef: fmt.Sprintf("%032x", party), PBX: "pbx1", Recording: ledger.RecordingID{ID: strings.Repeat("5a", 16), Revision: 1}}
 }
 
-// recorded is a segment with the recordings of calls, and legs besides.
-func recorded(linkedIDs ...string) *ledger.SignedSegment {
-	signed := &ledger.SignedSegment{}
-	for _, linkedID := range linkedIDs {
-		leg := ledger.LegID{LinkedID: linkedID, UniqueID: linkedID}
-		signed.Records = append(signed.Records,
-			ledger.Record{MSP: "AtlasMSP", PBX: "pbx1", Call: &ledger.Call{Leg: leg}},
-			ledger.Record{MSP: "AtlasMSP", PBX: "pbx1", Recording: &ledger.Recording{Leg: leg}},
-			ledger.Record{MSP: "AtlasMSP", PBX: "pbx1", Recording: &ledger.Recording{Leg: leg}})
+// feed is an index that grows.
+type feed struct {
+	mu      sync.Mutex
+	changes []index.Change
+	moved   chan struct{}
+}
+
+func newFeed() *feed { return &feed{moved: make(chan struct{})} }
+
+func (f *feed) Advanced() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.moved
+}
+
+func (f *feed) Changes(_ context.Context, after index.Cursor, limit int, filter index.Filter) ([]index.Change, index.Cursor, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var found []index.Change
+	end := index.EndOf(uint64(len(f.changes)) + 1)
+	for _, change := range f.changes {
+		if after.Before(change.Cursor) && change.MSP == filter.MSP && len(found) < limit {
+			found = append(found, change)
+		}
 	}
-	return signed
+	if len(found) == limit {
+		end = found[limit-1].Cursor
+	}
+	return found, end, nil
+}
+
+// add appends changes, a block each.
+func (f *feed) add(t *testing.T, kind index.Kind, msp string, value any) {
+	t.Helper()
+	text, err := ledger.Canonical(value)
+	require.NoError(t, err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changes = append(f.changes, index.Change{Cursor: index.Cursor{Block: uint64(len(f.changes)) + 1}, Kind: kind, MSP: msp, PBX: "pbx1", Value: text})
+	close(f.moved)
+	f.moved = make(chan struct{})
+}
+
+// record puts recordings of calls onto the ledger.
+func (f *feed) record(t *testing.T, linkedIDs ...string) {
+	t.Helper()
+	for _, linkedID := range linkedIDs {
+		f.add(t, index.KindRecording, "AtlasMSP", &ledger.Record{MSP: "AtlasMSP", PBX: "pbx1", Recording: &ledger.Recording{ClosedAt: ledger.TimeOf(time.Unix(1, 0)), Leg: ledger.LegID{LinkedID: linkedID, UniqueID: linkedID}}})
+	}
+}
+
+// object puts a party's objection onto the ledger.
+func (f *feed) object(t *testing.T, linkedID string) {
+	t.Helper()
+	f.add(t, index.KindConsent, "AtlasMSP", &ledger.Consent{At: ledger.TimeOf(time.Unix(1, 0)), MSP: "AtlasMSP", Statement: ledger.ConsentStatement{GivenAt: ledger.TimeOf(time.Unix(1, 0)), LinkedID: linkedID, PBX: "pbx1", Status: ledger.ConsentDenied}})
 }
 
 // first is when a conversation is looked at first.
@@ -105,47 +152,56 @@ func soon() {
 	synctest.Wait()
 }
 
-// watched runs a test with a watch of a ledger in a bubble of its own time.
-func watched(t *testing.T, test func(*paper, *consent.Watch, *bytes.Buffer)) {
+// watching runs a watch of a ledger and a feed until it is stopped.
+func watching(t *testing.T, on *paper, from *feed, file string, log *bytes.Buffer) (stop func()) {
 	t.Helper()
+	watch := consent.New(on, slog.New(slog.NewTextHandler(log, nil)))
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { watch.Run(ctx) })
+	running.Go(func() { assert.NoError(t, watch.Follow(ctx, from, "AtlasMSP", file)) })
+	return func() { cancel(); running.Wait() }
+}
+
+// watched runs a test with a watch in a bubble of its own time.
+func watched(t *testing.T, test func(*testing.T, *paper, *feed, *bytes.Buffer)) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "consents.json")
 	synctest.Test(t, func(t *testing.T) {
-		on, log := newPaper(), &bytes.Buffer{}
-		watch := consent.New(on, slog.New(slog.NewTextHandler(log, nil)))
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { watch.Run(ctx); close(done) }()
-		test(on, watch, log)
+		on, from, log := newPaper(), newFeed(), &bytes.Buffer{}
+		stop := watching(t, on, from, file, log)
+		test(t, on, from, log)
 		stop()
-		<-done
 	})
 }
 
 func TestViolationsAreReported(t *testing.T) {
-	watched(t, func(on *paper, watch *consent.Watch, log *bytes.Buffer) {
+	watched(t, func(t *testing.T, on *paper, from *feed, log *bytes.Buffer) {
 		on.due["call-1"] = []ledger.ViolationReport{report(1), report(2)}
-		watch.Anchored(recorded("call-1", "call-2"))
-		watch.Anchored(recorded("call-1"))
-		watch.Anchored(&ledger.SignedSegment{Records: []ledger.Record{{Call: &ledger.Call{Leg: ledger.LegID{LinkedID: "unrecorded"}}}}})
+		from.record(t, "call-1", "call-2", "call-1")
+		from.add(t, index.KindRecording, "BorealisMSP", &ledger.Record{MSP: "BorealisMSP", PBX: "pbx1", Recording: &ledger.Recording{ClosedAt: ledger.TimeOf(time.Unix(1, 0)), Leg: ledger.LegID{LinkedID: "theirs"}}})
 		soon()
 		require.Equal(t, []string{report(1).PartyRef, report(2).PartyRef}, on.reported)
 		require.Contains(t, log.String(), "call-1")
 		require.NotContains(t, log.String(), report(1).PartyRef)
 
-		// A statement that came onto the ledger after the recording.
+		// A statement that comes onto the ledger after the recording.
 		on.mu.Lock()
 		on.due["call-2"] = []ledger.ViolationReport{report(3)}
 		on.mu.Unlock()
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		from.object(t, "call-2")
+		soon()
 		require.Equal(t, report(3).PartyRef, on.reported[2])
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		require.Equal(t, map[string][]time.Duration{"call-1": {first, first + time.Minute}, "call-2": {first, first + time.Minute}}, on.asked, "each twice and no more")
+		require.Len(t, on.asked["call-1"], 1, "what is done is not looked at again")
+		require.Len(t, on.asked["call-2"], 2)
+		require.NotContains(t, on.asked, "theirs")
 	})
 }
 
 func TestFaultsAreOutlived(t *testing.T) {
-	watched(t, func(on *paper, watch *consent.Watch, log *bytes.Buffer) {
+	watched(t, func(t *testing.T, on *paper, from *feed, log *bytes.Buffer) {
 		on.due["call-1"] = []ledger.ViolationReport{report(1), report(2)}
 		// The peer is away, then an endorser lags behind at the second report.
 		on.fail = func(function string, nth int) error {
@@ -157,55 +213,65 @@ func TestFaultsAreOutlived(t *testing.T) {
 			}
 			return nil
 		}
-		watch.Anchored(recorded("call-1"))
+		from.record(t, "call-1")
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		require.Equal(t, []string{report(1).PartyRef, report(2).PartyRef}, on.reported)
-		require.Equal(t, []time.Duration{first, first + time.Second, first + 3*time.Second, first + 7*time.Second, first + 15*time.Second, first + 75*time.Second}, on.asked["call-1"])
+		require.Equal(t, []time.Duration{first, first + time.Second, first + 3*time.Second, first + 7*time.Second, first + 15*time.Second}, on.asked["call-1"])
 		require.Contains(t, log.String(), "the peer does not answer")
 		require.NotContains(t, log.String(), "level=ERROR")
 	})
 }
 
 func TestItGivesUpAndSaysSo(t *testing.T) {
-	watched(t, func(on *paper, watch *consent.Watch, log *bytes.Buffer) {
+	watched(t, func(t *testing.T, on *paper, from *feed, log *bytes.Buffer) {
 		on.fail = func(string, int) error { return errors.New("no") }
-		watch.Anchored(recorded("call-1"))
+		from.record(t, "call-1")
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
 		require.Len(t, on.asked["call-1"], 10)
 		require.Equal(t, 1, strings.Count(log.String(), "level=ERROR"))
 		require.Contains(t, log.String(), "callseal consent report")
-
-		// It is not forgotten for ever.
-		on.mu.Lock()
-		on.fail = nil
-		on.mu.Unlock()
-		watch.Anchored(recorded("call-1"))
-		soon()
-		require.Len(t, on.asked["call-1"], 11)
 	})
 }
 
-func TestItNeverGrowsNorBlocks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		on, log := newPaper(), &bytes.Buffer{}
-		watch := consent.New(on, slog.New(slog.NewTextHandler(log, nil)))
-		for i := range 10_000 { // nobody looks
-			watch.Anchored(recorded(fmt.Sprint(i)))
+func TestItNeverGrowsNorMisses(t *testing.T) {
+	watched(t, func(t *testing.T, on *paper, from *feed, _ *bytes.Buffer) {
+		const calls = 10_000
+		for i := range calls { // more than may wait
+			from.record(t, fmt.Sprint(i))
 		}
-		require.Equal(t, 1, strings.Count(log.String(), "too many"))
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { watch.Run(ctx); close(done) }()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		require.Len(t, on.asked, 4096)
-		require.Contains(t, log.String(), "dropped=11808")
-		watch.Anchored(recorded("later"))
-		soon()
-		require.Len(t, on.asked["later"], 1)
+		require.Len(t, on.asked, calls, "each is looked at")
+	})
+}
+
+func TestAKilledGatewayMissesNone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "consents.json")
+	synctest.Test(t, func(t *testing.T) {
+		on, from := newPaper(), newFeed()
+		from.record(t, "done")
+		stop := watching(t, on, from, file, &bytes.Buffer{})
+		time.Sleep(5 * time.Second)
 		stop()
-		<-done
+		require.Len(t, on.asked["done"], 1)
+
+		// It ends while the peer is away.
+		on.fail = func(string, int) error { return fault.New(fault.Unavailable, "the peer does not answer") }
+		stop = watching(t, on, from, file, &bytes.Buffer{})
+		from.record(t, "under way")
+		soon()
+		stop()
+		require.Len(t, on.asked["under way"], 1)
+		from.record(t, "meanwhile")
+
+		on.fail = nil
+		on.due["under way"], on.due["meanwhile"] = []ledger.ViolationReport{report(1)}, []ledger.ViolationReport{report(2)}
+		stop = watching(t, on, from, file, &bytes.Buffer{})
+		time.Sleep(5 * time.Second)
+		stop()
+		require.ElementsMatch(t, []string{report(1).PartyRef, report(2).PartyRef}, on.reported)
+		require.Len(t, on.asked["done"], 1, "what is done is not looked at again")
 	})
 }

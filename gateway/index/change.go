@@ -21,6 +21,15 @@ type Cursor struct {
 // Before says whether the cursor is earlier on the chain.
 func (c Cursor) Before(other Cursor) bool { return c.ref() < other.ref() }
 
+// Back is the place just before the cursor: whoever goes on after it gets the
+// cursor's own change.
+func (c Cursor) Back() Cursor {
+	if c == (Cursor{}) {
+		return c
+	}
+	return cursorOf(c.ref() - 1)
+}
+
 func (c Cursor) ref() int64 { return int64(c.Block)<<refBits | int64(c.Position) } //nolint:gosec // 2^39 blocks are far
 
 func cursorOf(ref int64) Cursor {
