@@ -31,7 +31,9 @@ func indexCommand() *cobra.Command {
 		&cobra.Command{
 			Use: "rebuild", Short: "Make the index anew from block 0", Args: cobra.NoArgs,
 			Long: "Make the index anew from block 0, out of the peer's blocks. The gateway may be running: its lists are\nincomplete until it is done. Page tokens and cursors stay good.",
-			RunE: func(cmd *cobra.Command, _ []string) error { return indexRebuild(cmd.Context(), file, cmd.OutOrStdout()) },
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return indexRebuild(cmd.Context(), file, cmd.OutOrStdout())
+			},
 		},
 	)
 	return command
