@@ -41,6 +41,12 @@ func answerError(ctx context.Context, mux *runtime.ServeMux, marshaler runtime.M
 	runtime.DefaultHTTPErrorHandler(ctx, mux, marshaler, w, r, answer)
 }
 
+// answerRouting answers for what leads to no method.
+func answerRouting(ctx context.Context, mux *runtime.ServeMux, marshaler runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
+	status := status.Error(codes.NotFound, http.StatusText(code))
+	answerError(ctx, mux, marshaler, w, r, &runtime.HTTPStatusError{HTTPStatus: code, Err: status})
+}
+
 // own gives what the translation itself refused the form of all other errors.
 func own(said *status.Status, routed *runtime.HTTPStatusError) *status.Status {
 	kind, message := fault.Internal, said.Message()

@@ -223,7 +223,7 @@ func testPolicies(t *testing.T, w *world) {
 	require.NotEmpty(t, versions["calls"].(map[string]any)["chaincode"])
 	inForce := auditor.ok("GET", "/v1/policies/reconciliation", "")["policy"].(map[string]any)
 	require.Equal(t, "0", inForce["version"])
-	proposed := admin.ok("POST", "/v1/ballots", `{"policy":{"v":1,"reconciliation":{"duration_ms":"3000","late_ms":"86400000","start_ms":"4000"}}}`)["ballot"].(map[string]any)
+	proposed := admin.ok("POST", "/v1/ballots", `{"policy":{"reconciliation":{"duration_ms":"3000","late_ms":"86400000","start_ms":"4000"}}}`)["ballot"].(map[string]any)
 	ballot := proposed["ballot"].(map[string]any)
 	require.Equal(t, "AtlasMSP", ballot["proposer"])
 	require.Len(t, auditor.ok("GET", "/v1/ballots", "")["ballots"], 1)
@@ -307,7 +307,7 @@ func testWrong(t *testing.T, w *world) {
 		reason             string
 	}{
 		"no such address": {"GET", "/v1/nothing", "", http.StatusNotFound, "NOT_FOUND"},
-		"no such method":  {"DELETE", "/v1/versions", "", http.StatusNotImplemented, "INVALID_ARGUMENT"},
+		"no such method":  {"DELETE", "/v1/versions", "", http.StatusMethodNotAllowed, "INVALID_ARGUMENT"},
 		"no JSON":         {"POST", "/v1/devices/check", "{", http.StatusBadRequest, "INVALID_ARGUMENT"},
 		"unknown member":  {"POST", "/v1/devices/check", `{"aor":"sip:1@b","colour":"red"}`, http.StatusBadRequest, "INVALID_ARGUMENT"},
 		"constraint":      {"GET", "/v1/devices/xyz", "", http.StatusBadRequest, "INVALID_ARGUMENT"},

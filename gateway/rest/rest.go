@@ -91,7 +91,7 @@ func newHandler(config Config, upon *server.Server) (http.Handler, error) {
 			return to, passes
 		}),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
-		runtime.WithErrorHandler(answerError),
+		runtime.WithErrorHandler(answerError), runtime.WithRoutingErrorHandler(answerRouting),
 	)
 	for name, register := range services {
 		if err := register(context.Background(), mux, upon.Inner()); err != nil {
