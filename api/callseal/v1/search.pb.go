@@ -1968,10 +1968,10 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x04R\tpageToken\x12\x1c\n" +
-	"\tascending\x18\x03 \x01(\bR\tascending\"f\n" +
-	"\bTimeSpan\x12.\n" +
-	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
-	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"\xe7\x03\n" +
+	"\tascending\x18\x03 \x01(\bR\tascending\"\x8c\x01\n" +
+	"\bTimeSpan\x12A\n" +
+	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\v\"\a\b\xff\x82\xd1\xff\xaf\a2\x00R\x04from\x12=\n" +
+	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\v\"\a\b\xff\x82\xd1\xff\xaf\a2\x00R\x02to\"\xaf\x04\n" +
 	"\x12SearchCallsRequest\x12\x1a\n" +
 	"\x03msp\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x96\x01R\x03msp\x12\x1a\n" +
 	"\x03pbx\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x96\x01R\x03pbx\x12$\n" +
@@ -1985,8 +1985,9 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"\tcorrected\x18\n" +
 	" \x01(\bR\tcorrected\x12+\n" +
 	"\x05start\x18\v \x01(\v2\x15.callseal.v1.TimeSpanR\x05start\x12,\n" +
-	"\x04page\x18\f \x01(\v2\x18.callseal.v1.PageRequestR\x04page\x122\n" +
-	"\x06fields\x18\r \x01(\v2\x1a.google.protobuf.FieldMaskR\x06fields\"\xbb\x01\n" +
+	"\x04page\x18\f \x01(\v2\x18.callseal.v1.PageRequestR\x04page\x12z\n" +
+	"\x06fields\x18\r \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\"\xbb\x01\n" +
 	"\tFoundCall\x12%\n" +
 	"\x04call\x18\x01 \x01(\v2\x11.callseal.v1.CallR\x04call\x12 \n" +
 	"\vcorrections\x18\x02 \x01(\x03R\vcorrections\x12\x12\n" +
@@ -1998,7 +1999,7 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"\x05calls\x18\x01 \x03(\v2\x16.callseal.v1.FoundCallR\x05calls\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12 \n" +
 	"\fas_of_height\x18\x03 \x01(\x04R\n" +
-	"asOfHeight\"\xe6\x02\n" +
+	"asOfHeight\"\xae\x03\n" +
 	"\x17SearchRecordingsRequest\x12\x1a\n" +
 	"\x03msp\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x96\x01R\x03msp\x12\x1a\n" +
 	"\x03pbx\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x96\x01R\x03pbx\x12$\n" +
@@ -2006,8 +2007,9 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"\x06sha256\x18\x04 \x01(\tB\a\xbaH\x04r\x02(@R\x06sha256\x12;\n" +
 	"\x05state\x18\x05 \x01(\x0e2\x1b.callseal.v1.RecordingStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12-\n" +
 	"\x06closed\x18\x06 \x01(\v2\x15.callseal.v1.TimeSpanR\x06closed\x12,\n" +
-	"\x04page\x18\a \x01(\v2\x18.callseal.v1.PageRequestR\x04page\x122\n" +
-	"\x06fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskR\x06fields\"\xc5\x02\n" +
+	"\x04page\x18\a \x01(\v2\x18.callseal.v1.PageRequestR\x04page\x12z\n" +
+	"\x06fields\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\"\xc5\x02\n" +
 	"\x0eFoundRecording\x124\n" +
 	"\trecording\x18\x01 \x01(\v2\x16.callseal.v1.RecordingR\trecording\x123\n" +
 	"\x06states\x18\x02 \x03(\x0e2\x1b.callseal.v1.RecordingStateR\x06states\x12C\n" +
@@ -2022,7 +2024,7 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"recordings\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12 \n" +
 	"\fas_of_height\x18\x03 \x01(\x04R\n" +
-	"asOfHeight\"\xc4\x02\n" +
+	"asOfHeight\"\x8c\x03\n" +
 	"\x15SearchSubjectsRequest\x12\x1d\n" +
 	"\x05epoch\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x05epoch\x12\x1b\n" +
 	"\x04type\x18\x02 \x01(\tB\a\xbaH\x04r\x02(\x10R\x04type\x12;\n" +
@@ -2031,8 +2033,9 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"\xbaH\a\"\x05\x18\x90N(\x00R\bminScore\x12'\n" +
 	"\tmax_score\x18\x05 \x01(\x03B\n" +
 	"\xbaH\a\"\x05\x18\x90N(\x00R\bmaxScore\x12,\n" +
-	"\x04page\x18\x06 \x01(\v2\x18.callseal.v1.PageRequestR\x04page\x122\n" +
-	"\x06fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskR\x06fields\"f\n" +
+	"\x04page\x18\x06 \x01(\v2\x18.callseal.v1.PageRequestR\x04page\x12z\n" +
+	"\x06fields\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\"f\n" +
 	"\fFoundSubject\x12+\n" +
 	"\x04then\x18\x01 \x01(\v2\x17.callseal.v1.ReputationR\x04then\x12)\n" +
 	"\x03now\x18\x02 \x01(\v2\x17.callseal.v1.ReputationR\x03now\"\x99\x01\n" +
@@ -2040,7 +2043,7 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"\bsubjects\x18\x01 \x03(\v2\x19.callseal.v1.FoundSubjectR\bsubjects\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12 \n" +
 	"\fas_of_height\x18\x03 \x01(\x04R\n" +
-	"asOfHeight\"\x89\x04\n" +
+	"asOfHeight\"\xd1\x04\n" +
 	"\x14SearchEntriesRequest\x12\x1d\n" +
 	"\x04kind\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01( R\x04kind\x12\x1a\n" +
 	"\x03msp\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x96\x01R\x03msp\x12\x1a\n" +
@@ -2055,8 +2058,9 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	" \x01(\tB\a\xbaH\x04r\x02(@R\x0efingerprintRef\x12\x16\n" +
 	"\x06broken\x18\v \x01(\bR\x06broken\x12%\n" +
 	"\x02at\x18\f \x01(\v2\x15.callseal.v1.TimeSpanR\x02at\x12,\n" +
-	"\x04page\x18\r \x01(\v2\x18.callseal.v1.PageRequestR\x04page\x122\n" +
-	"\x06fields\x18\x0e \x01(\v2\x1a.google.protobuf.FieldMaskR\x06fields\"\xe4\x01\n" +
+	"\x04page\x18\r \x01(\v2\x18.callseal.v1.PageRequestR\x04page\x12z\n" +
+	"\x06fields\x18\x0e \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\"\xe4\x01\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03msp\x18\x02 \x01(\tR\x03msp\x12\x10\n" +
@@ -2087,9 +2091,9 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x1f\n" +
 	"\vpeer_height\x18\x02 \x01(\x04R\n" +
 	"peerHeight\x12\x18\n" +
-	"\atrouble\x18\x03 \x01(\tR\atrouble\"I\n" +
-	"\fChangeCursor\x12\x14\n" +
-	"\x05block\x18\x01 \x01(\x04R\x05block\x12#\n" +
+	"\atrouble\x18\x03 \x01(\tR\atrouble\"W\n" +
+	"\fChangeCursor\x12\"\n" +
+	"\x05block\x18\x01 \x01(\x04B\f\xbaH\t2\a\x18\xff\xff\xff\xff\xff\x0fR\x05block\x12#\n" +
 	"\bposition\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bposition\"\xb8\x01\n" +
 	"\fWatchRequest\x12/\n" +
 	"\x05after\x18\x01 \x01(\v2\x19.callseal.v1.ChangeCursorR\x05after\x12\x19\n" +
