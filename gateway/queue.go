@@ -30,4 +30,13 @@ func (g *Gateway) measureQueue() {
 		}
 		return max(0, time.Since(s.OldestAcceptedAt).Seconds())
 	})
+	g.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "callseal_gateway_journal_written_bytes_total", Help: "Bytes appended to the journal's log since the start.",
+	}, func() float64 {
+		stats, err := g.journal.Stats()
+		if err != nil {
+			return 0
+		}
+		return float64(stats.WrittenBytes)
+	}))
 }

@@ -274,7 +274,6 @@ func (g *Gateway) openJournal(context.Context) (err error) {
 		return fmt.Errorf("open the journal: %w", err)
 	}
 	g.closing("journal", g.journal.Close)
-	journal.NewMetrics(g.registry, g.journal, g.log)
 	return nil
 }
 
