@@ -226,12 +226,12 @@ func (g *Gateway) openKeyring(context.Context) (err error) {
 }
 
 func (g *Gateway) openErasures(ctx context.Context) error {
-	journal, err := erasure.OpenJournal(filepath.Join(g.config.StateDir, "erasures.db"))
+	steps, err := erasure.OpenJournal(filepath.Join(g.config.StateDir, "erasures.db"))
 	if err != nil {
 		return err
 	}
-	g.closing("erasures' journal", journal.Close)
-	g.eraser = erasure.New(g.channel, g.keyring, journal, g.log)
+	g.closing("erasures' journal", steps.Close)
+	g.eraser = erasure.New(g.channel, g.keyring, steps, g.log)
 	g.running(ctx, "erasures", forever(g.eraser.Run))
 	return nil
 }
@@ -246,6 +246,22 @@ func (g *Gateway) openTally(ctx context.Context) error {
 		return err
 	}
 	g.tally = reputation.New(g.channel, config, g.log)
+	kept, err := journal.Open(filepath.Join(g.config.StateDir, "evidence"), reputation.JournalConfig(), g.log)
+	if err != nil {
+		return fmt.Errorf("open the journal of evidence: %w", err)
+	}
+	g.closing("journal of evidence", kept.Close)
+	if err := g.tally.Keep(kept); err != nil {
+		return err
+	}
+	g.running(ctx, "journal of evidence", func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-kept.Failed():
+			return kept.Err()
+		}
+	})
 	g.running(ctx, "reputation", forever(g.tally.Run))
 	return nil
 }

@@ -53,11 +53,14 @@ func Transact(ctx context.Context, channel channel, what fabric.Proposal) (fabri
 	return channel.Transact(ctx, what)
 }
 
-// Resumed says that an earlier run of the request was cut off, so that what it did
-// beside its transactions and notes is not known.
-func Resumed(ctx context.Context) bool {
+// KeyOf answers what names the request and what it asks for, both as keyed digests
+// that are the same after a restart; false where it has no key.
+func KeyOf(ctx context.Context) (name, content []byte, keyed bool) {
 	run := attemptOf(ctx)
-	return run != nil && run.resumed
+	if run == nil {
+		return nil, nil, false
+	}
+	return run.name, run.entry.Digest, true
 }
 
 // Note is a choice that every run of the request shares, such as a random id: made

@@ -215,4 +215,39 @@ func (j *Journal) counted() (Stats, error) {
 		stats.Full = err.Error()
 	}
 	return stats, nil
+
+// Filter says which entries are listed; what is empty means any.
+type Filter struct {
+	State State
+	PBX   string
+}
+
+// maxListed bounds what one List looks at.
+const maxListed = 20_000
+
+// List answers entries in the order of acceptance, those with a number above after,
+// at most limit, and the number to go on after; zero when there are no more. A page
+// may be short, because what one call looks at is bounded.
+func (j *Journal) List(filter Filter, after int64, limit int) (entries []Entry, next int64, err error) {
+	durable, seen := j.durable.Load(), 0
+	err = j.scan([]byte{keyEntry}, numberKey(keyEntry, after+1), func(key, value []byte) (bool, error) {
+		number, err := numberAt(key)
+		if err != nil || number > durable {
+			return false, err
+		}
+		if seen++; seen > maxListed || len(entries) == limit {
+			next = after
+			return false, nil
+		}
+		after = number
+		entry, err := decodeEntry(value)
+		if err != nil {
+			return false, err
+		}
+		if (filter.State == "" || filter.State == entry.State) && (filter.PBX == "" || filter.PBX == entry.Name.PBX) {
+			entries = append(entries, *j.inFlight(entry))
+		}
+		return true, nil
+	})
+	return entries, next, err
 }

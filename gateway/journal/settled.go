@@ -5,6 +5,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/callseal/callseal/gateway/fault"
 )
 
 // dropBatch bounds what one batch of Drop forgets.
@@ -61,4 +65,62 @@ func (j *Journal) dropSome(ctx context.Context, projectedBlock uint64) (int, err
 		return 0, err
 	}
 	return dropped, j.enqueueUnsynced(batch, next)
+}
+
+// Forget takes entries out of the journal that are to be done nothing about any more:
+// Queued or Refused ones that are in no transaction. Their names may be given anew.
+func (j *Journal) Forget(ctx context.Context, numbers ...int64) error {
+	if err := j.acquire(ctx); err != nil {
+		return err
+	}
+	batch := j.db.NewBatch()
+	seq, err := j.forget(batch, numbers)
+	j.release()
+	if err != nil {
+		return err
+	}
+	return j.await(batch, seq)
+}
+
+func (j *Journal) forget(batch *pebble.Batch, numbers []int64) (uint64, error) {
+	next, entries := j.meta, make([]*Entry, 0, len(numbers))
+	for _, number := range numbers {
+		entry, err := j.entry(number)
+		if err != nil {
+			return 0, err
+		}
+		if entry == nil {
+			return 0, fault.New(fault.NotFound, "the journal holds no entry %d", number)
+		}
+		if j.flightOf[number] != "" || entry.State != Queued && entry.State != Refused {
+			return 0, fault.New(fault.State, "entry %d is %s or under way and is not forgotten", number, entry.State)
+		}
+		next.counts.take(entry.State, number, int64(entry.Bytes))
+		pointer := laneKey(entry.Name.PBX, number)
+		if entry.State == Refused {
+			pointer = numberKey(keyRefused, number)
+		}
+		if err := remove(batch, numberKey(keyEntry, number), nameKey(entry.Name), pointer); err != nil {
+			return 0, err
+		}
+		if err := batch.SingleDelete(numberKey(keyPayload, number), nil); err != nil {
+			return 0, fmt.Errorf("write the journal: %w", err)
+		}
+		entries = append(entries, entry)
+	}
+	seq, err := j.enqueue(batch, next)
+	if err != nil {
+		return 0, err
+	}
+	j.memory.Lock()
+	defer j.memory.Unlock()
+	for _, entry := range entries {
+		if entry.State == Queued {
+			j.lanes[entry.Name.PBX]--
+			if j.lanes[entry.Name.PBX] == 0 {
+				delete(j.lanes, entry.Name.PBX)
+			}
+		}
+	}
+	return seq, nil
 }

@@ -28,7 +28,16 @@ type account struct {
 // report is one item of evidence and who waits for it.
 type report struct {
 	item ledger.EvidenceItem
-	done chan answer // holds one
+	// number is that of its entry in the journal; zero for one that is not kept.
+	number int64
+	done   chan struct{} // closed when there is an answer
+	answer answer
+}
+
+// tell answers all who wait for it.
+func (r *report) tell(got answer) {
+	r.answer = got
+	close(r.done)
 }
 
 // answer is what became of a report.

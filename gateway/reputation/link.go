@@ -15,12 +15,18 @@ type link interface {
 	Policy(ctx context.Context, name string) ([]byte, error)
 	// Endorse has opinions endorsed.
 	Endorse(ctx context.Context, function string, writes []byte) (transaction, error)
+	// Resume finds out what became of a transaction that an earlier run sent, or
+	// was about to. A fault of stage commit that is not Unknown says that it is not
+	// VALID and never will be.
+	Resume(ctx context.Context, envelope []byte) (fabric.Outcome, error)
 }
 
 // transaction is one that is endorsed. Finishing it again sends it again, which
 // counts once.
 type transaction interface {
 	ID() string
+	// Envelope is what Resume takes.
+	Envelope() []byte
 	Finish(ctx context.Context) (fabric.Commit, error)
 }
 

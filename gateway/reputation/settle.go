@@ -68,11 +68,23 @@ func (t *Tally) settle(ctx context.Context, batch []*account) {
 	}
 }
 
-// fail tells all who wait for a batch that nothing was counted.
+// fail tells all who wait for a batch that nothing was counted. What is in the
+// journal is taken out of it, unless it may still count, or will when the gateway is
+// started again.
 func (t *Tally) fail(batch []*account, err error) {
+	passing := errors.Is(err, ErrUncertain) || fault.Of(err).Retryable()
 	for _, held := range batch {
+		if kept := numbersOf(held.taken); len(kept) > 0 && !passing {
+			if failed := t.journal.Forget(context.Background(), kept...); failed != nil {
+				t.log.Error("evidence that is refused stays in the journal", "error", failed)
+			}
+		}
 		for _, each := range held.taken {
-			each.done <- answer{err: err}
+			got := answer{err: err}
+			if each.number > 0 && passing {
+				got.err = later(err)
+			}
+			t.tell(each, got)
 		}
 		held.taken, held.known, held.written = nil, false, nil
 	}
@@ -178,8 +190,15 @@ func (t *Tally) write(ctx context.Context, by *rules, function string, batch []*
 		}
 		return err
 	}
+	kept := numbersIn(batch)
+	if err := t.begin(endorsed, opinions, kept); err != nil {
+		return err
+	}
 	commit, err := t.finish(ctx, endorsed, opinions[0])
 	if err != nil {
+		return errors.Join(err, t.undo(endorsed.ID(), kept, err))
+	}
+	if err := t.settled(endorsed.ID(), batch, commit); err != nil {
 		return err
 	}
 	t.transactions.Add(1)
@@ -187,15 +206,20 @@ func (t *Tally) write(ctx context.Context, by *rules, function string, batch []*
 	for _, held := range batch {
 		opinion := held.written
 		held.last, held.carried, held.written = opinion, nil, nil
-		totals := opinion.Totals.Of()
-		receipt := Receipt{Subject: opinion.Subject, Epoch: opinion.Epoch, Seq: opinion.Seq, Score: totals.Score(), Commit: commit}
+		receipt := receiptFor(opinion, commit)
 		t.reports.Add(int64(len(held.taken)))
 		for _, each := range held.taken {
-			each.done <- answer{receipt: receipt}
+			t.tell(each, answer{receipt: receipt})
 		}
 		held.taken = nil
 	}
 	return nil
+}
+
+// receiptFor says where what an opinion carries was counted.
+func receiptFor(opinion *ledger.Opinion, commit fabric.Commit) Receipt {
+	totals := opinion.Totals.Of()
+	return Receipt{Subject: opinion.Subject, Epoch: opinion.Epoch, Seq: opinion.Seq, Score: totals.Score(), Commit: commit}
 }
 
 // finish waits until it is known what became of a transaction. Until then no

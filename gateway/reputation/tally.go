@@ -13,6 +13,7 @@ import (
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/fault"
+	"github.com/callseal/callseal/gateway/journal"
 )
 
 const (
@@ -70,8 +71,14 @@ type Tally struct {
 	config Config
 	book   rulebook
 	log    *slog.Logger
+	// journal keeps evidence that was reported with a key; nil where none is kept.
+	journal *journal.Journal
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// kept are the reports in the journal that are not counted yet, by number, and
+	// resuming those that were in a transaction when the gateway stopped.
+	kept     map[int64]*report
+	resuming map[int64]place
 	accounts map[place]*account
 	ready    []*account // with reports, not under way
 	waiting  int        // reports not under way
@@ -90,7 +97,7 @@ func New(opened *fabric.Channel, config Config, log *slog.Logger) *Tally {
 func newTally(to link, msp string, config Config, log *slog.Logger) *Tally {
 	return &Tally{
 		link: to, msp: msp, config: config, book: rulebook{link: to, key: config.Key}, log: log,
-		accounts: map[place]*account{}, wake: make(chan struct{}, workers),
+		kept: map[int64]*report{}, resuming: map[int64]place{}, accounts: map[place]*account{}, wake: make(chan struct{}, workers),
 	}
 }
 
@@ -125,12 +132,18 @@ func (t *Tally) Report(ctx context.Context, evidence []Evidence) ([]Receipt, err
 	if err := t.enqueue(places, reports); err != nil {
 		return nil, err
 	}
+	return t.await(ctx, places, reports)
+}
+
+// await waits for all of a call's reports.
+func (t *Tally) await(ctx context.Context, places []place, reports []*report) ([]Receipt, error) {
 	receipts := make([]Receipt, len(reports))
 	var failed error
 	for i, each := range reports {
 		var got answer
 		select {
-		case got = <-each.done:
+		case <-each.done:
+			got = each.answer
 		case <-ctx.Done():
 			got = t.withdraw(ctx, places[i], each)
 		}
@@ -160,7 +173,7 @@ func (t *Tally) admit(by *rules, evidence *Evidence) (place, *report, error) {
 	if _, err := by.weighing.Sum([]ledger.EvidenceItem{item}); err != nil {
 		return place{}, nil, fault.Of(err)
 	}
-	return at, &report{item: item, done: make(chan answer, 1)}, nil
+	return at, &report{item: item, done: make(chan struct{})}, nil
 }
 
 // enqueue hands reports to the workers: all of them or none.
@@ -171,8 +184,18 @@ func (t *Tally) enqueue(places []place, reports []*report) error {
 		return stopping()
 	}
 	if t.waiting+len(reports) > maxWaiting {
-		return &fault.Error{Kind: fault.Busy, Stage: fault.StageRequest, RetryAfter: busyFor, Message: "too much evidence waits for the ledger: report again later"}
+		return tooMuch()
 	}
+	t.queue(places, reports)
+	return nil
+}
+
+func tooMuch() error {
+	return &fault.Error{Kind: fault.Busy, Stage: fault.StageRequest, RetryAfter: busyFor, Message: "too much evidence waits for the ledger: report again later"}
+}
+
+// queue is enqueue without a bound; the caller holds the lock.
+func (t *Tally) queue(places []place, reports []*report) {
 	for i, at := range places {
 		held := t.accounts[at]
 		if held == nil {
@@ -187,7 +210,6 @@ func (t *Tally) enqueue(places []place, reports []*report) error {
 		t.waiting++
 	}
 	t.signal()
-	return nil
 }
 
 // makeRoom forgets a subject at rest when there are too many.
@@ -215,7 +237,7 @@ func (t *Tally) signal() {
 func (t *Tally) withdraw(ctx context.Context, at place, one *report) answer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if held := t.accounts[at]; held != nil {
+	if held := t.accounts[at]; held != nil && one.number == 0 {
 		if i := slices.Index(held.waiting, one); i >= 0 {
 			held.waiting = slices.Delete(held.waiting, i, i+1)
 			t.waiting--
@@ -223,17 +245,22 @@ func (t *Tally) withdraw(ctx context.Context, at place, one *report) answer {
 		}
 	}
 	select {
-	case got := <-one.done:
-		return got
+	case <-one.done:
+		return one.answer
 	default:
-		return answer{err: errors.Join(ErrUncertain, ctx.Err())}
 	}
+	if one.number > 0 {
+		return answer{err: later(ctx.Err())}
+	}
+	return answer{err: errors.Join(ErrUncertain, ctx.Err())}
 }
 
 // Run takes evidence to the ledger until the context ends, then tells all who
 // still wait.
 func (t *Tally) Run(ctx context.Context) {
+	t.resume(ctx)
 	var all sync.WaitGroup
+	all.Go(func() { t.forget(ctx) })
 	for range workers {
 		all.Go(func() {
 			for batch := t.take(ctx); batch != nil; batch = t.take(ctx) {
@@ -248,10 +275,16 @@ func (t *Tally) Run(ctx context.Context) {
 	t.stopped = true
 	for _, held := range t.accounts {
 		for _, each := range held.waiting {
-			each.done <- answer{err: stopping()}
+			if each.number == 0 {
+				each.tell(answer{err: stopping()})
+			}
 		}
 		held.waiting = nil
 	}
+	for _, each := range t.kept {
+		each.tell(answer{err: later(stopping())})
+	}
+	t.kept = map[int64]*report{}
 	t.waiting, t.ready = 0, nil
 	did := t.Counters()
 	t.log.Info("evidence counted", "reports", did.Reports, "opinions", did.Opinions, "transactions", did.Transactions,

@@ -88,6 +88,8 @@ type wire struct {
 	failures []error
 	outcomes []outcome
 	written  []string // functions of the transactions that are VALID
+	sent     map[string]*sent
+	resumed  int
 }
 
 // outcome is what a commit answers, and whether it happens.
@@ -104,7 +106,7 @@ func newWire(t testing.TB) *wire {
 	require.NoError(t, err)
 	made, err := contract.New(atlas)
 	require.NoError(t, err)
-	w := &wire{t: t, world: stub.NewWorld(atlas), contract: made, gateway: identity.Creator(), decreed: &decreed{policies: map[string]ledger.PolicyVersion{}}, hold: make(chan struct{})}
+	w := &wire{t: t, world: stub.NewWorld(atlas), contract: made, gateway: identity.Creator(), decreed: &decreed{policies: map[string]ledger.PolicyVersion{}}, hold: make(chan struct{}), sent: map[string]*sent{}}
 	close(w.hold)
 	w.world.Deploy(ledger.GovernanceChaincode, w.decreed)
 	return w
@@ -146,7 +148,19 @@ func (w *wire) Endorse(ctx context.Context, function string, writes []byte) (tra
 	if err != nil {
 		return nil, err
 	}
-	return &sent{wire: w, tx: tx, function: function}, nil
+	made := &sent{wire: w, tx: tx, function: function}
+	w.sent[made.ID()] = made
+	return made, nil
+}
+
+// Resume finds a transaction by its id, which stands for its envelope.
+func (w *wire) Resume(ctx context.Context, envelope []byte) (fabric.Outcome, error) {
+	w.mu.Lock()
+	w.resumed++
+	one := w.sent[string(envelope)]
+	w.mu.Unlock()
+	commit, err := one.Finish(ctx)
+	return fabric.Outcome{Commit: commit}, err
 }
 
 // sent is an endorsed transaction.
@@ -158,6 +172,8 @@ type sent struct {
 }
 
 func (s *sent) ID() string { return s.tx.GetTxID() }
+
+func (s *sent) Envelope() []byte { return []byte(s.ID()) }
 
 func (s *sent) Finish(context.Context) (fabric.Commit, error) {
 	w := s.wire

@@ -96,8 +96,6 @@ func answerOf(response any, failed error) (idempotency.Answer, bool) {
 // finalCodes are those of errors that asking again does not change.
 var finalCodes = map[codes.Code]bool{
 	codes.InvalidArgument: true, codes.NotFound: true, codes.AlreadyExists: true, codes.PermissionDenied: true, codes.FailedPrecondition: true,
-	// Evidence that may have been counted is not to be reported again.
-	codes.DeadlineExceeded: true,
 }
 
 func replay(answer idempotency.Answer, method protoreflect.MethodDescriptor) (any, error) {

@@ -45,10 +45,7 @@ func (s *reputationService) Report(ctx context.Context, request *pb.ReportReques
 	for i, item := range request.GetEvidence() {
 		evidence[i] = reputation.Evidence{Address: item.GetSubject(), Kind: item.GetKind(), Count: item.GetCount(), Attempts: item.GetAttempts()}
 	}
-	if idempotency.Resumed(ctx) {
-		return nil, status.Error(codes.DeadlineExceeded, reputation.ErrUncertain.Error())
-	}
-	receipts, err := tally.Report(ctx, evidence)
+	receipts, err := report(ctx, tally, evidence)
 	if errors.Is(err, reputation.ErrUncertain) {
 		return nil, status.Error(codes.DeadlineExceeded, reputation.ErrUncertain.Error())
 	}
@@ -63,6 +60,15 @@ func (s *reputationService) Report(ctx context.Context, request *pb.ReportReques
 		})
 	}
 	return response, nil
+}
+
+// report counts evidence: once for each key, where the request bears one.
+func report(ctx context.Context, tally *reputation.Tally, evidence []reputation.Evidence) ([]reputation.Receipt, error) {
+	name, content, keyed := idempotency.KeyOf(ctx)
+	if !keyed {
+		return tally.Report(ctx, evidence)
+	}
+	return tally.ReportOnce(ctx, reputation.Key{Name: [32]byte(name), Digest: [32]byte(content)}, evidence)
 }
 
 // GetScore implements callseal.v1.ReputationService. Emergency numbers are allowed

@@ -180,8 +180,8 @@ type ReportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 500 items.
 	Evidence []*Evidence `protobuf:"bytes,1,rep,name=evidence,proto3" json:"evidence,omitempty"`
-	// A key of the caller's choice: repeating the request with it answers what the
-	// first answered.
+	// A key of the caller's choice, for reporting again safely: the gateway remembers
+	// it for a day, and longer while the evidence is not counted.
 	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache

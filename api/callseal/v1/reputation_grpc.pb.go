@@ -36,7 +36,16 @@ const (
 // gateway without the operators' consortium key answers FAILED_PRECONDITION.
 type ReputationServiceClient interface {
 	// Report counts evidence (roles adapter, gateway) and answers when all of it is
-	// on the ledger. An error says that nothing of it was counted, but for
+	// on the ledger.
+	//
+	// With an idempotency key the evidence is on the gateway's disk before it is put
+	// under way, and counts once, whatever crashes: after any error that is retryable,
+	// DEADLINE_EXCEEDED, or none that was heard, report it again with the same key
+	// until an answer comes; every answer is the same. After an error that is not
+	// retryable nothing more of it will be counted; what of a report of several items
+	// was, is answered with when the rest is reported again under the same key.
+	//
+	// Without a key an error says that nothing of it was counted, but for
 	// DEADLINE_EXCEEDED: then some may be, so do not report it again.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
 	// GetScore answers a subject's reputation, merged over all operators.
@@ -95,7 +104,16 @@ func (c *reputationServiceClient) ListOpinions(ctx context.Context, in *ListOpin
 // gateway without the operators' consortium key answers FAILED_PRECONDITION.
 type ReputationServiceServer interface {
 	// Report counts evidence (roles adapter, gateway) and answers when all of it is
-	// on the ledger. An error says that nothing of it was counted, but for
+	// on the ledger.
+	//
+	// With an idempotency key the evidence is on the gateway's disk before it is put
+	// under way, and counts once, whatever crashes: after any error that is retryable,
+	// DEADLINE_EXCEEDED, or none that was heard, report it again with the same key
+	// until an answer comes; every answer is the same. After an error that is not
+	// retryable nothing more of it will be counted; what of a report of several items
+	// was, is answered with when the rest is reported again under the same key.
+	//
+	// Without a key an error says that nothing of it was counted, but for
 	// DEADLINE_EXCEEDED: then some may be, so do not report it again.
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
 	// GetScore answers a subject's reputation, merged over all operators.
