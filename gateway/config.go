@@ -85,7 +85,7 @@ func DefaultConfig() Config {
 		StopTimeout: 30 * time.Second, Log: LogConfig{Level: "info"},
 		Server: server.DefaultConfig(), Audit: trail.DefaultConfig(), Fabric: fabric.DefaultConfig(), Reputation: reputation.DefaultConfig(),
 		REST: rest.DefaultConfig(), Idempotency: idempotency.DefaultConfig(),
-		Anchor:  anchor.DefaultConfig(),
+		Anchor: anchor.DefaultConfig(), Journal: journal.DefaultConfig(),
 		Metrics: metrics.DefaultConfig(), Health: health.DefaultConfig(), Tracing: tracing.DefaultConfig(),
 		Index: index.DefaultConfig(),
 	}

@@ -302,6 +302,7 @@ func (g *Gateway) openPipeline(ctx context.Context) (err error) {
 		return fmt.Errorf("prepare the pipeline: %w", err)
 	}
 	g.running(ctx, "pipeline", g.pipeline.Run)
+	g.running(ctx, "journal's receipts", forever(g.dropReceipts))
 	g.running(ctx, "journal's watch", func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
@@ -311,6 +312,29 @@ func (g *Gateway) openPipeline(ctx context.Context) (err error) {
 		}
 	})
 	return nil
+}
+
+// dropReceiptsEvery is how often the journal forgets what the index has.
+const dropReceiptsEvery = 5 * time.Second
+
+// dropReceipts has the journal forget what was settled in blocks that the index has.
+func (g *Gateway) dropReceipts(ctx context.Context) {
+	ticker := time.NewTicker(dropReceiptsEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		height := g.index.Height()
+		if height == 0 {
+			continue
+		}
+		if _, err := g.journal.Drop(ctx, height-1); err != nil && ctx.Err() == nil {
+			g.log.Warn("the journal does not forget what was settled", "error", err)
+		}
+	}
 }
 
 // openSigners opens the channel for the identities that sign for people.
@@ -353,6 +377,7 @@ func (g *Gateway) openServer(ctx context.Context) (err error) {
 		Channel:  g.channel,
 		Keyring:  g.keyring,
 		Pipeline: g.pipeline,
+		Journal:  g.journal,
 		Window:   g.config.Anchor.Window,
 		Eraser:   g.eraser,
 		Tally:    g.tally,

@@ -8,6 +8,6 @@ func gatewayCommand() *cobra.Command {
 		Short: "Look after an operator's gateway",
 		Long:  `Look after an operator's gateway.`,
 	}
-	command.AddCommand(indexCommand(), gatewayHealthCommand(), gatewayStatusCommand(), auditTrailCommand())
+	command.AddCommand(outboxCommand(), indexCommand(), gatewayHealthCommand(), gatewayStatusCommand(), auditTrailCommand())
 	return command
 }

@@ -112,6 +112,19 @@ func (p *payload) segment() (*ledger.SignedSegment, error) {
 	return &segments[0], nil
 }
 
+// HeaderOf is the header that the adapter signed, of a payload of the journal.
+func HeaderOf(text []byte) (*ledger.Segment, error) {
+	read, err := decodePayload(text)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := read.segment()
+	if err != nil {
+		return nil, err
+	}
+	return &signed.Segment, nil
+}
+
 // array is the JSON array of texts.
 func array(texts [][]byte) []byte {
 	size := len(texts) + 1

@@ -167,8 +167,8 @@ func (j *Journal) room(then *counts) error {
 	if then.depth() > j.config.MaxEntries {
 		return busy("the gateway holds %d segments that are not on the ledger yet and may hold %d: send again later", j.meta.counts.depth(), j.config.MaxEntries)
 	}
-	if then.bytes > j.config.MaxBytes {
-		return busy("the gateway holds %d bytes that are not on the ledger yet and may hold %d: send again later", j.meta.counts.bytes, j.config.MaxBytes)
+	if then.bytes > int64(j.config.MaxBytes) {
+		return busy("the gateway holds %d bytes that are not on the ledger yet and may hold %s: send again later", j.meta.counts.bytes, j.config.MaxBytes)
 	}
 	if err := j.reserve.room(then.depth(), then.bytes-j.meta.counts.bytes); err != nil {
 		return busy("%s: send again later", err)

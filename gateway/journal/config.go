@@ -3,6 +3,8 @@ package journal
 import (
 	"fmt"
 	"time"
+
+	"github.com/callseal/callseal/gateway/setting"
 )
 
 // Config bounds a journal. A zero member takes its default.
@@ -11,14 +13,14 @@ type Config struct {
 	// 200,000 by default. An append beyond it is refused as Busy.
 	MaxEntries int `yaml:"max_entries"`
 	// MaxBytes bounds their payloads, in bytes; 2 GiB by default.
-	MaxBytes int64 `yaml:"max_bytes"`
+	MaxBytes setting.Bytes `yaml:"max_bytes"`
 	// ReserveBytes is the size of a file beside the journal that is given up when
 	// the disk is full, so that what was accepted can still be worked off; 64 MiB
 	// by default.
-	ReserveBytes int64 `yaml:"reserve_bytes"`
+	ReserveBytes setting.Bytes `yaml:"reserve_bytes"`
 	// MinFreeBytes is what must be free on the disk, the reserve aside, for an
 	// append to be taken; 64 MiB by default.
-	MinFreeBytes int64 `yaml:"min_free_bytes"`
+	MinFreeBytes setting.Bytes `yaml:"min_free_bytes"`
 	// KeepSettled bounds the receipts that are kept for repetitions once the index
 	// has projected them; 100,000 by default, none when negative.
 	KeepSettled int `yaml:"keep_settled"`
@@ -27,31 +29,39 @@ type Config struct {
 	KeepFor time.Duration `yaml:"keep_for"`
 	// MemTableBytes is how much is held in memory before it is written out in
 	// order; 4 MiB by default. Two of them may be in memory at a time.
-	MemTableBytes int64 `yaml:"mem_table_bytes"`
+	MemTableBytes setting.Bytes `yaml:"mem_table_bytes"`
 	// CacheBytes is the cache of what is read from disk; 4 MiB by default.
-	CacheBytes int64 `yaml:"cache_bytes"`
+	CacheBytes setting.Bytes `yaml:"cache_bytes"`
 }
 
 // The defaults, and the least that works.
 const (
 	defaultMaxEntries    = 200_000
-	defaultMaxBytes      = 2 << 30
-	defaultReserveBytes  = 64 << 20
-	defaultMinFreeBytes  = 64 << 20
+	defaultMaxBytes      = 2 * setting.GiB
+	defaultReserveBytes  = 64 * setting.MiB
+	defaultMinFreeBytes  = 64 * setting.MiB
 	defaultKeepSettled   = 100_000
 	defaultKeepFor       = 24 * time.Hour
-	defaultMemTableBytes = 4 << 20
-	defaultCacheBytes    = 4 << 20
-	leastMemTableBytes   = 64 << 10
+	defaultMemTableBytes = 4 * setting.MiB
+	defaultCacheBytes    = 4 * setting.MiB
+	leastMemTableBytes   = 64 * setting.KiB
 )
+
+// DefaultConfig is what holds where nothing else is said.
+func DefaultConfig() Config {
+	return Config{
+		MaxEntries: defaultMaxEntries, MaxBytes: defaultMaxBytes, ReserveBytes: defaultReserveBytes, MinFreeBytes: defaultMinFreeBytes,
+		KeepSettled: defaultKeepSettled, KeepFor: defaultKeepFor, MemTableBytes: defaultMemTableBytes, CacheBytes: defaultCacheBytes,
+	}
+}
 
 // Check fills in the defaults and refuses what cannot work.
 func (c *Config) Check() error {
 	for _, member := range []struct {
 		name     string
-		value    *int64
-		standard int64
-		least    int64
+		value    *setting.Bytes
+		standard setting.Bytes
+		least    setting.Bytes
 	}{
 		{"max_bytes", &c.MaxBytes, defaultMaxBytes, 1},
 		{"reserve_bytes", &c.ReserveBytes, defaultReserveBytes, 1},
@@ -63,7 +73,7 @@ func (c *Config) Check() error {
 			*member.value = member.standard
 		}
 		if *member.value < member.least {
-			return fmt.Errorf("journal.%s is %d, it must be at least %d", member.name, *member.value, member.least)
+			return fmt.Errorf("journal.%s is %s, it must be at least %s", member.name, *member.value, member.least)
 		}
 	}
 	if c.MaxEntries == 0 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/journal"
+	"github.com/callseal/callseal/gateway/setting"
 )
 
 // disk mounts a filesystem of a few MB.
@@ -189,7 +190,7 @@ func TestBounds(t *testing.T) {
 	_, err = j.Append(ctx, accept("pbx1", 4))
 	require.NoError(t, err)
 
-	config.MaxEntries, config.MaxBytes = 1000, int64(len(accept("pbx1", 1).Payload))
+	config.MaxEntries, config.MaxBytes = 1000, setting.Bytes(len(accept("pbx1", 1).Payload))
 	j = open(t, t.TempDir(), config)
 	_, err = j.Append(ctx, accept("pbx1", 1))
 	require.NoError(t, err)

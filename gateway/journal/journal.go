@@ -124,7 +124,7 @@ func (j *Journal) options(fs vfs.FS) *pebble.Options {
 		FS:                 vfs.OnDiskFull(fs, j.reserve.spend),
 		Logger:             pebbleLog{j},
 		FormatMajorVersion: pebble.FormatNewest,
-		CacheSize:          j.config.CacheBytes,
+		CacheSize:          int64(j.config.CacheBytes),
 		MemTableSize:       uint64(j.config.MemTableBytes), //nolint:gosec // checked
 		// Two more may wait to be written out before an append has to.
 		MemTableStopWritesThreshold: 3,

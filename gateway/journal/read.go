@@ -215,6 +215,7 @@ func (j *Journal) counted() (Stats, error) {
 		stats.Full = err.Error()
 	}
 	return stats, nil
+}
 
 // Filter says which entries are listed; what is empty means any.
 type Filter struct {

@@ -80,15 +80,15 @@ func (r *reserve) try() {
 		return
 	}
 	info, err := os.Stat(r.path)
-	if err == nil && info.Size() == r.config.ReserveBytes {
+	if err == nil && info.Size() == int64(r.config.ReserveBytes) {
 		r.spent.Store(false)
 		return
 	}
 	free, err := r.free()
-	if err != nil || free < r.config.ReserveBytes+r.config.MinFreeBytes {
+	if err != nil || free < int64(r.config.ReserveBytes+r.config.MinFreeBytes) {
 		return
 	}
-	if err := allocate(r.path, r.config.ReserveBytes); err != nil {
+	if err := allocate(r.path, int64(r.config.ReserveBytes)); err != nil {
 		r.log.Warn("journal: the reserve cannot be made", "error", errors.Join(err, os.Remove(r.path)))
 		return
 	}
@@ -141,7 +141,7 @@ func (r *reserve) room(entries int, bytes int64) error {
 	if err != nil {
 		return err
 	}
-	if least := r.config.MinFreeBytes + int64(entries)*bookkeepingBytes + bytes; free < least {
+	if least := int64(r.config.MinFreeBytes) + int64(entries)*bookkeepingBytes + bytes; free < least {
 		return fmt.Errorf("the disk under the gateway's journal is nearly full: %d bytes are free, %d are needed", free, least)
 	}
 	return nil

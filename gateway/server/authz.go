@@ -121,6 +121,10 @@ var allowed = map[string]rule{
 	"/callseal.v1.GraceService/DecideAppeal":    writes(ledger.RoleCompliance, ledger.RoleAdmin),
 	"/callseal.v1.GraceService/ListAppeals":     lists(readers...),
 
+	"/callseal.v1.OutboxService/ListEntries":   lists(ledger.RoleAuditor, ledger.RoleAdmin),
+	"/callseal.v1.OutboxService/GetEntry":      reads(ledger.RoleAuditor, ledger.RoleAdmin),
+	"/callseal.v1.OutboxService/ReplayEntries": writes(ledger.RoleAdmin),
+
 	"/callseal.v1.AboutService/GetVersions": reads(everyone...),
 	"/callseal.v1.StatusService/GetStatus":  reads(ledger.RoleAuditor, ledger.RoleAdmin),
 

@@ -25,6 +25,7 @@ import (
 	"github.com/callseal/callseal/gateway/health"
 	"github.com/callseal/callseal/gateway/idempotency"
 	"github.com/callseal/callseal/gateway/index"
+	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/limit"
 	"github.com/callseal/callseal/gateway/reputation"
 	"github.com/callseal/callseal/gateway/seal"
@@ -68,7 +69,9 @@ type Parts struct {
 	// Pipeline takes segments to the ledger; Window bounds the segments of one
 	// stream that it has not answered.
 	Pipeline *anchor.Pipeline
-	Window   int
+	// Journal is what the pipeline stands on.
+	Journal *journal.Journal
+	Window  int
 	// Eraser runs erasures.
 	Eraser *erasure.Eraser
 	// Tally counts evidence; nil without a consortium key.
@@ -151,6 +154,7 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	pb.RegisterPolicyServiceServer(services, &policyService{writer: writing})
 	pb.RegisterAdapterServiceServer(services, &adapterService{writer: writing})
 	pb.RegisterGraceServiceServer(services, &graceService{writer: writing, tally: parts.Tally})
+	pb.RegisterOutboxServiceServer(services, &outboxService{journal: parts.Journal, pipeline: parts.Pipeline})
 	pb.RegisterAboutServiceServer(services, &aboutService{reader: reading})
 	pb.RegisterSearchServiceServer(services, &searchService{msp: parts.Channel.MSP(), index: parts.Index})
 	pb.RegisterWatchServiceServer(services, &watchService{msp: parts.Channel.MSP(), index: parts.Index, stopping: s.stopping})
