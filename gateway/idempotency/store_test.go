@@ -171,10 +171,7 @@ func TestACrashIsResumed(t *testing.T) {
 			require.NoError(t, s.Close())
 			s = open(t, path)
 			if crash != "" {
-				answer, err = s.Do(t.Context(), request("k", "a"), func(ctx context.Context) (Answer, bool) {
-					require.True(t, Resumed(ctx))
-					return handle(ctx)
-				})
+				answer, err = s.Do(t.Context(), request("k", "a"), handle)
 				require.NoError(t, err)
 			}
 			require.Equal(t, "random, result of first, result of second", string(answer.Content))

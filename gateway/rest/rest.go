@@ -34,11 +34,14 @@ var services = map[string]func(context.Context, *runtime.ServeMux, grpc.ClientCo
 	"callseal.v1.ErasureService":    client(pb.RegisterErasureServiceHandlerClient, pb.NewErasureServiceClient),
 	"callseal.v1.GraceService":      client(pb.RegisterGraceServiceHandlerClient, pb.NewGraceServiceClient),
 	"callseal.v1.LedgerService":     client(pb.RegisterLedgerServiceHandlerClient, pb.NewLedgerServiceClient),
+	"callseal.v1.OutboxService":     client(pb.RegisterOutboxServiceHandlerClient, pb.NewOutboxServiceClient),
 	"callseal.v1.PolicyService":     client(pb.RegisterPolicyServiceHandlerClient, pb.NewPolicyServiceClient),
 	"callseal.v1.RecordingService":  client(pb.RegisterRecordingServiceHandlerClient, pb.NewRecordingServiceClient),
 	"callseal.v1.ReputationService": client(pb.RegisterReputationServiceHandlerClient, pb.NewReputationServiceClient),
+	"callseal.v1.SearchService":     client(pb.RegisterSearchServiceHandlerClient, pb.NewSearchServiceClient),
 	"callseal.v1.StatusService":     client(pb.RegisterStatusServiceHandlerClient, pb.NewStatusServiceClient),
 	"callseal.v1.ViewService":       client(pb.RegisterViewServiceHandlerClient, pb.NewViewServiceClient),
+	"callseal.v1.WatchService":      client(pb.RegisterWatchServiceHandlerClient, pb.NewWatchServiceClient),
 }
 
 // client makes one shape of the generated functions.
