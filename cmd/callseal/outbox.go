@@ -24,7 +24,7 @@ Whatever a gateway acknowledges stands in its journal until it is on the ledger.
 segment that the ledger refuses (an adapter that is not enrolled, say) is set aside
 with the reason; those behind it go on. Mend what the reason names, then replay it.
 
-  callseal gateway outbox list --state refused
+  callseal gateway outbox list --in refused
   callseal gateway outbox show 17
   callseal gateway outbox replay 17`,
 	}
@@ -72,7 +72,7 @@ func outboxListCommand() *cobra.Command {
 	}
 	where.flags(command, ledger.RoleAdmin)
 	set := command.Flags()
-	set.StringVar(&state, "state", "", "only those that are queued, committed, settled or refused (default: all)")
+	set.StringVar(&state, "in", "", "only those that are queued, committed, settled or refused (default: all)")
 	set.StringVar(&pbx, "pbx", "", "only those of this PBX")
 	set.IntVar(&limit, "limit", 100, "at most so many")
 	set.BoolVar(&asJSON, "json", false, "print JSON")
