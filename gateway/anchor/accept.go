@@ -53,7 +53,7 @@ func (p *Pipeline) Accept(ctx context.Context, s *Submission, tell Progress) (*F
 	made := &item{
 		identity: identity{name: journal.Name{PBX: header.PBX, Epoch: header.Epoch, FirstSeq: header.FirstSeq}, digest: sha256.Sum256(s.wire)},
 		records:  len(s.Signed.Records), wireBytes: len(s.wire), durable: make(chan struct{}),
-		payload: &payload{wire: s.wire}, recorded: recordedOf(&s.Signed), acceptedAt: time.Now(), accepting: accepting, trace: remember(spanned),
+		payload: &payload{wire: s.wire}, acceptedAt: time.Now(), accepting: accepting, trace: remember(spanned),
 	}
 	following := &Following{pipeline: p, item: made, follower: &follower{tell: tell}}
 	if p.follow(following) {
@@ -289,7 +289,6 @@ func (p *Pipeline) accepted(one *item, number int64) {
 	p.metrics.accepted(one)
 	if !one.held {
 		one.payload = nil
-		one.reread, one.recorded = one.recorded != nil, nil
 	}
 }
 

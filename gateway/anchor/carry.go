@@ -20,7 +20,8 @@ const (
 
 // carry sends a transaction that was written down, until it stands in a block, and
 // answers a fault unless it is VALID there. A fault of kind Unknown says that the
-// context ended first.
+// context ended first; one of kind Contended and stage submit, that the orderers
+// refuse the envelope for good and the ledger has nothing of it.
 func (p *Pipeline) carry(ctx context.Context, transaction Transaction) (fabric.Commit, error) {
 	expected := p.ledger.Expect(transaction.ID())
 	defer expected.Release()
@@ -37,6 +38,9 @@ func (p *Pipeline) await(ctx context.Context, transaction Transaction, expected 
 			patience = wait.NextBackOff()
 			p.metrics.retry(fault.Of(err))
 			p.log.Debug("a transaction may not have reached the orderers: it is sent again", "transaction", transaction.ID(), "try", try, "error", err)
+			if try > 0 && p.refusedForGood(ctx, transaction.ID(), err) {
+				return fabric.Commit{}, outdated(transaction.ID(), err)
+			}
 		} else if try == 0 {
 			p.metrics.stage(stageSubmit, time.Since(began))
 		}
@@ -57,5 +61,25 @@ func (p *Pipeline) await(ctx context.Context, transaction Transaction, expected 
 		if ctx.Err() != nil {
 			return commit, err
 		}
+	}
+}
+
+// refusedForGood says whether a transaction that was sent once already can be given
+// up. Whoever is wrong about that loses nothing: should the orderers have taken it
+// before, the ledger still takes its segments once, be it from this or from the
+// transaction that is made in its place.
+func (p *Pipeline) refusedForGood(ctx context.Context, id string, err error) bool {
+	if !fabric.RefusesIdentity(err) {
+		return false
+	}
+	_, absent := p.ledger.Commit(ctx, id)
+	return absent != nil && fault.Of(absent).Kind == fault.NotFound
+}
+
+// outdated is the fault of an envelope that nobody orders any more.
+func outdated(id string, err error) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Contended, Stage: fault.StageSubmit, TransactionID: id, Err: err,
+		Message: "the orderers refuse the identity that signed the transaction, which expired or was revoked on the way: it is made anew",
 	}
 }

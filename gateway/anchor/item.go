@@ -78,11 +78,6 @@ type item struct {
 	payload *payload
 	// held says that the payload counts among what is held in memory.
 	held bool
-	// recorded is the segment with no more than its recordings, nil without any or
-	// where it has to be read from the journal.
-	recorded *ledger.SignedSegment
-	// reread says that it has recordings, which have to be read from the journal.
-	reread bool
 	// fork says that its name belongs to another.
 	fork bool
 	// recovered says that it was accepted before the gateway was started.
@@ -128,19 +123,4 @@ func (i *item) catchUp(one *follower) {
 	if i.state > Committed {
 		one.tell(i.update(i.state))
 	}
-}
-
-// recordedOf is the segment with its recordings alone: that is all that those who
-// look after consents want to know of it.
-func recordedOf(signed *ledger.SignedSegment) *ledger.SignedSegment {
-	var kept []ledger.Record
-	for i := range signed.Records {
-		if signed.Records[i].Recording != nil {
-			kept = append(kept, signed.Records[i])
-		}
-	}
-	if kept == nil {
-		return nil
-	}
-	return &ledger.SignedSegment{Records: kept, Segment: signed.Segment}
 }

@@ -12,9 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/api/connect"
@@ -47,6 +51,7 @@ func TestOnARealNetwork(t *testing.T) {
 		{"bad segments among good ones", testPoison},
 		{"what somebody mends", testMended},
 		{"a fork", testFork},
+		{"an envelope that nobody orders", testOutdated},
 		{"the network is away", testAway},
 		{"a client dies and sends again", testDyingClient},
 		{"the gateway is killed", testKilled},
@@ -441,6 +446,51 @@ func testFork(t *testing.T, w *world) {
 	receipt := again.until(t, anchor.Settled).Receipt
 	require.Equal(t, ledger.OutcomeAlready, receipt.Outcome)
 	require.True(t, receipt.CommittedAt.IsZero())
+}
+
+// testOutdated finds a transaction under way whose signature the orderers refuse, as
+// they do once the signer's certificate has expired.
+func testOutdated(t *testing.T, w *world) {
+	folder := t.TempDir()
+	r := w.rig(t, folder, nil)
+	one := w.stranger(t)
+	segment := one.Segment(t, gatewaytest.Calls(t, 2))
+	r.deliver(t, segment).until(t, anchor.Refused)
+	r.stop()
+	w.enrol(t, one)
+
+	ctx := within(t, patience)
+	book, err := journal.Open(filepath.Join(folder, "journal"), journal.Config{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	require.NoError(t, err)
+	refused, err := book.Refused(0, 1)
+	require.NoError(t, err)
+	require.Len(t, refused, 1)
+	number := refused[0].Number
+	require.NoError(t, book.Replay(ctx, number))
+	text, err := book.Payload(number)
+	require.NoError(t, err)
+	var stored struct{ Segment jsontext.Value }
+	require.NoError(t, json.Unmarshal(text, &stored, json.MatchCaseInsensitiveNames(true)))
+	endorsed, err := w.channel(t, "gateway").Endorse(ctx, fabric.Proposal{
+		Function: "calls:Anchor", Args: []string{""}, Transient: map[string][]byte{"segments": []byte("[" + string(stored.Segment) + "]")},
+	})
+	require.NoError(t, err)
+	spoiled := &gateway.PreparedTransaction{}
+	require.NoError(t, proto.Unmarshal(endorsed.Envelope(), spoiled))
+	signature := spoiled.GetEnvelope().GetSignature()
+	signature[len(signature)-1] ^= 1
+	envelope, err := proto.Marshal(spoiled)
+	require.NoError(t, err)
+	require.NoError(t, book.Begin(ctx, journal.Transaction{ID: endorsed.ID(), Stage: journal.Public, Numbers: []int64{number}, Envelope: envelope}))
+	require.NoError(t, book.Close())
+
+	r = w.rig(t, folder, nil)
+	next := one.Segment(t, gatewaytest.Calls(t, 1))
+	behind := r.deliver(t, next)
+	receipt := r.deliver(t, segment).until(t, anchor.Settled).Receipt
+	require.NotEqual(t, endorsed.ID(), receipt.Commit.TransactionID, "it was made anew")
+	behind.until(t, anchor.Settled)
+	w.requireInOrder(t, segment, next)
 }
 
 func testAway(t *testing.T, w *world) {

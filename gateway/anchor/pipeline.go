@@ -25,26 +25,17 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/seal"
 )
 
-// Watch is told of every segment that is on the ledger, with its recordings alone,
-// and of none without any.
-type Watch interface {
-	Anchored(segment *ledger.SignedSegment)
-}
-
 // Parts are what a pipeline stands on.
 type Parts struct {
 	Channel *fabric.Channel
 	Journal *journal.Journal
 	Keyring *seal.Keyring
-	// Watch may be nil.
-	Watch Watch
 	// Metrics may be nil.
 	Metrics *Metrics
 	Log     *slog.Logger
@@ -56,7 +47,6 @@ type Pipeline struct {
 	ledger  Ledger
 	journal *journal.Journal
 	keyring *seal.Keyring
-	watch   Watch
 	metrics *Metrics
 	log     *slog.Logger
 
@@ -96,7 +86,7 @@ func newPipeline(on Ledger, parts Parts, config Config) *Pipeline {
 		parts.Metrics = NewMetrics(nil)
 	}
 	p := &Pipeline{
-		config: config, ledger: on, journal: parts.Journal, keyring: parts.Keyring, watch: parts.Watch, metrics: parts.Metrics, log: parts.Log,
+		config: config, ledger: on, journal: parts.Journal, keyring: parts.Keyring, metrics: parts.Metrics, log: parts.Log,
 		accepting: semaphore.NewWeighted(int64(config.AcceptBytes)), arrivals: make(chan struct{}, 1),
 		public: newGate(), private: newGate(),
 		known: map[identity]*item{}, perPBX: map[string]int{}, lanes: newLanes(),
@@ -192,16 +182,20 @@ func (p *Pipeline) drop(one *item) {
 		p.held -= int64(one.payload.size())
 	}
 	one.payload, one.held = nil, false
-	one.recorded = nil
 }
 
-// payloadOf is an item's payload, read from the journal where it is not held.
+// payloadOf is an item's payload, read from the journal where it is not held. One
+// that has come to its end has none any more: it was sent again, and batched before
+// the journal knew it.
 func (p *Pipeline) payloadOf(one *item) (*payload, error) {
 	p.mu.Lock()
-	held, number := one.payload, one.number
+	held, number, state := one.payload, one.number, one.state
 	p.mu.Unlock()
-	if held != nil {
+	switch {
+	case held != nil:
 		return held, nil
+	case state.Final():
+		return nil, errDropped
 	}
 	text, err := p.journal.Payload(number)
 	if err != nil {

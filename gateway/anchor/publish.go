@@ -326,38 +326,12 @@ func (p *Pipeline) committed(ctx context.Context, id string, items []*item) {
 		}
 		left = append(left, one)
 	}
-	p.tellWatch(items)
 	p.resolve(ctx, id, outcomes)
 	p.mu.Lock()
 	p.settling = append(p.settling, left...)
 	p.settledLocked(settled)
 	p.dispatch()
 	p.mu.Unlock()
-}
-
-// tellWatch tells once of each segment that is committed and holds recordings.
-func (p *Pipeline) tellWatch(items []*item) {
-	if p.watch == nil {
-		return
-	}
-	for _, one := range items {
-		recorded := one.recorded
-		if one.recovered || one.reread {
-			held, err := p.payloadOf(one)
-			if err == nil {
-				var signed *ledger.SignedSegment
-				if signed, err = held.segment(); err == nil {
-					recorded = recordedOf(signed)
-				}
-			}
-			if err != nil {
-				p.log.Error("a segment of the journal cannot be read", "segment", one.name.String(), "error", err)
-			}
-		}
-		if recorded != nil {
-			p.watch.Anchored(recorded)
-		}
-	}
 }
 
 // outcomesOf reads what calls:Anchor answered for the segments sent.

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"google.golang.org/grpc/codes"
@@ -108,3 +109,22 @@ func endorsersOfError(err error) []string {
 	}
 	return names
 }
+
+// RefusesIdentity says whether orderers answered that they will not take the
+// envelope from who signed it: its certificate expired or was revoked since, or the
+// channel's policy lets it write no more. The very same envelope is never taken
+// then; one that was taken before may still come.
+func RefusesIdentity(err error) bool {
+	for _, said := range endorsersSaid(err) {
+		for _, words := range identityRefused {
+			if strings.Contains(said, words) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// identityRefused is how orderers begin such an answer: by the signature's policy,
+// and by the check of the certificate's end.
+var identityRefused = []string{"status=FORBIDDEN", "status=BAD_REQUEST, info=broadcast client identity expired"}

@@ -130,6 +130,22 @@ func TestAlreadyProcessed(t *testing.T) {
 	require.False(t, alreadyProcessed(nil))
 }
 
+func TestRefusesIdentity(t *testing.T) {
+	const quorum = "insufficient number of orderers could successfully process transaction to satisfy quorum requirement"
+	for said, refused := range map[string]bool{
+		"received unsuccessful response from orderer: status=BAD_REQUEST, info=broadcast client identity expired":                                                           true,
+		"received unsuccessful response from orderer: status=FORBIDDEN, info=implicit policy evaluation failed - 0 sub-policies were satisfied: permission denied":          true,
+		"received unsuccessful response from orderer: status=SERVICE_UNAVAILABLE, info=failed to submit request: the request pool is full, with a FORBIDDEN word somewhere": false,
+		"received unsuccessful response from orderer: status=BAD_REQUEST, info=channel creation request not allowed because the orderer system channel is not defined":      false,
+		"rpc error: code = Unavailable desc = connection refused": false,
+	} {
+		err := fromPeer(t, codes.Unavailable, quorum, "rpc error: code = Unavailable desc = closing", said)
+		require.Equal(t, refused, RefusesIdentity(classify(fault.StageSubmit, "ab12", err)), said)
+	}
+	require.False(t, RefusesIdentity(errors.New(quorum)))
+	require.False(t, RefusesIdentity(nil))
+}
+
 // The client's own error types carry the status that is read.
 func TestTheClientsErrorsCarryAStatus(t *testing.T) {
 	for _, err := range []any{&client.EndorseError{}, &client.SubmitError{}, &client.CommitStatusError{}} {

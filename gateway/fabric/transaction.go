@@ -232,8 +232,11 @@ func statusCode(err error) codes.Code {
 	if errors.As(err, &carrier) {
 		return carrier.GRPCStatus().Code()
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		return codes.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return codes.Canceled
 	}
 	return codes.Unknown
 }

@@ -17,6 +17,10 @@ func (c *chain) report(one *call, err error) {
 		log.Debug("call served")
 		return
 	}
+	if endedByCaller(err) != nil {
+		log.Debug("the caller went away, or its time was over", "error", redact(err))
+		return
+	}
 	c.auditDenial(one, err)
 	what := fault.Of(err)
 	log = log.With("kind", string(what.Kind), "stage", string(what.Stage), "transaction", what.TransactionID, "error", redact(what))

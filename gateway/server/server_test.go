@@ -177,6 +177,10 @@ func TestStatusOfOtherErrors(t *testing.T) {
 		"a contract's":    {ledger.Errorf(ledger.CodeNotFound, "no such leg"), codes.NotFound, "no such leg"},
 		"a status":        {status.Error(codes.ResourceExhausted, "message too large"), codes.ResourceExhausted, "message too large"},
 		"caller is gone":  {fmt.Errorf("receive: %w", context.Canceled), codes.Canceled, "went away"},
+		"time is over":    {fmt.Errorf("wait for a turn: %w", context.DeadlineExceeded), codes.DeadlineExceeded, "time was over"},
+		"gone in a read":  {status.Error(codes.Canceled, "context canceled"), codes.Canceled, "went away"},
+		"gone, unnoticed": {&fault.Error{Kind: fault.Internal, Message: "failed", Err: fmt.Errorf("ask: %w", context.Canceled)}, codes.Canceled, "went away"},
+		"a slow peer":     {&fault.Error{Kind: fault.Unavailable, Message: "no answer", Err: context.DeadlineExceeded}, codes.Unavailable, "no answer"},
 		"anything else":   {errors.New("open /secret/place"), codes.Internal, "the gateway failed"},
 		"an unknown kind": {&fault.Error{Kind: "NEW", Message: "a sentence"}, codes.Internal, "a sentence"},
 	} {

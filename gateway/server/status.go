@@ -41,8 +41,8 @@ func statusOf(err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, context.Canceled) {
-		return status.Error(codes.Canceled, "the caller went away")
+	if ended := endedByCaller(err); ended != nil {
+		return ended
 	}
 	// A fault's cause may be a gRPC status too: the peer's, which is for the log.
 	if given, isStatus := status.FromError(err); isStatus && !ours(err) {
@@ -89,4 +89,21 @@ func ours(err error) bool {
 	var what *fault.Error
 	var coded *ledger.Error
 	return errors.As(err, &what) || errors.As(err, &coded)
+}
+
+// endedByCaller is the status of a call that ended because its caller went away or
+// its time was over, nil for any other. A fault that has such a cause and says more
+// stays what it is.
+func endedByCaller(err error) error {
+	if err == nil || ours(err) && fault.Of(err).Kind != fault.Internal {
+		return nil
+	}
+	given, isStatus := status.FromError(err)
+	switch {
+	case errors.Is(err, context.Canceled), isStatus && given.Code() == codes.Canceled:
+		return status.Error(codes.Canceled, "the caller went away")
+	case errors.Is(err, context.DeadlineExceeded), isStatus && given.Code() == codes.DeadlineExceeded:
+		return status.Error(codes.DeadlineExceeded, "the call's time was over")
+	}
+	return nil
 }
