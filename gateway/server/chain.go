@@ -58,6 +58,8 @@ type chain struct {
 	log      *slog.Logger
 	identify func(context.Context) (caller, error)
 	limiter  *limit.Limiter
+	// lacking are the services that cannot answer.
+	lacking lacking
 	// validate checks a message against the constraints in its definition; nil checks
 	// nothing.
 	validate func(proto.Message) error
@@ -98,6 +100,9 @@ func (c *chain) admit(ctx context.Context, one *call, handle func(context.Contex
 		defer done()
 	}
 	if err := authorize(one.who, one.method); err != nil {
+		return err
+	}
+	if err := c.lacking.check(one.method); err != nil {
 		return err
 	}
 	ctx, cancel := one.who.bound(ctx)

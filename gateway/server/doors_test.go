@@ -429,6 +429,19 @@ func spoiled(message protoreflect.Message, depth int, with func(what string)) {
 	}
 }
 
+// endless says whether a good call of the method ends when its caller leaves.
+func endless(method protoreflect.MethodDescriptor) bool {
+	return method.IsStreamingServer() && !method.IsStreamingClient()
+}
+
+// patienceFor is how long a call of the method is waited for.
+func patienceFor(method protoreflect.MethodDescriptor) time.Duration {
+	if endless(method) {
+		return 200 * time.Millisecond
+	}
+	return patience
+}
+
 // TestEveryFieldOfEveryRequest sends every method every kind of bad value in every
 // field, as a caller who may call it, and garbage instead of a message.
 func TestEveryFieldOfEveryRequest(t *testing.T) {
@@ -455,7 +468,7 @@ func TestEveryFieldOfEveryRequest(t *testing.T) {
 		request := dynamicpb.NewMessage(described.Input())
 		send := func(what string, message proto.Message, options ...grpc.CallOption) {
 			calls++
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), patienceFor(described))
 			defer cancel()
 			stream, err := connection.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method, options...)
 			require.NoError(t, err)
@@ -470,6 +483,9 @@ func TestEveryFieldOfEveryRequest(t *testing.T) {
 				return
 			}
 			code := status.Code(err)
+			if code == codes.DeadlineExceeded && endless(described) {
+				return // it is served, and would be for ever
+			}
 			require.NotContains(t, []codes.Code{codes.Internal, codes.Unknown, codes.DeadlineExceeded, codes.DataLoss}, code, "%s %s: %v", method, what, err)
 			if code == codes.Unavailable {
 				require.NotContains(t, err.Error(), "error reading from server", "%s %s: the connection broke", method, what)

@@ -35,11 +35,13 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 }
 
 // counted is the interceptor with calls counted as what they are: see early.go.
-func (m *Metrics) counted(isUnary map[string]bool, next grpc.StreamServerInterceptor) grpc.StreamServerInterceptor {
+func (m *Metrics) counted(isUnary, answering map[string]bool, next grpc.StreamServerInterceptor) grpc.StreamServerInterceptor {
 	unary, streaming := m.calls.UnaryServerInterceptor(), m.calls.StreamServerInterceptor()
 	return func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		if !isUnary[info.FullMethod] {
-			return streaming(server, stream, info, func(server any, stream grpc.ServerStream) error { return next(server, stream, info, handler) })
+			counted := *info
+			counted.IsClientStream = info.IsClientStream && !answering[info.FullMethod]
+			return streaming(server, stream, &counted, func(server any, stream grpc.ServerStream) error { return next(server, stream, info, handler) })
 		}
 		_, err := unary(stream.Context(), nil, &grpc.UnaryServerInfo{Server: server, FullMethod: info.FullMethod}, func(context.Context, any) (any, error) {
 			return nil, next(server, stream, info, handler)

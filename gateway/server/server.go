@@ -110,7 +110,7 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, unary := parts.Metrics.limits, map[string]bool{}
+	limits, unary, answering := parts.Metrics.limits, map[string]bool{}, map[string]bool{}
 	s := &Server{
 		config: config, log: log, credentials: store, inner: within, stopping: make(chan struct{}),
 		identity: &identity{inner: within}, door: limit.NewDoorkeeper(config.Limits.Connections, limits, log),
@@ -124,11 +124,11 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.chain = &chain{log: log, identify: s.identity.ofCall, limiter: limit.New(config.Limits, limits), validate: constraints.check, trail: parts.Trail, unary: unary}
+	s.chain = &chain{log: log, identify: s.identity.ofCall, limiter: limit.New(config.Limits, limits), lacking: parts.lacks(), validate: constraints.check, trail: parts.Trail, unary: unary}
 	connections := config.Limits.Connections
 	s.grpc = grpc.NewServer(append(slices.Clone(parts.Options),
 		grpc.Creds(innerAware{store.Transport(connections.StrangerTimeout)}),
-		grpc.StreamInterceptor(parts.Metrics.counted(unary, s.chain.stream)), grpc.ForceServerCodecV2(newCodec()),
+		grpc.StreamInterceptor(parts.Metrics.counted(unary, answering, s.chain.stream)), grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes), grpc.MaxHeaderListSize(maxHeaderBytes),
 		// Fixed windows bound what a connection can have us hold unread.
 		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connectionWindow),
@@ -137,7 +137,7 @@ func New(config Config, parts Parts, log *slog.Logger) (*Server, error) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)...)
 	repeated := &repetition{keys: parts.Keys}
-	services := early{Server: s.grpc, unary: unary, around: repeated.unary}
+	services := early{Server: s.grpc, unary: unary, answering: answering, around: repeated.unary}
 	reading := reader{channel: parts.Channel, keyring: parts.Keyring}
 	writing := writer{reader: reading, signers: parts.Signers}
 	pb.RegisterAnchorServiceServer(services, &anchorService{

@@ -15,13 +15,18 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/erasure"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/fault"
+	"github.com/callseal/callseal/gateway/index"
+	"github.com/callseal/callseal/gateway/journal"
 	"github.com/callseal/callseal/gateway/limit"
 	"github.com/callseal/callseal/gateway/seal"
 	"github.com/callseal/callseal/gateway/trail"
+	"github.com/callseal/callseal/gateway/view"
 	"github.com/callseal/callseal/network/msp"
 )
 
@@ -58,13 +63,56 @@ func assemble(t *testing.T, config Config, audit *trail.Trail, log *slog.Logger)
 	keyring, err := seal.Open(filepath.Join(folder, "keyring.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = keyring.Close() })
-	journal, err := erasure.OpenJournal(filepath.Join(folder, "erasures.db"))
+	erasures, err := erasure.OpenJournal(filepath.Join(folder, "erasures.db"))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = journal.Close() })
-	eraser := erasure.New(channel, keyring, journal, log)
-	made, err := New(config, Parts{Channel: channel, Keyring: keyring, Eraser: eraser, Trail: audit}, log)
+	t.Cleanup(func() { _ = erasures.Close() })
+	kept := journal.DefaultConfig()
+	kept.ReserveBytes, kept.MinFreeBytes = 1<<20, 1<<20
+	accepted, err := journal.Open(filepath.Join(folder, "journal"), kept, log)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = accepted.Close() })
+	pipeline, err := anchor.New(anchor.Parts{Channel: channel, Journal: accepted, Keyring: keyring, Log: log}, anchor.DefaultConfig())
+	require.NoError(t, err)
+	running, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- pipeline.Run(running) }()
+	t.Cleanup(func() { stop(); <-ran })
+	indexed := index.DefaultConfig()
+	indexed.SQLiteFile = filepath.Join(folder, "index.db")
+	rows, err := index.Open(t.Context(), indexed, index.Subject{MSP: "AtlasMSP", Channel: "calls", Chaincode: "callseal"}, log, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = rows.Close() })
+	admission, err := view.NewAdmission(rows, "AtlasMSP")
+	require.NoError(t, err)
+	made, err := New(config, Parts{
+		Channel: channel, Keyring: keyring, Eraser: erasure.New(channel, keyring, erasures, log), Trail: audit,
+		Journal: accepted, Pipeline: pipeline, Window: 8, Index: rows, View: admission,
+		Status: func(context.Context) (*pb.GetStatusResponse, error) { return &pb.GetStatusResponse{}, nil },
+	}, log)
 	require.NoError(t, err)
 	return made
+}
+
+// A service whose part the gateway lacks says so, in a sentence, and does not fail.
+func TestWhatIsLackingSaysSo(t *testing.T) {
+	h := newHouse(t)
+	h.chain.lacking = (&Parts{}).lacks()
+	for service := range h.chain.lacking {
+		require.Contains(t, h.grpc.GetServiceInfo(), service)
+	}
+	admin, adapter := h.dial(h.issue(h.issuer, "admin")), h.dial(h.issue(h.issuer, "adapter"))
+	_, err := pb.NewOutboxServiceClient(admin).ListEntries(t.Context(), &pb.ListEntriesRequest{})
+	requireStatus(t, err, codes.FailedPrecondition, "it has no outbox")
+	_, err = pb.NewStatusServiceClient(admin).GetStatus(t.Context(), &pb.GetStatusRequest{})
+	requireStatus(t, err, codes.FailedPrecondition, "does not watch itself")
+	_, err = pb.NewAnchorServiceClient(adapter).AnchorSegment(t.Context(), &pb.AnchorSegmentRequest{})
+	requireStatus(t, err, codes.FailedPrecondition, "without a pipeline")
+	stream, err := pb.NewViewServiceClient(adapter).WatchAdmission(t.Context(), &pb.WatchAdmissionRequest{})
+	require.NoError(t, err)
+	_, err = stream.Recv()
+	requireStatus(t, err, codes.FailedPrecondition, "no index to stream")
+	_, err = pb.NewErasureServiceClient(h.dial(h.issue(h.issuer, "compliance"))).Erase(t.Context(), goodErase())
+	requireStatus(t, err, codes.FailedPrecondition, "runs no erasures")
 }
 
 // Every method that is served stands in the table of who may call what, and

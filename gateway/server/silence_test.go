@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -58,10 +57,11 @@ func TestNothingPersonalIsWrittenDown(t *testing.T) {
 		connection := h.dial(h.issue(h.issuer, string(rule.roles[0])))
 		found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(strings.ReplaceAll(method[1:], "/", ".")))
 		require.NoError(t, err)
+		described := found.(protoreflect.MethodDescriptor)
 		for _, text := range planted {
-			request := dynamicpb.NewMessage(found.(protoreflect.MethodDescriptor).Input())
+			request := dynamicpb.NewMessage(described.Input())
 			plant(request, text, 0)
-			send(t, connection, method, request)
+			send(t, connection, described, request)
 		}
 	}
 	const control = "the calls' own mark"
@@ -76,11 +76,12 @@ func TestNothingPersonalIsWrittenDown(t *testing.T) {
 	require.Len(t, report.Findings, len(report.Of(control)), "%v", fmt.Sprint(report.Findings))
 }
 
-func send(t *testing.T, connection *grpc.ClientConn, method string, request proto.Message) {
+func send(t *testing.T, connection *grpc.ClientConn, method protoreflect.MethodDescriptor, request proto.Message) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patienceFor(method))
 	defer cancel()
-	stream, err := connection.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method)
+	name := fmt.Sprintf("/%s/%s", method.Parent().FullName(), method.Name())
+	stream, err := connection.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, name)
 	require.NoError(t, err)
 	_ = stream.SendMsg(request)
 	_ = stream.CloseSend()

@@ -35,12 +35,17 @@ var (
 	_ = metadata.Join
 )
 
+var filter_OutboxService_ListEntries_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
+
 func request_OutboxService_ListEntries_0(ctx context.Context, marshaler runtime.Marshaler, client OutboxServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq ListEntriesRequest
 		metadata runtime.ServerMetadata
 	)
-	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_OutboxService_ListEntries_0); err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if req.Body != nil {
@@ -55,7 +60,10 @@ func local_request_OutboxService_ListEntries_0(ctx context.Context, marshaler ru
 		protoReq ListEntriesRequest
 		metadata runtime.ServerMetadata
 	)
-	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_OutboxService_ListEntries_0); err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := server.ListEntries(ctx, &protoReq)
@@ -66,9 +74,15 @@ func request_OutboxService_GetEntry_0(ctx context.Context, marshaler runtime.Mar
 	var (
 		protoReq GetEntryRequest
 		metadata runtime.ServerMetadata
+		err      error
 	)
-	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	val, ok := pathParams["number"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "number")
+	}
+	protoReq.Number, err = runtime.Int64(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "number", err)
 	}
 	if req.Body != nil {
 		_, _ = io.Copy(io.Discard, req.Body)
@@ -81,9 +95,15 @@ func local_request_OutboxService_GetEntry_0(ctx context.Context, marshaler runti
 	var (
 		protoReq GetEntryRequest
 		metadata runtime.ServerMetadata
+		err      error
 	)
-	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	val, ok := pathParams["number"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "number")
+	}
+	protoReq.Number, err = runtime.Int64(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "number", err)
 	}
 	msg, err := server.GetEntry(ctx, &protoReq)
 	return msg, metadata, err
@@ -122,13 +142,13 @@ func local_request_OutboxService_ReplayEntries_0(ctx context.Context, marshaler 
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterOutboxServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
 func RegisterOutboxServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server OutboxServiceServer) error {
-	mux.Handle(http.MethodPost, pattern_OutboxService_ListEntries_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+	mux.Handle(http.MethodGet, pattern_OutboxService_ListEntries_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.OutboxService/ListEntries", runtime.WithHTTPPathPattern("/callseal.v1.OutboxService/ListEntries"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.OutboxService/ListEntries", runtime.WithHTTPPathPattern("/v1/outbox"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -142,13 +162,13 @@ func RegisterOutboxServiceHandlerServer(ctx context.Context, mux *runtime.ServeM
 		}
 		forward_OutboxService_ListEntries_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
-	mux.Handle(http.MethodPost, pattern_OutboxService_GetEntry_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+	mux.Handle(http.MethodGet, pattern_OutboxService_GetEntry_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.OutboxService/GetEntry", runtime.WithHTTPPathPattern("/callseal.v1.OutboxService/GetEntry"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.OutboxService/GetEntry", runtime.WithHTTPPathPattern("/v1/outbox/{number}"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -168,7 +188,7 @@ func RegisterOutboxServiceHandlerServer(ctx context.Context, mux *runtime.ServeM
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.OutboxService/ReplayEntries", runtime.WithHTTPPathPattern("/callseal.v1.OutboxService/ReplayEntries"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.OutboxService/ReplayEntries", runtime.WithHTTPPathPattern("/v1/outbox/replays"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -222,11 +242,11 @@ func RegisterOutboxServiceHandler(ctx context.Context, mux *runtime.ServeMux, co
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
 // "OutboxServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
 func RegisterOutboxServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client OutboxServiceClient) error {
-	mux.Handle(http.MethodPost, pattern_OutboxService_ListEntries_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+	mux.Handle(http.MethodGet, pattern_OutboxService_ListEntries_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.OutboxService/ListEntries", runtime.WithHTTPPathPattern("/callseal.v1.OutboxService/ListEntries"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.OutboxService/ListEntries", runtime.WithHTTPPathPattern("/v1/outbox"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -239,11 +259,11 @@ func RegisterOutboxServiceHandlerClient(ctx context.Context, mux *runtime.ServeM
 		}
 		forward_OutboxService_ListEntries_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
-	mux.Handle(http.MethodPost, pattern_OutboxService_GetEntry_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+	mux.Handle(http.MethodGet, pattern_OutboxService_GetEntry_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.OutboxService/GetEntry", runtime.WithHTTPPathPattern("/callseal.v1.OutboxService/GetEntry"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.OutboxService/GetEntry", runtime.WithHTTPPathPattern("/v1/outbox/{number}"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -260,7 +280,7 @@ func RegisterOutboxServiceHandlerClient(ctx context.Context, mux *runtime.ServeM
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.OutboxService/ReplayEntries", runtime.WithHTTPPathPattern("/callseal.v1.OutboxService/ReplayEntries"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.OutboxService/ReplayEntries", runtime.WithHTTPPathPattern("/v1/outbox/replays"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -277,9 +297,9 @@ func RegisterOutboxServiceHandlerClient(ctx context.Context, mux *runtime.ServeM
 }
 
 var (
-	pattern_OutboxService_ListEntries_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"callseal.v1.OutboxService", "ListEntries"}, ""))
-	pattern_OutboxService_GetEntry_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"callseal.v1.OutboxService", "GetEntry"}, ""))
-	pattern_OutboxService_ReplayEntries_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"callseal.v1.OutboxService", "ReplayEntries"}, ""))
+	pattern_OutboxService_ListEntries_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "outbox"}, ""))
+	pattern_OutboxService_GetEntry_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "outbox", "number"}, ""))
+	pattern_OutboxService_ReplayEntries_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "outbox", "replays"}, ""))
 )
 
 var (

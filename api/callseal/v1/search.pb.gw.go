@@ -143,12 +143,34 @@ func local_request_SearchService_SearchEntries_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
+var filter_SearchService_ListConversationLegs_0 = &utilities.DoubleArray{Encoding: map[string]int{"pbx": 0, "linkedid": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
+
 func request_SearchService_ListConversationLegs_0(ctx context.Context, marshaler runtime.Marshaler, client SearchServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq ListConversationLegsRequest
 		metadata runtime.ServerMetadata
+		err      error
 	)
-	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+	val, ok := pathParams["pbx"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "pbx")
+	}
+	protoReq.Pbx, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "pbx", err)
+	}
+	val, ok = pathParams["linkedid"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "linkedid")
+	}
+	protoReq.Linkedid, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "linkedid", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_SearchService_ListConversationLegs_0); err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if req.Body != nil {
@@ -162,8 +184,28 @@ func local_request_SearchService_ListConversationLegs_0(ctx context.Context, mar
 	var (
 		protoReq ListConversationLegsRequest
 		metadata runtime.ServerMetadata
+		err      error
 	)
-	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+	val, ok := pathParams["pbx"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "pbx")
+	}
+	protoReq.Pbx, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "pbx", err)
+	}
+	val, ok = pathParams["linkedid"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "linkedid")
+	}
+	protoReq.Linkedid, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "linkedid", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_SearchService_ListConversationLegs_0); err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := server.ListConversationLegs(ctx, &protoReq)
@@ -175,9 +217,6 @@ func request_SearchService_GetIndex_0(ctx context.Context, marshaler runtime.Mar
 		protoReq GetIndexRequest
 		metadata runtime.ServerMetadata
 	)
-	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
-	}
 	if req.Body != nil {
 		_, _ = io.Copy(io.Discard, req.Body)
 	}
@@ -190,19 +229,21 @@ func local_request_SearchService_GetIndex_0(ctx context.Context, marshaler runti
 		protoReq GetIndexRequest
 		metadata runtime.ServerMetadata
 	)
-	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
-	}
 	msg, err := server.GetIndex(ctx, &protoReq)
 	return msg, metadata, err
 }
+
+var filter_WatchService_Watch_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
 func request_WatchService_Watch_0(ctx context.Context, marshaler runtime.Marshaler, client WatchServiceClient, req *http.Request, pathParams map[string]string) (WatchService_WatchClient, runtime.ServerMetadata, error) {
 	var (
 		protoReq WatchRequest
 		metadata runtime.ServerMetadata
 	)
-	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_WatchService_Watch_0); err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if req.Body != nil {
@@ -232,7 +273,7 @@ func RegisterSearchServiceHandlerServer(ctx context.Context, mux *runtime.ServeM
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/SearchCalls", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/SearchCalls"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/SearchCalls", runtime.WithHTTPPathPattern("/v1/search/calls"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -252,7 +293,7 @@ func RegisterSearchServiceHandlerServer(ctx context.Context, mux *runtime.ServeM
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/SearchRecordings", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/SearchRecordings"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/SearchRecordings", runtime.WithHTTPPathPattern("/v1/search/recordings"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -272,7 +313,7 @@ func RegisterSearchServiceHandlerServer(ctx context.Context, mux *runtime.ServeM
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/SearchSubjects", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/SearchSubjects"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/SearchSubjects", runtime.WithHTTPPathPattern("/v1/search/subjects"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -292,7 +333,7 @@ func RegisterSearchServiceHandlerServer(ctx context.Context, mux *runtime.ServeM
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/SearchEntries", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/SearchEntries"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/SearchEntries", runtime.WithHTTPPathPattern("/v1/search/entries"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -306,13 +347,13 @@ func RegisterSearchServiceHandlerServer(ctx context.Context, mux *runtime.ServeM
 		}
 		forward_SearchService_SearchEntries_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
-	mux.Handle(http.MethodPost, pattern_SearchService_ListConversationLegs_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+	mux.Handle(http.MethodGet, pattern_SearchService_ListConversationLegs_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/ListConversationLegs", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/ListConversationLegs"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/ListConversationLegs", runtime.WithHTTPPathPattern("/v1/pbxs/{pbx}/conversations/{linkedid}/legs"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -326,13 +367,13 @@ func RegisterSearchServiceHandlerServer(ctx context.Context, mux *runtime.ServeM
 		}
 		forward_SearchService_ListConversationLegs_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
-	mux.Handle(http.MethodPost, pattern_SearchService_GetIndex_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+	mux.Handle(http.MethodGet, pattern_SearchService_GetIndex_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/GetIndex", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/GetIndex"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/callseal.v1.SearchService/GetIndex", runtime.WithHTTPPathPattern("/v1/index"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -356,7 +397,7 @@ func RegisterSearchServiceHandlerServer(ctx context.Context, mux *runtime.ServeM
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterWatchServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
 func RegisterWatchServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server WatchServiceServer) error {
-	mux.Handle(http.MethodPost, pattern_WatchService_Watch_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+	mux.Handle(http.MethodGet, pattern_WatchService_Watch_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		err := status.Error(codes.Unimplemented, "streaming calls are not yet supported in the in-process transport")
 		_, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
 		runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
@@ -406,7 +447,7 @@ func RegisterSearchServiceHandlerClient(ctx context.Context, mux *runtime.ServeM
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/SearchCalls", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/SearchCalls"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/SearchCalls", runtime.WithHTTPPathPattern("/v1/search/calls"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -423,7 +464,7 @@ func RegisterSearchServiceHandlerClient(ctx context.Context, mux *runtime.ServeM
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/SearchRecordings", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/SearchRecordings"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/SearchRecordings", runtime.WithHTTPPathPattern("/v1/search/recordings"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -440,7 +481,7 @@ func RegisterSearchServiceHandlerClient(ctx context.Context, mux *runtime.ServeM
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/SearchSubjects", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/SearchSubjects"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/SearchSubjects", runtime.WithHTTPPathPattern("/v1/search/subjects"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -457,7 +498,7 @@ func RegisterSearchServiceHandlerClient(ctx context.Context, mux *runtime.ServeM
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/SearchEntries", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/SearchEntries"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/SearchEntries", runtime.WithHTTPPathPattern("/v1/search/entries"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -470,11 +511,11 @@ func RegisterSearchServiceHandlerClient(ctx context.Context, mux *runtime.ServeM
 		}
 		forward_SearchService_SearchEntries_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
-	mux.Handle(http.MethodPost, pattern_SearchService_ListConversationLegs_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+	mux.Handle(http.MethodGet, pattern_SearchService_ListConversationLegs_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/ListConversationLegs", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/ListConversationLegs"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/ListConversationLegs", runtime.WithHTTPPathPattern("/v1/pbxs/{pbx}/conversations/{linkedid}/legs"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -487,11 +528,11 @@ func RegisterSearchServiceHandlerClient(ctx context.Context, mux *runtime.ServeM
 		}
 		forward_SearchService_ListConversationLegs_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
-	mux.Handle(http.MethodPost, pattern_SearchService_GetIndex_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+	mux.Handle(http.MethodGet, pattern_SearchService_GetIndex_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/GetIndex", runtime.WithHTTPPathPattern("/callseal.v1.SearchService/GetIndex"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.SearchService/GetIndex", runtime.WithHTTPPathPattern("/v1/index"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -508,12 +549,12 @@ func RegisterSearchServiceHandlerClient(ctx context.Context, mux *runtime.ServeM
 }
 
 var (
-	pattern_SearchService_SearchCalls_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"callseal.v1.SearchService", "SearchCalls"}, ""))
-	pattern_SearchService_SearchRecordings_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"callseal.v1.SearchService", "SearchRecordings"}, ""))
-	pattern_SearchService_SearchSubjects_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"callseal.v1.SearchService", "SearchSubjects"}, ""))
-	pattern_SearchService_SearchEntries_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"callseal.v1.SearchService", "SearchEntries"}, ""))
-	pattern_SearchService_ListConversationLegs_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"callseal.v1.SearchService", "ListConversationLegs"}, ""))
-	pattern_SearchService_GetIndex_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"callseal.v1.SearchService", "GetIndex"}, ""))
+	pattern_SearchService_SearchCalls_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "search", "calls"}, ""))
+	pattern_SearchService_SearchRecordings_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "search", "recordings"}, ""))
+	pattern_SearchService_SearchSubjects_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "search", "subjects"}, ""))
+	pattern_SearchService_SearchEntries_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "search", "entries"}, ""))
+	pattern_SearchService_ListConversationLegs_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3, 1, 0, 4, 1, 5, 4, 2, 5}, []string{"v1", "pbxs", "pbx", "conversations", "linkedid", "legs"}, ""))
+	pattern_SearchService_GetIndex_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "index"}, ""))
 )
 
 var (
@@ -561,11 +602,11 @@ func RegisterWatchServiceHandler(ctx context.Context, mux *runtime.ServeMux, con
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
 // "WatchServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
 func RegisterWatchServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client WatchServiceClient) error {
-	mux.Handle(http.MethodPost, pattern_WatchService_Watch_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+	mux.Handle(http.MethodGet, pattern_WatchService_Watch_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.WatchService/Watch", runtime.WithHTTPPathPattern("/callseal.v1.WatchService/Watch"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/callseal.v1.WatchService/Watch", runtime.WithHTTPPathPattern("/v1/changes"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -582,7 +623,7 @@ func RegisterWatchServiceHandlerClient(ctx context.Context, mux *runtime.ServeMu
 }
 
 var (
-	pattern_WatchService_Watch_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"callseal.v1.WatchService", "Watch"}, ""))
+	pattern_WatchService_Watch_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "changes"}, ""))
 )
 
 var (
