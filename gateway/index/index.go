@@ -50,7 +50,7 @@ func Open(ctx context.Context, config Config, of Subject, log *slog.Logger, metr
 	}
 	x := &Index{
 		config: config, msp: of.MSP, channel: of.Channel, chaincodes: []string{of.Chaincode, ledger.GovernanceChaincode}, db: db,
-		statements: newStatements(db.writer), log: log, metrics: metrics, advanced: make(chan struct{}),
+		statements: newStatements(db), log: log, metrics: metrics, advanced: make(chan struct{}),
 	}
 	if err := x.load(ctx); err != nil {
 		_ = db.close()

@@ -40,6 +40,7 @@ type batch struct {
 	unreadable int
 
 	rows map[*table]*rowBuffer
+	key  []byte // of the row that is put, for its space
 	// later runs when the rows are written, in order.
 	later []func(ctx context.Context, b *batch) error
 	// opinions are those of the batch in order, subjects those to merge again, and

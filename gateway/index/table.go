@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -74,7 +75,9 @@ func newTable(name, columns string, kept ...string) *table {
 var chunks = []int{64, 8, 1}
 
 // insert is the statement that writes n rows, each in place of what has its key.
-func (t *table) insert(n int) string {
+// SQLite takes $1 for a name, and its driver looks every name of a statement up in a
+// list: with thousands of arguments that is most of the work, so they have none there.
+func (t *table) insert(n int, named bool) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "INSERT INTO %s (%s) VALUES ", t.name, strings.Join(t.columns, ", "))
 	for row := range n {
@@ -83,7 +86,11 @@ func (t *table) insert(n int) string {
 		}
 		for column := range t.columns {
 			text.WriteString(map[bool]string{true: "(", false: ", "}[column == 0])
-			fmt.Fprintf(&text, "$%d", row*len(t.columns)+column+1)
+			if named {
+				fmt.Fprintf(&text, "$%d", row*len(t.columns)+column+1)
+			} else {
+				text.WriteByte('?')
+			}
 		}
 		text.WriteByte(')')
 	}
@@ -131,23 +138,53 @@ func (b *batch) put(t *table, values ...any) error {
 		buffer = &rowBuffer{place: map[string]int{}}
 		b.rows[t] = buffer
 	}
-	key := fmt.Sprint(values[:t.keys]...)
-	if t.keys > 1 {
-		key = fmt.Sprintf("%q", values[:t.keys])
-	}
-	if i, found := buffer.place[key]; found {
+	b.key = appendKey(b.key[:0], values[:t.keys])
+	if i, found := buffer.place[string(b.key)]; found {
 		buffer.rows[i] = values
 		return nil
 	}
-	buffer.place[key] = len(buffer.rows)
+	buffer.place[string(b.key)] = len(buffer.rows)
 	buffer.rows = append(buffer.rows, values)
 	return nil
+}
+
+// appendKey writes the values of a key so that no two keys are alike.
+func appendKey(key []byte, values []any) []byte {
+	for _, value := range values {
+		switch value := value.(type) {
+		case int64:
+			key = strconv.AppendInt(key, value, 10)
+		case string: // it holds no zero byte
+			key = append(key, value...)
+		default:
+			panic(fmt.Sprintf("a key of a row has a %T", value))
+		}
+		key = append(key, 0)
+	}
+	return key
 }
 
 // statements are prepared once, on the writer's connection.
 type statements struct {
 	db       *sql.DB
+	named    bool // whether arguments are named by their number
 	prepared map[string]*sql.Stmt
+	inserts  map[insertion]string
+}
+
+// insertion is a table and how many rows are written.
+type insertion struct {
+	into *table
+	rows int
+}
+
+// insert is the text that writes n rows of a table.
+func (s *statements) insert(into *table, n int) string {
+	one := insertion{into, n}
+	if s.inserts[one] == "" {
+		s.inserts[one] = into.insert(n, s.named)
+	}
+	return s.inserts[one]
 }
 
 // prepare makes sure of a statement; no transaction may be open.
@@ -169,7 +206,7 @@ func (s *statements) prepareFlush(ctx context.Context, buffers map[*table]*rowBu
 		left := len(buffer.rows)
 		for _, n := range chunks {
 			if left >= n {
-				if err := s.prepare(ctx, t.insert(n)); err != nil {
+				if err := s.prepare(ctx, s.insert(t, n)); err != nil {
 					return err
 				}
 				left %= n
@@ -192,7 +229,7 @@ func (b *batch) flush(ctx context.Context, t *table) error {
 		if len(rows) < n {
 			continue
 		}
-		text := t.insert(n)
+		text := b.statements.insert(t, n)
 		for len(rows) >= n {
 			args = args[:0]
 			for _, row := range rows[:n] {
@@ -240,8 +277,8 @@ func (t *table) partsKey(parts []string) ([]any, error) {
 // numbers are the key columns that are numbers.
 var numbers = map[string]bool{"sequence": true, "revision": true, "epoch": true, "seq": true, "first_seq": true, "n": true, "at_ms": true, "writer": true, "version": true}
 
-func newStatements(db *sql.DB) *statements {
-	return &statements{db: db, prepared: map[string]*sql.Stmt{}}
+func newStatements(db *database) *statements {
+	return &statements{db: db.writer, named: db.postgres, prepared: map[string]*sql.Stmt{}, inserts: map[insertion]string{}}
 }
 
 func (s *statements) close() {
@@ -255,7 +292,7 @@ func (s *statements) close() {
 func (s *statements) prepareAll(ctx context.Context, tables ...*table) error {
 	for _, t := range tables {
 		for _, n := range chunks {
-			if err := s.prepare(ctx, t.insert(n)); err != nil {
+			if err := s.prepare(ctx, s.insert(t, n)); err != nil {
 				return err
 			}
 		}
