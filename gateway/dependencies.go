@@ -15,11 +15,12 @@ import (
 // This file says what the gateway stands on and how each is asked. Which service
 // needs which is in server/health.go.
 
-// accepting is what the health of "" stands on: the journal alone. Taking records
-// goes on while Fabric is away; that is what the journal is for.
-var accepting = []string{health.Journal}
+// accepting is what the health of "" stands on: the journal, and the audit trail,
+// without which no delivery begins. Taking records goes on while Fabric is away;
+// that is what the journal is for.
+var accepting = []string{health.Journal, health.Audit}
 
-func (g *Gateway) openHealth(ctx context.Context) error {
+func (g *Gateway) openHealth(context.Context) error {
 	config, measured := g.config.Health, health.NewMetrics(g.registry)
 	g.measureQueue()
 	orderers := health.NewOrderers(health.Ordering{
@@ -32,7 +33,7 @@ func (g *Gateway) openHealth(ctx context.Context) error {
 		CertFile: g.config.Fabric.TLSCertFile, KeyFile: g.config.Fabric.TLSKeyFile,
 	}, config, measured)
 	g.closing("orderers' watch", orderers.Close)
-	g.health = health.New(config, []health.Dependency{
+	dependencies := []health.Dependency{
 		{Name: health.Journal, Ask: g.askJournal},
 		{Name: health.Peer, Ask: g.askPeer},
 		{Name: health.Ledger, Ask: g.askLedger},
@@ -40,9 +41,15 @@ func (g *Gateway) openHealth(ctx context.Context) error {
 		orderers.Dependency(),
 		health.DiskOf(g.config.StateDir, config, measured),
 		health.IdentityOf(g.certificates(), config, measured),
-	}, accepting, measured, g.log)
+		{Name: health.Audit, Ask: func(context.Context) error { return sentence(g.trail.Problem()) }},
+		// The server, which is assembled next, is there before anything is asked.
+		{Name: health.Credentials, Ask: func(context.Context) error { return sentence(g.server.Problem()) }},
+	}
+	if g.config.Server.Tokens.Issuer != "" {
+		dependencies = append(dependencies, health.Dependency{Name: health.Tokens, Ask: func(context.Context) error { return sentence(g.server.TokenProblem()) }})
+	}
+	g.health = health.New(config, dependencies, accepting, measured, g.log)
 	g.monitor.Store(g.health)
-	g.running(ctx, "health", g.health.Run)
 	return nil
 }
 
@@ -57,8 +64,12 @@ func (g *Gateway) askPeer(ctx context.Context) error {
 	return sentence(err)
 }
 
-// askIndex sees whether the index follows, and how far it is behind.
-func (g *Gateway) askIndex(context.Context) error {
+// askIndex has the index's database answer, and sees whether it follows and how far
+// it is behind.
+func (g *Gateway) askIndex(ctx context.Context) error {
+	if err := g.index.Answers(ctx); err != nil {
+		return sentence(err)
+	}
 	if err := g.index.Trouble(); err != nil {
 		return sentence(err)
 	}

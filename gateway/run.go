@@ -393,6 +393,7 @@ func (g *Gateway) openServer(ctx context.Context) (err error) {
 	}, g.log); err != nil {
 		return fmt.Errorf("assemble the server: %w", err)
 	}
+	g.running(ctx, "health", g.health.Run)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.config.Server.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", g.config.Server.Listen, err)

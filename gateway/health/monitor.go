@@ -33,6 +33,13 @@ const (
 	Identity = "identity"
 	// Orderer is a quorum of orderers.
 	Orderer = "orderer"
+	// Audit is the audit trail, which takes what must be on disk before it is done.
+	Audit = "audit"
+	// Credentials are the server's certificates and the revocation lists, as they are
+	// on disk and up to date.
+	Credentials = "credentials"
+	// Tokens is the OpenID issuer whose keys are read, where there is one.
+	Tokens = "tokens"
 )
 
 // Dependency is something that the gateway stands on.

@@ -24,6 +24,14 @@ type TableSize struct {
 	Rows  int64
 }
 
+// Answers sees whether the database answers a query, even when no block comes.
+func (x *Index) Answers(ctx context.Context) error {
+	return x.db.read(ctx, func(tx *sql.Tx) error {
+		_, err := loadCheckpoint(ctx, tx, "")
+		return err
+	})
+}
+
 // Status counts what is in the index, which takes seconds for a large one.
 func (x *Index) Status(ctx context.Context) (*Status, error) {
 	status := &Status{Where: x.db.name}

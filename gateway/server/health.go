@@ -9,19 +9,42 @@ import (
 	"github.com/callseal/callseal/gateway/health"
 )
 
-// needs says what each service stands on: it is SERVING while all of that is
-// there. Accepting stands on the journal alone, so that it goes on while Fabric is
-// away; what writes and answers only afterwards needs orderers too.
+// What services stand on, by what they do.
+var (
+	// reading asks the own peer.
+	reading = []string{health.Ledger}
+	// projected is answered from the index.
+	projected = []string{health.Index}
+	// accepting ends at the journal, so that it goes on while Fabric is away. Nothing
+	// is taken that the audit trail does not have.
+	accepting = []string{health.Journal, health.Audit}
+	// writing answers only once it is on the ledger.
+	writing = []string{health.Ledger, health.Orderer, health.Identity, health.Audit}
+)
+
+// needs says what each service stands on: it is SERVING while all of that is there.
+// Services that are mostly read stand on what their queries need. A test checks that
+// none that is served is missing.
 var needs = map[string][]string{
-	"callseal.v1.AnchorService": {health.Journal},
-	"callseal.v1.OutboxService": {health.Journal},
+	"callseal.v1.AnchorService": accepting,
+	"callseal.v1.OutboxService": accepting,
 
-	"callseal.v1.CallService":      {health.Ledger, health.Index},
-	"callseal.v1.RecordingService": {health.Ledger, health.Index},
-	"callseal.v1.LedgerService":    {health.Ledger},
+	"callseal.v1.AboutService":     reading,
+	"callseal.v1.CallService":      reading,
+	"callseal.v1.RecordingService": reading,
+	"callseal.v1.LedgerService":    reading,
 
-	"callseal.v1.ErasureService":    {health.Ledger, health.Orderer},
-	"callseal.v1.ReputationService": {health.Ledger, health.Orderer},
+	"callseal.v1.SearchService": projected,
+	"callseal.v1.WatchService":  projected,
+	"callseal.v1.ViewService":   projected,
+
+	"callseal.v1.AdapterService":    writing,
+	"callseal.v1.ConsentService":    writing,
+	"callseal.v1.DeviceService":     writing,
+	"callseal.v1.ErasureService":    writing,
+	"callseal.v1.GraceService":      writing,
+	"callseal.v1.PolicyService":     writing,
+	"callseal.v1.ReputationService": writing,
 
 	"callseal.v1.StatusService":                {},
 	"grpc.health.v1.Health":                    {},
@@ -30,7 +53,6 @@ var needs = map[string][]string{
 }
 
 // serveHealth has the health service tell of every service that is registered.
-// Those not named above read and write the ledger.
 func serveHealth(monitor *health.Monitor, server *grpc.Server) {
 	var names []string
 	for name := range server.GetServiceInfo() {
@@ -40,10 +62,7 @@ func serveHealth(monitor *health.Monitor, server *grpc.Server) {
 	for _, name := range names {
 		needed, named := needs[name]
 		if !named {
-			needed = []string{health.Ledger, health.Orderer}
-		}
-		if len(needed) == 1 && needed[0] == health.Journal && !monitor.Has(health.Journal) {
-			needed = []string{health.Ledger, health.Orderer} // nothing is taken without them
+			needed = writing
 		}
 		monitor.Serve(name, needed...)
 	}

@@ -180,6 +180,15 @@ func (s *Server) Door(listener net.Listener) net.Listener { return s.door.Listen
 // being in force, nil when nothing does.
 func (s *Server) Problem() error { return s.credentials.Problem() }
 
+// TokenProblem is what keeps the keys of the tokens' issuer from being read, nil when
+// nothing does or no tokens are taken.
+func (s *Server) TokenProblem() error {
+	if s.identity.tokens == nil {
+		return nil
+	}
+	return s.identity.tokens.Problem()
+}
+
 // Serve serves until the context ends, then refuses new calls and lets running
 // ones end for at most the configured time.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
