@@ -34,9 +34,10 @@ measure: build ## Place 100 real calls and print hang-up to commit, p50, p95, p9
 	$(BIN)/callseal demo --measure 100
 
 .PHONY: docs
-docs: ## Write docs/chaincode.md and the figures of docs/gateway.md from the code and docs/measured
+docs: ## Write docs/chaincode.md, docs/metrics.md and the figures of docs/gateway.md from the code and docs/measured
 	$(GO) run ./tools/contractdoc
 	$(GO) run ./tools/gatewaydoc
+	$(GO) run ./tools/metricsdoc
 
 .PHONY: measure-chaincode
 measure-chaincode: ## Measure the chaincode, on the stub and on a real network, into docs/measured
@@ -74,6 +75,7 @@ lint: tools ## golangci-lint, buf lint, generated code and pages up to date
 	PATH=$(TOOLS):$$PATH buf generate && $(GO) run ./tools/openapidoc && git diff --exit-code -- api/callseal api/openapi
 	$(GO) run ./tools/contractdoc && $(GO) run ./tools/gatewaydoc && git diff --exit-code -- docs/chaincode.md docs/gateway.md
 	$(GO) run ./tools/configdoc && git diff --exit-code -- gateway/gateway.example.yaml
+	$(GO) run ./tools/metricsdoc && git diff --exit-code -- docs/metrics.md
 
 .PHONY: generate
 generate: tools ## Generate api/callseal/v1 from api/proto, OpenAPI, and the example configuration from the code

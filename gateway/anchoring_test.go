@@ -206,7 +206,7 @@ func testQueries(t *testing.T, w *world) {
 			}
 			require.Greater(t, len(seen), 500)
 			_, err = calls.ListCalls(within(t, patience), &pb.ListCallsRequest{Msp: "AtlasMSP", Pbx: atlasPBX, PageSize: 1001})
-			refused(t, err, codes.InvalidArgument, "page size")
+			refused(t, err, codes.InvalidArgument, "page_size must be")
 
 			want := recording.Record.Recording
 			got, err := recordings.GetRecording(within(t, patience), &pb.GetRecordingRequest{Msp: "AtlasMSP", Pbx: atlasPBX, Id: want.ID})
@@ -239,5 +239,5 @@ func testQueries(t *testing.T, w *world) {
 	_, err := pb.NewCallServiceClient(w.as(t, "Atlas", "auditor")).GetCall(within(t, patience), &pb.GetCallRequest{Msp: "NobodyMSP", Pbx: atlasPBX, Leg: legMessage(leg.Record.Call.Leg)})
 	refused(t, err, codes.NotFound, "no operator has anchored this CDR leg")
 	_, err = pb.NewCallServiceClient(w.as(t, "Atlas", "auditor")).GetCall(within(t, patience), &pb.GetCallRequest{}, grpc.WaitForReady(true))
-	refused(t, err, codes.InvalidArgument, "linkedid is missing")
+	refused(t, err, codes.InvalidArgument, "leg is required")
 }

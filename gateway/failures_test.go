@@ -5,7 +5,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
 	"github.com/callseal/callseal/gateway/gatewaytest"
@@ -55,13 +54,13 @@ func testChaincodeAway(t *testing.T, w *world) {
 
 func testPeerAway(t *testing.T, w *world) {
 	w.Kill("atlas-peer")
-	w.await(t, healthpb.HealthCheckResponse_NOT_SERVING)
+	w.awaitHealth(t, statuses{"peer": notServing})
 	segment := w.adapter.Segment(t, gatewaytest.Calls(t, 1))
 	_, err := w.send(t, segment)
 	info := refused(t, err, codes.Unavailable, "the peer cannot be reached")
 	require.Equal(t, "true", info.GetMetadata()["retryable"])
 	w.StartNode("atlas-peer")
-	w.await(t, healthpb.HealthCheckResponse_SERVING)
+	w.awaitHealth(t, statuses{"peer": serving, "ledger": serving})
 	// It was accepted, and is under way.
 	receipt, err := w.send(t, segment)
 	require.NoError(t, err)

@@ -1,18 +1,25 @@
 package gateway_test
 
 import (
+	"context"
+	"database/sql"
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/gateway/health"
+	"github.com/callseal/callseal/network/msp"
 )
 
 const (
@@ -20,8 +27,11 @@ const (
 	notServing = healthpb.HealthCheckResponse_NOT_SERVING
 )
 
+// statuses are what names of the health service are, or should be.
+type statuses map[string]healthpb.HealthCheckResponse_ServingStatus
+
 // awaitHealth polls Atlas's gateway until each name has its status.
-func (w *world) awaitHealth(t *testing.T, wanted map[string]healthpb.HealthCheckResponse_ServingStatus) {
+func (w *world) awaitHealth(t *testing.T, wanted statuses) {
 	t.Helper()
 	client := healthpb.NewHealthClient(w.as(t, "Atlas", "auditor"))
 	for name, status := range wanted {
@@ -60,8 +70,8 @@ func (w *world) dependency(t *testing.T, name string) health.State {
 // Each thing that the gateway stands on is killed, and seen to go and to return.
 // Accepting goes on through all of it.
 func testHealth(t *testing.T, w *world) {
-	all := map[string]healthpb.HealthCheckResponse_ServingStatus{}
-	for _, name := range []string{"", "journal", "peer", "ledger", "orderer", "disk", "identity", "callseal.v1.AnchorService", "callseal.v1.CallService", "callseal.v1.DeviceService", "callseal.v1.StatusService"} {
+	all := statuses{}
+	for _, name := range []string{"", "journal", "peer", "ledger", "orderer", "disk", "identity", "index", "audit", "credentials", "callseal.v1.AnchorService", "callseal.v1.SearchService", "callseal.v1.CallService", "callseal.v1.DeviceService", "callseal.v1.StatusService"} {
 		all[name] = serving
 	}
 	w.awaitHealth(t, all)
@@ -73,7 +83,7 @@ func testHealth(t *testing.T, w *world) {
 		because map[string]string
 	}{
 		{"the own peer", []string{"atlas-peer"},
-			[]string{"peer", "ledger", "callseal.v1.CallService", "callseal.v1.DeviceService"}, []string{"", "journal", "callseal.v1.AnchorService"},
+			[]string{"peer", "ledger", "callseal.v1.CallService", "callseal.v1.AboutService", "callseal.v1.DeviceService"}, []string{"", "journal", "index", "callseal.v1.AnchorService", "callseal.v1.SearchService"},
 			map[string]string{"peer": "the peer cannot be reached"}},
 		{"the own chaincode service", []string{"atlas-chaincode"},
 			[]string{"ledger", "callseal.v1.CallService"}, []string{"", "peer", "orderer", "callseal.v1.AnchorService"},
@@ -86,7 +96,7 @@ func testHealth(t *testing.T, w *world) {
 			for _, node := range c.nodes {
 				w.Kill(node)
 			}
-			wanted := map[string]healthpb.HealthCheckResponse_ServingStatus{}
+			wanted := statuses{}
 			for _, name := range c.away {
 				wanted[name] = notServing
 			}
@@ -111,7 +121,7 @@ func testHealth(t *testing.T, w *world) {
 	t.Run("one orderer of four is not missed", func(t *testing.T) {
 		w.Kill("meridian-orderer")
 		time.Sleep(3 * time.Second)
-		w.awaitHealth(t, map[string]healthpb.HealthCheckResponse_ServingStatus{"orderer": serving})
+		w.awaitHealth(t, statuses{"orderer": serving})
 		w.StartNode("meridian-orderer")
 	})
 }
@@ -145,4 +155,46 @@ func testStatus(t *testing.T, w *world) {
 	} {
 		require.Contains(t, string(text), says)
 	}
+}
+
+// An identity that has expired stops what it would sign for, and nothing else; the
+// renewed one is taken up.
+func testExpiredIdentity(t *testing.T, w *world) {
+	files := w.Layout().Operator("Atlas").Identity("gateway")
+	expired := w.issue(t, "Atlas", msp.Request{
+		CommonName: "gateway", Unit: msp.UnitClient, Attributes: map[string]string{msp.AttributeRole: "gateway"},
+		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour),
+	})
+	good, err := os.ReadFile(files.CertFile())
+	require.NoError(t, err)
+	bad, err := os.ReadFile(expired.CertFile)
+	require.NoError(t, err)
+	require.NoError(t, renameio.WriteFile(files.CertFile(), bad, 0o600))
+	t.Cleanup(func() { require.NoError(t, renameio.WriteFile(files.CertFile(), good, 0o600)) })
+	w.awaitHealth(t, statuses{"identity": notServing, "callseal.v1.DeviceService": notServing, "callseal.v1.PolicyService": notServing})
+	require.Contains(t, w.dependency(t, "identity").Reason, "expired on")
+	w.awaitHealth(t, statuses{"": serving, "callseal.v1.AnchorService": serving, "callseal.v1.SearchService": serving})
+	require.NoError(t, renameio.WriteFile(files.CertFile(), good, 0o600))
+	w.awaitHealth(t, statuses{"identity": serving, "callseal.v1.DeviceService": serving})
+}
+
+// A database that answers no more is told of though no block comes: what is served
+// from it, and nothing else, is away.
+func testIndexAway(t *testing.T, w *world) {
+	file := filepath.Join(w.Layout().Operator("Atlas").GatewayState(), "index.db")
+	database, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(30000)")
+	require.NoError(t, err)
+	defer func() { _ = database.Close() }()
+	_, err = database.ExecContext(within(t, patience), "ALTER TABLE checkpoint RENAME TO checkpoint_away")
+	require.NoError(t, err)
+	back := sync.OnceValue(func() error {
+		_, err := database.ExecContext(context.Background(), "ALTER TABLE checkpoint_away RENAME TO checkpoint")
+		return err
+	})
+	t.Cleanup(func() { require.NoError(t, back()) })
+	w.awaitHealth(t, statuses{"index": notServing, "callseal.v1.SearchService": notServing, "callseal.v1.WatchService": notServing, "callseal.v1.ViewService": notServing})
+	require.NotEmpty(t, w.dependency(t, "index").Reason)
+	w.awaitHealth(t, statuses{"": serving, "callseal.v1.AnchorService": serving, "callseal.v1.CallService": serving, "callseal.v1.DeviceService": serving})
+	require.NoError(t, back())
+	w.awaitHealth(t, statuses{"index": serving, "callseal.v1.SearchService": serving})
 }

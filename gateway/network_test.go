@@ -58,6 +58,8 @@ func TestOnARealNetwork(t *testing.T) {
 		{"the own peer is away", testPeerAway},
 		{"two operators are away", testTwoOperatorsAway},
 		{"health tells the truth", testHealth},
+		{"an expired identity", testExpiredIdentity},
+		{"the index's database is away", testIndexAway},
 		{"status", testStatus},
 		{"traces", testTraces},
 		{"nothing personal in clear", testNothingInClear},

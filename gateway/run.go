@@ -36,8 +36,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/consent"
 	"github.com/callseal/callseal/gateway/erasure"
@@ -64,7 +62,7 @@ type Gateway struct {
 	assembly
 
 	config    *Config
-	registry  *prometheus.Registry
+	registry  *metrics.Registry
 	level     *slog.LevelVar
 	reloading sync.Mutex
 	reloads   []reload
@@ -120,6 +118,26 @@ func New(config *Config, log *slog.Logger, options ...Option) *Gateway {
 // and stops them in the opposite order.
 func (g *Gateway) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, g.stop(g.config.StopTimeout)) }()
+	if err := g.start(ctx); err != nil {
+		if ctx.Err() != nil { // told to stop while it started
+			g.log.Info("gateway stopping before it was ready", "reason", err)
+			return nil
+		}
+		return err
+	}
+	g.running(ctx, "service manager", g.service().run)
+	select {
+	case err := <-g.failed:
+		g.log.Error("gateway failed", "error", err)
+		return err
+	case <-ctx.Done():
+		g.log.Info("gateway stopping")
+		return nil
+	}
+}
+
+// start starts the parts in order.
+func (g *Gateway) start(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{
 		g.openTracing,
 		g.openMetrics,
@@ -143,15 +161,16 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	g.running(ctx, "service manager", g.service().run)
-	select {
-	case err := <-g.failed:
-		g.log.Error("gateway failed", "error", err)
-		return err
-	case <-ctx.Done():
-		g.log.Info("gateway stopping")
-		return nil
+	return nil
+}
+
+// Catalogue starts a gateway, describes what of its own it measures, and stops it.
+func (g *Gateway) Catalogue(ctx context.Context) (all []metrics.Description, err error) {
+	defer func() { err = errors.Join(err, g.stop(g.config.StopTimeout)) }()
+	if err := g.start(ctx); err != nil {
+		return nil, err
 	}
+	return g.registry.Catalogue("callseal_", "grpc_")
 }
 
 // openTracing has spans sent where there is a collector.

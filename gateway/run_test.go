@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -140,8 +141,9 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	run := func() {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- gateway.Run(ctx, alone(t), slog.New(slog.DiscardHandler)) }()
-		time.Sleep(500 * time.Millisecond)
+		var log lockedBuffer
+		go func() { ended <- gateway.Run(ctx, alone(t), slog.New(slog.NewTextHandler(&log, nil))) }()
+		require.Eventually(t, func() bool { return bytes.Contains(log.Bytes(), []byte("gateway ready")) }, patience, 10*time.Millisecond)
 		stop()
 		require.NoError(t, <-ended, "%s", stacks{})
 	}
@@ -152,6 +154,15 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	}
 	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
 		require.True(t, time.Now().Before(deadline), "%s", stacks{})
+	}
+}
+
+// Who stops a gateway that is starting gets no failure, however far it is.
+func TestStoppedWhileItStarts(t *testing.T) {
+	for _, after := range []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond} {
+		ctx, stop := context.WithTimeout(t.Context(), after)
+		require.NoError(t, gateway.Run(ctx, alone(t), slog.New(slog.DiscardHandler)))
+		stop()
 	}
 }
 

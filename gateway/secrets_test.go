@@ -211,7 +211,7 @@ func testBadInput(t *testing.T, w *world) {
 			segment := w.adapter.Reborn(t).Segment(t, gatewaytest.Calls(t, 1))
 			segment.Signature = nil
 			return segment
-		}(), codes.InvalidArgument, "is not that of the enrolled adapter"},
+		}(), codes.InvalidArgument, "segment.signature must be at least 1 bytes"},
 		"record altered": {func() *pb.SignedSegment {
 			segment := w.adapter.Reborn(t).Segment(t, gatewaytest.Calls(t, 2))
 			segment.RecordsJson[1] = bytes.Replace(segment.RecordsJson[1], []byte("ANSWERED"), []byte("BUSY"), 1)
@@ -226,9 +226,9 @@ func testBadInput(t *testing.T, w *world) {
 		"unknown MSP":          {gatewaytest.New(t, "NobodyMSP", atlasPBX).Segment(t, gatewaytest.Calls(t, 1)), codes.PermissionDenied, "belongs to NobodyMSP"},
 		"another operator's":   {gatewaytest.New(t, "BorealisMSP", "borealis-pbx-1").Segment(t, gatewaytest.Calls(t, 1)), codes.PermissionDenied, "belongs to BorealisMSP"},
 		"another PBX's":        {gatewaytest.New(t, "AtlasMSP", "atlas-pbx-2").Segment(t, gatewaytest.Calls(t, 1)), codes.PermissionDenied, "may not touch PBX"},
-		"nothing":              {nil, codes.InvalidArgument, "no segment"},
+		"nothing":              {nil, codes.InvalidArgument, "segment is required"},
 		"a record of 2 MB": {&pb.SignedSegment{RecordsJson: [][]byte{bytes.Repeat([]byte{'x'}, 2<<20)}, DetailsJson: [][]byte{nil}, SegmentJson: other.Segment(t, gatewaytest.Calls(t, 1)).GetSegmentJson()},
-			codes.InvalidArgument, "at most 16384"},
+			codes.InvalidArgument, "segment.records_json[0] must be at most"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			info := refused(t, send(c.segment), c.code, c.says)
@@ -240,7 +240,7 @@ func testBadInput(t *testing.T, w *world) {
 		require.NoError(t, err)
 		require.NoError(t, stream.Send(&pb.AnchorSegmentsRequest{}))
 		_, err = stream.CloseAndRecv()
-		refused(t, err, codes.InvalidArgument, "no segment")
+		refused(t, err, codes.InvalidArgument, "segment is required")
 	})
 	require.Equal(t, before, w.height(t), "nothing is written")
 }

@@ -86,6 +86,8 @@ func command() (*cobra.Command, error) {
 	root.Flags().BoolVar(&printConfig, "print-config", false, "print the configuration in effect, with where each value came from, and end")
 	root.PersistentFlags().SortFlags, root.Flags().SortFlags = false, false
 	gateway.Options.AddFlags(root.PersistentFlags(), usage)
+	root.AddCommand(checkCommand(called))
+	root.CompletionOptions.DisableDefaultCmd = true
 	return root, nil
 }
 

@@ -11,8 +11,8 @@ import (
 
 // NewRegistry makes the registry that all parts register with. Go's runtime, the
 // process and the build are in it already.
-func NewRegistry() *prometheus.Registry {
-	registry := prometheus.NewRegistry()
+func NewRegistry() *Registry {
+	registry := &Registry{Registry: prometheus.NewRegistry()}
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

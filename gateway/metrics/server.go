@@ -27,13 +27,13 @@ type Server struct {
 }
 
 // Listen opens the address, so that one that is taken is told at the start.
-func Listen(ctx context.Context, config Config, registry *prometheus.Registry, pages Pages, log *slog.Logger) (*Server, error) {
+func Listen(ctx context.Context, config Config, registry prometheus.Gatherer, pages Pages, log *slog.Logger) (*Server, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen for metrics on %s: %w", config.Listen, err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
 	if pages.Live != nil {
 		mux.Handle("GET /healthz", pages.Live)
 	}
