@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -108,8 +109,38 @@ func newHandler(config Config, upon *server.Server) (http.Handler, error) {
 	all := http.NewServeMux()
 	all.Handle("GET /openapi.json", described("application/json", openapi.JSON))
 	all.Handle("GET /openapi.yaml", described("application/yaml", openapi.YAML))
-	all.Handle("/", upon.Authenticate(http.MaxBytesHandler(mux, int64(config.MaxBody)), refuse)) //nolint:gosec // a size that fits
+	all.Handle("/", upon.Authenticate(http.MaxBytesHandler(untimed(mux), int64(config.MaxBody)), refuse)) //nolint:gosec // a size that fits
 	return all, nil
+}
+
+// untimed lifts the deadline for reading once the request has arrived. net/http
+// watches the connection meanwhile, and would end a call that outlasts the deadline,
+// as streams do.
+func untimed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		lift := func() { _ = http.NewResponseController(w).SetReadDeadline(time.Time{}) }
+		if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+			lift()
+		} else {
+			r.Body = &arriving{ReadCloser: r.Body, arrived: lift}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// arriving is a body that tells when it is all there.
+type arriving struct {
+	io.ReadCloser
+	arrived func()
+}
+
+// Read reads.
+func (b *arriving) Read(into []byte) (int, error) {
+	n, err := b.ReadCloser.Read(into)
+	if errors.Is(err, io.EOF) {
+		b.arrived()
+	}
+	return n, err
 }
 
 // described answers the description, to anyone: it says nothing of any call.
