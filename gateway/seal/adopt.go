@@ -8,116 +8,164 @@ import (
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
-// inlineBucket held the keys themselves, in the keyrings of version 1.
-var inlineBucket = []byte("record keys v1")
+// Buckets of the keyrings whose index was a file of bbolt.
+var (
+	// inlineBucket held the keys themselves, in version 1.
+	inlineBucket = []byte("record keys v1")
+	// The others held the same as the index does now.
+	slotBucket      = []byte("record slots v2")
+	destroyedBucket = []byte("destroyed keys v1")
+	dueBucket       = []byte("slots to overwrite v2")
+)
 
-// adopt moves the keys of a keyring of version 1 into slots, and writes its file
-// anew without them: bbolt does not clear what it deletes. It goes on after a
-// crash, because the bucket goes last and with the file.
+// adopt takes over the index of an older version, with the keys of version 1, and
+// overwrites its file. It goes on after a crash: the file loses its name only when
+// all of it is in the new index.
 func (k *Keyring) adopt(path string) error {
-	if err := removeHalfMade(path); err != nil {
+	for _, left := range []string{halfMade(path), replaced(path)} {
+		if err := removeOverwritten(left); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: true})
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		return fmt.Errorf("the keyring %s is in use by another gateway", path)
+	}
+	if err != nil {
+		return fmt.Errorf("open the keyring %s: %w", path, err)
+	}
+	err = db.View(k.takeOver)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("take over the keyring %s: %w", path, err)
+	}
+	if err := rename(path, replaced(path)); err != nil {
 		return err
 	}
-	old := false
-	err := k.db.Update(func(tx *bbolt.Tx) error {
-		inline, index := tx.Bucket(inlineBucket), tx.Bucket(slotBucket)
-		if inline == nil {
-			return nil
+	return removeOverwritten(replaced(path))
+}
+
+// takeOver copies what the older version holds.
+func (k *Keyring) takeOver(old *bbolt.Tx) error {
+	if slots := old.Bucket(slotBucket); slots != nil && k.slots.next == 0 {
+		if first, _ := slots.Cursor().First(); first != nil {
+			return errors.New("the index names keys and the file of keys holds none: restore that file too")
 		}
-		old = true
-		fresh := k.slots.begin()
-		err := inline.ForEach(func(name, key []byte) error {
-			if index.Get(name) != nil {
-				return nil
+	}
+	for _, part := range []struct {
+		bucket []byte
+		prefix byte
+	}{{slotBucket, slotPrefix}, {destroyedBucket, destroyedPrefix}, {dueBucket, duePrefix}} {
+		if err := k.copyBucket(old.Bucket(part.bucket), part.prefix); err != nil {
+			return err
+		}
+	}
+	return k.takeKeys(old.Bucket(inlineBucket))
+}
+
+func (k *Keyring) copyBucket(from *bbolt.Bucket, prefix byte) error {
+	if from == nil {
+		return nil
+	}
+	return pages(from, func(tx *change, key, value []byte) error {
+		return tx.set(append([]byte{prefix}, key...), value)
+	}, k.index)
+}
+
+// takeKeys moves the keys of version 1 into slots. The slots are marked first, so
+// that what a crash leaves in them is overwritten: nothing else would name them.
+func (k *Keyring) takeKeys(inline *bbolt.Bucket) error {
+	if inline == nil {
+		return nil
+	}
+	fresh := k.slots.begin()
+	var names [][]byte
+	err := inline.ForEach(func(of, key []byte) error {
+		known, err := k.index.get(append([]byte{slotPrefix}, of...))
+		if err == nil && known == nil {
+			names = append(names, of)
+			fresh.add(key)
+		}
+		return err
+	})
+	if err == nil {
+		err = k.index.update(func(tx *change) error {
+			for i := range names {
+				if err := tx.set(dueKey(fresh.first+int64(i)), nil); err != nil {
+					return err
+				}
 			}
-			return index.Put(name, encodeSlot(fresh.add(key)))
+			return nil
+		})
+	}
+	if err == nil {
+		err = k.slots.append(fresh)
+	}
+	if err != nil {
+		return err
+	}
+	return k.index.update(func(tx *change) error {
+		for i, of := range names {
+			slot := fresh.first + int64(i)
+			if err := errors.Join(tx.set(append([]byte{slotPrefix}, of...), encodeSlot(slot)), tx.remove(dueKey(slot))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// pageOf is how many entries are copied at once.
+const pageOf = 10_000
+
+// pages copies a bucket in changes of bounded size.
+func pages(from *bbolt.Bucket, copyOne func(tx *change, key, value []byte) error, into *index) error {
+	cursor := from.Cursor()
+	key, value := cursor.First()
+	for key != nil {
+		err := into.update(func(tx *change) error {
+			for n := 0; key != nil && n < pageOf; n++ {
+				if err := copyOne(tx, key, value); err != nil {
+					return err
+				}
+				key, value = cursor.Next()
+			}
+			return nil
 		})
 		if err != nil {
 			return err
 		}
-		return k.slots.append(fresh)
-	})
-	if err != nil || !old {
-		return err
 	}
-	return k.replace(path)
+	return nil
 }
 
-// replace writes the index anew without the keys of version 1 and overwrites the
-// old file.
-func (k *Keyring) replace(path string) error {
-	fresh, err := copyIndex(k.db, halfMade(path))
-	if err != nil {
-		return fmt.Errorf("write the keyring anew: %w", err)
-	}
-	// Opened before it loses its name, to be overwritten after.
-	old, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return errors.Join(fmt.Errorf("overwrite the old keyring: %w", err), fresh.Close())
-	}
-	defer func() { _ = old.Close() }()
-	if err := rename(halfMade(path), path); err != nil {
-		return errors.Join(err, fresh.Close())
-	}
-	replaced := k.db
-	k.db = fresh
-	if err := replaced.Close(); err != nil {
-		return fmt.Errorf("let the old keyring go: %w", err)
-	}
-	return overwriteFile(old)
-}
-
+// halfMade is what a crash may have left of the adoption by an older version, and
+// replaced is a file that was taken over.
 func halfMade(path string) string { return path + ".new" }
+func replaced(path string) string { return path + ".old" }
 
-// removeHalfMade overwrites and removes what a crash left of a copy.
-func removeHalfMade(path string) error {
-	file, err := os.OpenFile(halfMade(path), os.O_WRONLY, 0)
+// removeOverwritten overwrites and removes a file, if it is there.
+func removeOverwritten(path string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("remove a half-made keyring: %w", err)
+		return fmt.Errorf("remove an old keyring: %w", err)
 	}
 	defer func() { _ = file.Close() }()
 	if err := overwriteFile(file); err != nil {
 		return err
 	}
-	if err := os.Remove(halfMade(path)); err != nil {
-		return fmt.Errorf("remove a half-made keyring: %w", err)
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove an old keyring: %w", err)
 	}
 	return nil
-}
-
-// copyIndex copies all buckets but the keys of version 1 into a new file and
-// leaves it open and locked, so that no other gateway can come between.
-func copyIndex(from *bbolt.DB, path string) (*bbolt.DB, error) {
-	fresh, err := openIndex(path)
-	if err != nil {
-		return nil, err
-	}
-	err = from.View(func(source *bbolt.Tx) error {
-		return fresh.Update(func(target *bbolt.Tx) error {
-			return source.ForEach(func(name []byte, bucket *bbolt.Bucket) error {
-				if string(name) == string(inlineBucket) {
-					return nil
-				}
-				into, err := target.CreateBucket(name)
-				if err != nil {
-					return err
-				}
-				return bucket.ForEach(into.Put)
-			})
-		})
-	})
-	if err == nil {
-		err = fresh.Sync()
-	}
-	if err != nil {
-		return nil, errors.Join(err, fresh.Close())
-	}
-	return fresh, nil
 }
 
 // rename replaces a file so that a crash leaves either.

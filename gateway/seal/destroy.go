@@ -1,13 +1,10 @@
 package seal
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 )
@@ -44,20 +41,14 @@ func (k *Keyring) Commitment(recordKey string) (string, error) {
 
 // Destroyed tells when a record's key was destroyed, or ErrNotDestroyed.
 func (k *Keyring) Destroyed(recordKey string) (Destroyed, error) {
-	name := sha256.Sum256([]byte(recordKey))
-	var told Destroyed
-	err := k.db.View(func(tx *bbolt.Tx) error {
-		entry := tx.Bucket(destroyedBucket).Get(name[:])
-		if entry == nil {
-			return ErrNotDestroyed
-		}
-		told = decodeDestroyed(entry)
-		return nil
-	})
-	if err != nil && !errors.Is(err, ErrNotDestroyed) {
-		err = fmt.Errorf("look up the destroyed key: %w", err)
+	entry, err := k.index.get(destroyedKey(nameOf(recordKey)))
+	if err != nil {
+		return Destroyed{}, fmt.Errorf("look up the destroyed key: %w", err)
 	}
-	return told, err
+	if entry == nil {
+		return Destroyed{}, ErrNotDestroyed
+	}
+	return decodeDestroyed(entry), nil
 }
 
 // Destroy destroys the keys of records for good, and answers for each in order.
@@ -67,18 +58,9 @@ func (k *Keyring) Destroyed(recordKey string) (Destroyed, error) {
 // What the file system or the disk keeps of what was overwritten (snapshots,
 // copies on write, flash cells) is beyond it: encrypt the disk.
 func (k *Keyring) Destroy(recordKeys ...string) ([]Destroyed, error) {
-	told := make([]Destroyed, 0, len(recordKeys))
-	err := k.db.Update(func(tx *bbolt.Tx) error {
-		told = told[:0]
-		for _, recordKey := range recordKeys {
-			one, err := k.destroyIn(tx, recordKey)
-			if err != nil {
-				return err
-			}
-			told = append(told, one)
-		}
-		return nil
-	})
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	told, err := k.forget(recordKeys)
 	if err == nil {
 		err = k.overwriteDue()
 	}
@@ -88,29 +70,48 @@ func (k *Keyring) Destroy(recordKeys ...string) ([]Destroyed, error) {
 	return told, nil
 }
 
+// forget takes keys out of the index and marks their slots.
+func (k *Keyring) forget(recordKeys []string) ([]Destroyed, error) {
+	told := make([]Destroyed, 0, len(recordKeys))
+	err := k.index.update(func(tx *change) error {
+		for _, recordKey := range recordKeys {
+			one, err := k.destroyIn(tx, nameOf(recordKey))
+			if err != nil {
+				return err
+			}
+			told = append(told, one)
+		}
+		return nil
+	})
+	return told, err
+}
+
 // destroyIn takes a key out of the index and marks its slot.
-func (k *Keyring) destroyIn(tx *bbolt.Tx, recordKey string) (Destroyed, error) {
-	name := sha256.Sum256([]byte(recordKey))
-	index, destroyed := tx.Bucket(slotBucket), tx.Bucket(destroyedBucket)
-	if entry := destroyed.Get(name[:]); entry != nil {
+func (k *Keyring) destroyIn(tx *change, of name) (Destroyed, error) {
+	entry, err := tx.get(destroyedKey(of))
+	if err != nil {
+		return Destroyed{}, err
+	}
+	if entry != nil {
 		return decodeDestroyed(entry), nil
 	}
 	one := Destroyed{At: time.Now().UTC().Truncate(time.Millisecond)}
-	switch key, err := k.keyIn(index, name[:], nil); {
+	switch key, err := k.keyIn(tx, of, nil); {
 	case errors.Is(err, ErrNoKey):
 	case err != nil:
 		return Destroyed{}, err
 	default:
 		one.Commitment = ledger.KeyCommitment(key)
-		if err := tx.Bucket(dueBucket).Put(index.Get(name[:]), []byte{}); err != nil {
-			return Destroyed{}, err
+		slot, err := tx.get(slotKey(of))
+		if err == nil {
+			err = errors.Join(tx.set(dueKey(decodeSlot(slot)), nil), tx.remove(slotKey(of)))
 		}
-		if err := index.Delete(name[:]); err != nil {
+		if err != nil {
 			return Destroyed{}, err
 		}
 	}
-	entry := binary.BigEndian.AppendUint64(nil, uint64(one.At.UnixMilli()))
-	return one, destroyed.Put(name[:], append(entry, one.Commitment...))
+	entry = binary.BigEndian.AppendUint64(nil, uint64(one.At.UnixMilli())) //nolint:gosec // after 1970
+	return one, tx.set(destroyedKey(of), append(entry, one.Commitment...))
 }
 
 func decodeDestroyed(entry []byte) Destroyed {
@@ -124,13 +125,7 @@ func decodeDestroyed(entry []byte) Destroyed {
 // overwriteDue overwrites the slots that are marked, and then forgets the marks:
 // a crash in between overwrites them again.
 func (k *Keyring) overwriteDue() error {
-	var due []int64
-	err := k.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(dueBucket).ForEach(func(slot, _ []byte) error {
-			due = append(due, decodeSlot(slot))
-			return nil
-		})
-	})
+	due, err := k.index.due()
 	if err != nil {
 		return fmt.Errorf("look for keys to overwrite: %w", err)
 	}
@@ -140,9 +135,9 @@ func (k *Keyring) overwriteDue() error {
 	if err := k.slots.overwrite(due); err != nil {
 		return err
 	}
-	return k.db.Update(func(tx *bbolt.Tx) error {
+	return k.index.update(func(tx *change) error {
 		for _, slot := range due {
-			if err := tx.Bucket(dueBucket).Delete(encodeSlot(slot)); err != nil {
+			if err := tx.remove(dueKey(slot)); err != nil {
 				return err
 			}
 		}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,17 +37,24 @@ func keysIn(t *testing.T, path string) [][]byte {
 	return keys
 }
 
+// contentOf is every byte of every file in a folder and those in it.
+func contentOf(t *testing.T, folder string) (content []byte) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(folder, func(path string, file fs.DirEntry, err error) error {
+		if err != nil || file.IsDir() {
+			return err
+		}
+		one, err := os.ReadFile(path)
+		content = append(content, one...)
+		return err
+	}))
+	return content
+}
+
 // holding counts the keys that stand in any file of the keyring's folder.
 func holding(t *testing.T, path string, keys [][]byte) (n int) {
 	t.Helper()
-	files, err := os.ReadDir(filepath.Dir(path))
-	require.NoError(t, err)
-	var content []byte
-	for _, file := range files {
-		one, err := os.ReadFile(filepath.Join(filepath.Dir(path), file.Name()))
-		require.NoError(t, err)
-		content = append(content, one...)
-	}
+	content := contentOf(t, filepath.Dir(path))
 	for _, key := range keys {
 		if bytes.Contains(content, key) {
 			n++
@@ -131,19 +140,9 @@ func TestACrashDuringDestroy(t *testing.T) {
 	keyring := open(t, path)
 	_, err := keyring.Seal(many(0, 50))
 	require.NoError(t, err)
-	require.NoError(t, keyring.Close())
 	all := keysIn(t, path)
-	db, err := bbolt.Open(path, 0o600, nil)
-	require.NoError(t, err)
-	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
-		index := tx.Bucket([]byte("record slots v2"))
-		name, slot := index.Cursor().First()
-		if err := tx.Bucket([]byte("slots to overwrite v2")).Put(slot, []byte{}); err != nil {
-			return err
-		}
-		return index.Delete(name)
-	}))
-	require.NoError(t, db.Close())
+	require.NoError(t, keyring.DestroyHalf("key 7"))
+	require.NoError(t, keyring.Close())
 	require.Equal(t, 50, holding(t, path, all))
 	keyring = open(t, path)
 	require.Equal(t, 49, holding(t, path, all))
@@ -212,8 +211,8 @@ func TestAKeyringOfVersion1IsAdopted(t *testing.T) {
 	commitment, err := keyring.Commitment("key 7")
 	require.NoError(t, err)
 	require.Equal(t, ledger.KeyCommitment(keys[7]), commitment)
-	index, err := os.ReadFile(path)
-	require.NoError(t, err)
+	require.NoFileExists(t, path)
+	index := contentOf(t, seal.IndexFolder(path))
 	for _, key := range keys {
 		require.False(t, bytes.Contains(index, key), "the index holds no key any more")
 	}
@@ -253,6 +252,78 @@ func TestACrashDuringAdoption(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, ledger.KeyCommitment(keys[3]), commitment)
 	require.Len(t, keysIn(t, path), 20, "none is there twice")
+}
+
+// version2 makes of a keyring one of version 2, whose index was a file of bbolt, as it
+// is after a crash that left one slot to be overwritten.
+func version2(t *testing.T, path string, slots, destroyed map[string]uint64) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		put := func(bucket string, key, value []byte) error {
+			made, err := tx.CreateBucketIfNotExists([]byte(bucket))
+			if err != nil {
+				return err
+			}
+			return made.Put(key, value)
+		}
+		for text, slot := range slots {
+			name := sha256.Sum256([]byte(text))
+			if err := put("record slots v2", name[:], binary.BigEndian.AppendUint64(nil, slot)); err != nil {
+				return err
+			}
+		}
+		for text, slot := range destroyed {
+			name := sha256.Sum256([]byte(text))
+			told := append(binary.BigEndian.AppendUint64(nil, 1_700_000_000_000), "commitment"...)
+			if err := errors.Join(put("destroyed keys v1", name[:], told), put("slots to overwrite v2", binary.BigEndian.AppendUint64(nil, slot), nil)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	require.NoError(t, db.Close())
+}
+
+func TestAKeyringOfVersion2IsAdopted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyring.db")
+	keys := make([][]byte, 3)
+	content := []byte("callseal record keys, slots v2\n\n")
+	for i := range keys {
+		keys[i] = make([]byte, 32)
+		_, _ = rand.Read(keys[i])
+		content = append(content, keys[i]...)
+	}
+	require.NoError(t, os.WriteFile(seal.KeysFile(path), content, 0o600))
+	version2(t, path, map[string]uint64{"zero": 0, "two": 2}, map[string]uint64{"one": 1})
+	for range 2 {
+		keyring := open(t, path)
+		for text, key := range map[string][]byte{"zero": keys[0], "two": keys[2]} {
+			commitment, err := keyring.Commitment(text)
+			require.NoError(t, err)
+			require.Equal(t, ledger.KeyCommitment(key), commitment)
+		}
+		told, err := keyring.Destroyed("one")
+		require.NoError(t, err)
+		require.Equal(t, seal.Destroyed{Commitment: "commitment", At: time.UnixMilli(1_700_000_000_000).UTC()}, told)
+		require.Equal(t, 2, holding(t, path, keys), "what was to be overwritten is")
+		require.NoFileExists(t, path)
+		require.NoError(t, keyring.Close())
+		// As after a crash before the old index was let go.
+		version2(t, path, map[string]uint64{"zero": 0, "two": 2}, nil)
+	}
+}
+
+// TestACrashWhileAnOldIndexIsRemoved leaves it half overwritten, under another name.
+func TestACrashWhileAnOldIndexIsRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyring.db")
+	keys := version1(t, path, 20)
+	require.NoError(t, open(t, path).Close())
+	require.NoError(t, os.WriteFile(path+".old", append(make([]byte, 100), keys[3]...), 0o600))
+	open(t, path)
+	require.NoFileExists(t, path+".old")
+	require.Equal(t, 20, holding(t, path, keys))
 }
 
 func TestBothFilesBelongTogether(t *testing.T) {

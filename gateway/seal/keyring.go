@@ -7,16 +7,11 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
-
-	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
+	"sync"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 )
@@ -25,31 +20,18 @@ import (
 // or the details were sealed elsewhere.
 var ErrNoKey = errors.New("the key of these details is not in the keyring: it was destroyed, or they were sealed by another gateway")
 
-// lockTimeout bounds the wait for another process to let the keyring go.
-const lockTimeout = 2 * time.Second
-
-// Buckets of the index. A record is named by the SHA-256 of its key on the
-// ledger. The index holds no keys: bbolt does not clear what it deletes.
-var (
-	// slotBucket says in which slot of the keys' file a record's key is.
-	slotBucket = []byte("record slots v2")
-	// destroyedBucket tells of keys that are no more.
-	destroyedBucket = []byte("destroyed keys v1")
-	// dueBucket holds the slots that are to be overwritten: between a deletion and
-	// its overwriting, and after a crash that came between.
-	dueBucket = []byte("slots to overwrite v2")
-)
-
-// Keyring holds one 256-bit key a record. Beside the index, a file of bbolt, the
-// keys stand in a file of their own in slots of equal size, so that destroying one
-// overwrites it where it is, whatever the number of keys.
+// Keyring holds one 256-bit key a record. Beside the index, the keys stand in a file
+// of their own in slots of equal size, so that destroying one overwrites it where it
+// is, whatever the number of keys. It is safe for concurrent use.
 //
-// Back both files up, the index first: without them the details on the ledger
-// cannot be read by anyone. A backup holds the keys that were destroyed since:
-// keep few, and let them go within the term in which erasures must be complete.
+// Back both up, the index first: without them the details on the ledger cannot be
+// read by anyone. A backup holds the keys that were destroyed since: keep few, and
+// let them go within the term in which erasures must be complete.
 type Keyring struct {
-	db    *bbolt.DB
+	index *index
 	slots *slots
+	// writing lets one at a time choose slots.
+	writing sync.Mutex
 }
 
 // Item is what to seal: a record's key on the ledger and its details.
@@ -58,19 +40,20 @@ type Item struct {
 	Details []byte
 }
 
-// Open opens or creates the keyring: its index at the path and its keys beside
-// it, at [KeysFile].
+// Open opens or creates the keyring: its index in the folder [IndexFolder] and its
+// keys at [KeysFile], both beside the path, where the index of an older version is,
+// if any; that is adopted.
 func Open(path string) (*Keyring, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("create the keyring's folder: %w", err)
 	}
-	db, err := openIndex(path)
+	opened, err := openIndex(path)
 	if err != nil {
 		return nil, err
 	}
-	keyring := &Keyring{db: db}
+	keyring := &Keyring{index: opened}
 	if keyring.slots, err = openSlots(KeysFile(path)); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, opened.close())
 	}
 	if err := keyring.prepare(path); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the keyring %s: %w", path, err), keyring.Close())
@@ -78,38 +61,22 @@ func Open(path string) (*Keyring, error) {
 	return keyring, nil
 }
 
-// KeysFile is where the keys of the keyring with that index are.
+// KeysFile is where the keys of the keyring at a path are.
 func KeysFile(path string) string { return path + ".keys" }
 
-func openIndex(path string) (*bbolt.DB, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("the keyring %s is in use by another gateway", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the keyring %s: %w", path, err)
-	}
-	return db, nil
-}
+// IndexFolder is where the index of the keyring at a path is.
+func IndexFolder(path string) string { return path + ".index" }
 
 func (k *Keyring) prepare(path string) error {
-	indexed := 0
-	err := k.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{slotBucket, destroyedBucket, dueBucket} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		if name, _ := tx.Bucket(slotBucket).Cursor().First(); name != nil {
-			indexed = 1
-		}
-		return nil
-	})
+	named, err := k.index.names()
 	if err != nil {
 		return err
 	}
-	if indexed > 0 && k.slots.next == 0 {
+	if named && k.slots.next == 0 {
 		return fmt.Errorf("the index names keys and %s holds none: restore that file too", KeysFile(path))
+	}
+	if err := k.overwriteDue(); err != nil {
+		return err
 	}
 	if err := k.adopt(path); err != nil {
 		return err
@@ -119,7 +86,9 @@ func (k *Keyring) prepare(path string) error {
 
 // Close lets the files go.
 func (k *Keyring) Close() error {
-	if err := errors.Join(k.db.Close(), k.slots.close()); err != nil {
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	if err := errors.Join(k.index.close(), k.slots.close()); err != nil {
 		return fmt.Errorf("close the keyring: %w", err)
 	}
 	return nil
@@ -129,23 +98,17 @@ func (k *Keyring) Close() error {
 // has a key keeps it, and one whose key was destroyed is left out.
 func (k *Keyring) Seal(items []Item) ([]ledger.SealedRecord, error) {
 	sealed := make([]ledger.SealedRecord, 0, len(items))
-	err := k.db.Update(func(tx *bbolt.Tx) error {
-		sealed = sealed[:0]
-		index, destroyed := tx.Bucket(slotBucket), tx.Bucket(destroyedBucket)
-		fresh := k.slots.begin()
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	fresh := k.slots.begin()
+	err := k.index.update(func(tx *change) error {
 		for _, item := range items {
-			name := sha256.Sum256([]byte(item.Key))
-			if destroyed.Get(name[:]) != nil {
-				continue
-			}
-			key, err := k.keyIn(index, name[:], fresh)
-			if errors.Is(err, ErrNoKey) {
-				key = make([]byte, keyBytes)
-				_, _ = rand.Read(key) // never fails since Go 1.24
-				err = index.Put(name[:], encodeSlot(fresh.add(key)))
-			}
+			key, err := k.keyFor(tx, item.Key, fresh)
 			if err != nil {
 				return fmt.Errorf("keep the key: %w", err)
+			}
+			if key == nil {
+				continue
 			}
 			one, err := sealOne(key, item)
 			if err != nil {
@@ -160,6 +123,22 @@ func (k *Keyring) Seal(items []Item) ([]ledger.SealedRecord, error) {
 		return nil, fmt.Errorf("seal details: %w", err)
 	}
 	return sealed, nil
+}
+
+// keyFor is the key of a record, made if there is none; nil if it was destroyed.
+func (k *Keyring) keyFor(tx *change, recordKey string, fresh *batch) ([]byte, error) {
+	of := nameOf(recordKey)
+	destroyed, err := tx.get(destroyedKey(of))
+	if err != nil || destroyed != nil {
+		return nil, err
+	}
+	key, err := k.keyIn(tx, of, fresh)
+	if !errors.Is(err, ErrNoKey) {
+		return key, err
+	}
+	key = make([]byte, keyBytes)
+	_, _ = rand.Read(key) // never fails since Go 1.24
+	return key, tx.set(slotKey(of), encodeSlot(fresh.add(key)))
 }
 
 func sealOne(key []byte, item Item) (*ledger.SealedRecord, error) {
@@ -200,12 +179,8 @@ func (k *Keyring) Unseal(recordKey string, sealed *ledger.Sealed) ([]byte, error
 }
 
 // key is the record's key, or ErrNoKey.
-func (k *Keyring) key(recordKey string) (key []byte, err error) {
-	name := sha256.Sum256([]byte(recordKey))
-	err = k.db.View(func(tx *bbolt.Tx) error {
-		key, err = k.keyIn(tx.Bucket(slotBucket), name[:], nil)
-		return err
-	})
+func (k *Keyring) key(recordKey string) ([]byte, error) {
+	key, err := k.keyIn(k.index, nameOf(recordKey), nil)
 	if err != nil && !errors.Is(err, ErrNoKey) {
 		err = fmt.Errorf("look up the key: %w", err)
 	}
@@ -214,8 +189,11 @@ func (k *Keyring) key(recordKey string) (key []byte, err error) {
 
 // keyIn reads a key through the index, or answers ErrNoKey. Those of the batch
 // are not on disk yet.
-func (k *Keyring) keyIn(index *bbolt.Bucket, name []byte, fresh *batch) ([]byte, error) {
-	entry := index.Get(name)
+func (k *Keyring) keyIn(in reading, of name, fresh *batch) ([]byte, error) {
+	entry, err := in.get(slotKey(of))
+	if err != nil {
+		return nil, err
+	}
 	if entry == nil {
 		return nil, ErrNoKey
 	}
@@ -224,14 +202,6 @@ func (k *Keyring) keyIn(index *bbolt.Bucket, name []byte, fresh *batch) ([]byte,
 		return key, nil
 	}
 	return k.slots.read(slot)
-}
-
-func encodeSlot(slot int64) []byte {
-	return binary.BigEndian.AppendUint64(nil, uint64(slot)) //nolint:gosec // counted from 0
-}
-
-func decodeSlot(entry []byte) int64 {
-	return int64(binary.BigEndian.Uint64(entry)) //nolint:gosec // written by encodeSlot
 }
 
 func boxOf(key []byte) (cipher.AEAD, error) {

@@ -89,8 +89,9 @@ func (b *batch) key(slot int64) []byte {
 	return b.keys[from : from+keyBytes]
 }
 
-// append writes a batch, on disk when it returns. One at a time: the index's
-// transaction sees to it. Slots of a batch whose transaction fails stay unused.
+// append writes a batch, on disk when it returns. One at a time: the
+// keyring sees to it. Slots of a batch that the index does not come to name stay
+// unused.
 func (s *slots) append(b *batch) error {
 	if len(b.keys) == 0 {
 		return nil
@@ -109,6 +110,9 @@ func (s *slots) append(b *batch) error {
 // overwrite fills slots with zeros, on disk when it returns.
 func (s *slots) overwrite(which []int64) error {
 	for _, slot := range which {
+		if slot >= s.next {
+			continue // a crash came before it was written
+		}
 		if _, err := s.file.WriteAt(make([]byte, keyBytes), place(slot)); err != nil {
 			return fmt.Errorf("overwrite a key: %w", err)
 		}
