@@ -17,8 +17,8 @@ import (
 )
 
 // memoryLimit is what Go's collector keeps the gateway's heap to unless GOMEMLIMIT
-// says otherwise. About 25 MB of the program itself and of what the stores hold outside
-// the heap come on top: it then stays below 80 MB in all.
+// says otherwise. What the stores hold outside the heap and the pages of the program
+// itself come on top.
 const memoryLimit = 48 << 20
 
 func main() {

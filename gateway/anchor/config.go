@@ -36,7 +36,7 @@ type Config struct {
 // DefaultConfig is what holds where nothing else is said.
 func DefaultConfig() Config {
 	return Config{
-		InFlight: 4, DetailsInFlight: 2, MaxPerPBX: 10_000, MaxUnderWay: 40_000, AcceptBytes: 16 * setting.MiB, HoldBytes: 16 * setting.MiB, Window: 128, DrainFor: 5 * time.Second,
+		InFlight: 4, DetailsInFlight: 2, MaxPerPBX: 10_000, MaxUnderWay: 40_000, AcceptBytes: 8 * setting.MiB, HoldBytes: 4 * setting.MiB, Window: 128, DrainFor: 5 * time.Second,
 	}
 }
 
