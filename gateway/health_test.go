@@ -83,7 +83,7 @@ func testHealth(t *testing.T, w *world) {
 		because map[string]string
 	}{
 		{"the own peer", []string{"atlas-peer"},
-			[]string{"peer", "ledger", "callseal.v1.CallService", "callseal.v1.AboutService", "callseal.v1.DeviceService"}, []string{"", "journal", "index", "callseal.v1.AnchorService", "callseal.v1.SearchService"},
+			[]string{"peer", "ledger", "index", "callseal.v1.SearchService", "callseal.v1.CallService", "callseal.v1.AboutService", "callseal.v1.DeviceService"}, []string{"", "journal", "callseal.v1.AnchorService"},
 			map[string]string{"peer": "the peer cannot be reached"}},
 		{"the own chaincode service", []string{"atlas-chaincode"},
 			[]string{"ledger", "callseal.v1.CallService"}, []string{"", "peer", "orderer", "callseal.v1.AnchorService"},

@@ -100,7 +100,8 @@ func TestTheServiceManagerIsTold(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", "200000")
 	level := new(slog.LevelVar)
 	config := alone(t)
-	g := gateway.New(config, slog.New(slog.DiscardHandler), gateway.WithLevel(level))
+	var log lockedBuffer
+	g := gateway.New(config, slog.New(slog.NewTextHandler(&log, nil)), gateway.WithLevel(level))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }()
@@ -108,10 +109,11 @@ func TestTheServiceManagerIsTold(t *testing.T) {
 	m.await(t, "WATCHDOG=1", 3)
 
 	next := *config
-	next.Log.Level, next.Server.Listen = "debug", "127.0.0.1:9"
+	next.Log.Level, next.Server.Listen, next.Server.Limits.Client.Read.Rate = "debug", "127.0.0.1:9", 7
 	taken, err := g.Reload(&next)
 	require.NoError(t, err)
-	require.Equal(t, []string{"log.level"}, taken, "the address waits for a restart")
+	require.Equal(t, []string{"log.level"}, taken, "the address and the limits wait for a restart")
+	require.Regexp(t, `wait for a restart" options="\[server.limits.client.read.rate server.listen\]"`, string(log.Bytes()))
 	require.Equal(t, slog.LevelDebug, level.Level())
 	m.await(t, "RELOADING=1", 1)
 	m.await(t, "READY=1", 2)
