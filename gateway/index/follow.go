@@ -184,6 +184,11 @@ func (x *Index) pollPeer(ctx context.Context, source Source) {
 	for {
 		if height, err := source.Height(ctx); err == nil {
 			x.peerHeight.Store(height)
+			// A peer that is back without a new block has nothing for the projection,
+			// which would end the trouble.
+			if x.Height() >= height && !isOtherChain(x.Trouble()) {
+				x.setTrouble(nil)
+			}
 		}
 		own, peer := x.Height(), x.PeerHeight()
 		if own >= peer {
