@@ -60,6 +60,13 @@ measure-gateway: ## Measure latencies, saturation, memory and recovery of the ga
 	@grep -q '^PASS' docs/measured/gateway.txt
 	$(GO) run ./tools/gatewaydoc
 
+.PHONY: measure-index
+measure-index: ## Project a million calls and time pages of every list (POSTGRES=DSN: there too) into docs/measured
+	@mkdir -p docs/measured
+	$(GO) run ./benchmarks/index > docs/measured/index.txt
+	$(if $(POSTGRES),$(GO) run ./benchmarks/index -dsn '$(POSTGRES)' >> docs/measured/index.txt)
+	$(GO) run ./tools/gatewaydoc
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for 20 s
 	@for package in $$($(GO) list ./...); do \

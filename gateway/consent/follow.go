@@ -2,6 +2,7 @@ package consent
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,8 @@ import (
 type Feed interface {
 	Changes(ctx context.Context, after index.Cursor, limit int, filter index.Filter) ([]index.Change, index.Cursor, error)
 	Advanced() <-chan struct{}
+	// Chain tells channels apart; empty before their first block is known.
+	Chain(ctx context.Context) ([]byte, error)
 }
 
 const (
@@ -34,7 +37,11 @@ const (
 // ends. File holds the place up to which all is done: a gateway that was killed goes
 // on there and misses none. Run must run beside it.
 func (w *Watch) Follow(ctx context.Context, feed Feed, msp, file string) error {
-	at, err := readPlace(file)
+	chain := w.awaitChain(ctx, feed)
+	if ctx.Err() != nil {
+		return nil
+	}
+	at, err := readPlace(file, chain)
 	if err != nil {
 		return err
 	}
@@ -55,13 +62,14 @@ func (w *Watch) Follow(ctx context.Context, feed Feed, msp, file string) error {
 				break // the context ended
 			}
 		}
+		more := false
 		if err == nil && ctx.Err() == nil {
-			at = next
+			more, at = next != at, next // an answer may be short and not be the last
 			w.mu.Lock()
 			w.read = at
 			w.mu.Unlock()
 		}
-		if len(changes) == page {
+		if more {
 			moved = ready
 		}
 		select {
@@ -69,8 +77,8 @@ func (w *Watch) Follow(ctx context.Context, feed Feed, msp, file string) error {
 		case <-moved:
 		case <-ticker.C:
 		}
-		if done := w.place(); kept.Before(done) && (ctx.Err() != nil || len(changes) < page) {
-			if err := writePlace(file, done); err != nil {
+		if done := w.place(); kept.Before(done) && (ctx.Err() != nil || !more) {
+			if err := writePlace(file, chain, done); err != nil {
 				return err
 			}
 			kept = done
@@ -126,8 +134,36 @@ func conversationOf(change *index.Change) (conversation, bool) {
 	return of, true
 }
 
-// readPlace is the place that was kept; the beginning where there is none.
-func readPlace(file string) (index.Cursor, error) {
+// awaitChain is what the chain is known by, as soon as the index knows it.
+func (w *Watch) awaitChain(ctx context.Context, feed Feed) string {
+	for {
+		moved := feed.Advanced()
+		chain, err := feed.Chain(ctx)
+		if err == nil && len(chain) > 0 {
+			return hex.EncodeToString(chain)
+		}
+		if err != nil && ctx.Err() == nil {
+			w.log.Warn("recordings are compared with consents later: the index cannot be read", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ""
+		case <-moved:
+		case <-time.After(saveEvery):
+		}
+	}
+}
+
+// place is what the file holds: the chain's first block's hash, in hexadecimal, and
+// the cursor.
+type place struct {
+	Chain  string
+	Cursor index.Cursor
+}
+
+// readPlace is the place that was kept; the beginning where there is none of this
+// chain, as on a network that was made anew.
+func readPlace(file, chain string) (index.Cursor, error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return index.Cursor{}, nil
@@ -135,15 +171,18 @@ func readPlace(file string) (index.Cursor, error) {
 	if err != nil {
 		return index.Cursor{}, fmt.Errorf("read how far recordings were compared with consents: %w", err)
 	}
-	var at index.Cursor
-	if err := json.Unmarshal(text, &at); err != nil {
+	var kept place
+	if err := json.Unmarshal(text, &kept); err != nil {
 		return index.Cursor{}, fmt.Errorf("%s is damaged: remove it, and all recordings are compared with consents once more: %w", file, err)
 	}
-	return at, nil
+	if kept.Chain != chain {
+		return index.Cursor{}, nil
+	}
+	return kept.Cursor, nil
 }
 
-func writePlace(file string, at index.Cursor) error {
-	text, err := json.Marshal(at)
+func writePlace(file, chain string, at index.Cursor) error {
+	text, err := json.Marshal(place{chain, at})
 	if err == nil {
 		err = renameio.WriteFile(file, text, 0o600)
 	}

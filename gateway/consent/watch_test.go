@@ -89,11 +89,18 @@ func report(party int) ledger.ViolationReport {
 // feed is an index that grows.
 type feed struct {
 	mu      sync.Mutex
+	chain   string
 	changes []index.Change
 	moved   chan struct{}
 }
 
-func newFeed() *feed { return &feed{moved: make(chan struct{})} }
+func newFeed() *feed { return &feed{chain: "one", moved: make(chan struct{})} }
+
+func (f *feed) Chain(context.Context) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return []byte(f.chain), nil
+}
 
 func (f *feed) Advanced() <-chan struct{} {
 	f.mu.Lock()
@@ -273,5 +280,39 @@ func TestAKilledGatewayMissesNone(t *testing.T) {
 		stop()
 		require.ElementsMatch(t, []string{report(1).PartyRef, report(2).PartyRef}, on.reported)
 		require.Len(t, on.asked["done"], 1, "what is done is not looked at again")
+	})
+}
+
+func TestANewNetworkBeginsAnew(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "consents.json")
+	synctest.Test(t, func(t *testing.T) {
+		on, before := newPaper(), newFeed()
+		for n := range 20 {
+			before.record(t, fmt.Sprint("before ", n))
+		}
+		stop := watching(t, on, before, file, &bytes.Buffer{})
+		time.Sleep(5 * time.Second)
+		stop()
+		require.Contains(t, on.asked, "before 19")
+
+		// The other network's index knows no block at first.
+		after := newFeed()
+		after.chain = ""
+		after.record(t, "of the first blocks")
+		stop = watching(t, on, after, file, &bytes.Buffer{})
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		require.NotContains(t, on.asked, "of the first blocks")
+		after.mu.Lock()
+		after.chain = "two"
+		after.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		stop()
+		require.Len(t, on.asked["of the first blocks"], 1)
+
+		stop = watching(t, on, after, file, &bytes.Buffer{})
+		time.Sleep(5 * time.Second)
+		stop()
+		require.Len(t, on.asked["of the first blocks"], 1, "the place is kept for the new one")
 	})
 }

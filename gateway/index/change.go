@@ -2,6 +2,8 @@ package index
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -79,12 +81,18 @@ type Filter struct {
 	MSP, PBX string
 }
 
-// maxChanges bounds one answer of Changes.
-const maxChanges = 1000
+const (
+	// maxChanges bounds one answer of Changes.
+	maxChanges = 1000
+	// scanned bounds the writes of each kind that one answer looks at where a filter
+	// leaves most out.
+	scanned = 10_000
+)
 
 // Changes answers, in order, up to limit changes (1000 at most) after a cursor, and
 // the cursor to go on from, which may lie beyond the last change where a filter left
-// some out. It never waits: where that cursor is the end of the projection, wait for
+// some out. It looks at some ten thousand writes at most: an answer may be short, or
+// empty, and not be the last. It never waits: where that cursor is at Height, wait for
 // Advanced.
 func (x *Index) Changes(ctx context.Context, after Cursor, limit int, filter Filter) ([]Change, Cursor, error) {
 	if err := after.check(); err != nil {
@@ -105,6 +113,14 @@ func (x *Index) Changes(ctx context.Context, after Cursor, limit int, filter Fil
 	if len(kinds) == 0 {
 		kinds = []Kind{""}
 	}
+	if filter.MSP != "" || filter.PBX != "" {
+		for _, kind := range kinds {
+			var err error
+			if end, err = x.endOfScan(ctx, after, end, kind); err != nil {
+				return nil, after, err
+			}
+		}
+	}
 	for _, kind := range kinds {
 		some, err := x.changesOf(ctx, after, end, limit, kind, filter)
 		if err != nil {
@@ -116,6 +132,24 @@ func (x *Index) Changes(ctx context.Context, after Cursor, limit int, filter Fil
 		return found, found[limit-1].Cursor, nil
 	}
 	return found, end, nil
+}
+
+// endOfScan is the place up to which the changes of a kind, or of all, may be looked
+// at: end, or before it.
+func (x *Index) endOfScan(ctx context.Context, after, end Cursor, kind Kind) (Cursor, error) {
+	text, args := "SELECT ref FROM changes WHERE ref > $1 AND ref <= $2", []any{after.ref(), end.ref()}
+	if kind != "" {
+		text, args = text+" AND kind = $3", append(args, string(kind))
+	}
+	var last int64
+	err := x.db.reader.QueryRowContext(ctx, text+fmt.Sprintf(" ORDER BY ref LIMIT 1 OFFSET %d", scanned-1), args...).Scan(&last)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return end, nil
+	case err != nil:
+		return end, fmt.Errorf("read changes: %w", err)
+	}
+	return cursorOf(last), nil
 }
 
 // changesOf are the changes of one kind, or of all where it is empty.

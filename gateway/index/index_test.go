@@ -2,6 +2,7 @@ package index_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/index"
 	"github.com/callseal/callseal/gateway/index/chaintest"
 )
@@ -88,6 +90,43 @@ func TestChangesFollowTheChain(t *testing.T) {
 		require.Empty(t, change.Unreadable, "%s %q", change.Kind, change.Key)
 	}
 	require.Greater(t, len(all), 200)
+}
+
+// TestAFilterLooksAtABoundedStretch has one PBX's few changes among very many others.
+func TestAFilterLooksAtABoundedStretch(t *testing.T) {
+	x, chain := openSQLite(t), chaintest.New("one")
+	const blocks, others = 30, 1000
+	for block := range blocks {
+		var puts []chaintest.Put
+		for n := range others {
+			puts = append(puts, chaintest.Put{Key: ledger.CallKey("BorealisMSP", "busy", ledger.LegID{LinkedID: fmt.Sprintf("%d.%d", block, n), UniqueID: "1"}), Deleted: true})
+		}
+		if block%12 == 5 {
+			puts = append(puts, chaintest.Put{Key: ledger.CallKey("AtlasMSP", "rare", ledger.LegID{LinkedID: fmt.Sprint(block), UniqueID: "1"}), Deleted: true})
+		}
+		chain.Add(chaintest.Transaction{Puts: puts})
+	}
+	projected(t, x, chain)
+	for _, kinds := range [][]index.Kind{nil, {index.KindCall}, {index.KindCall, index.KindHold}} {
+		var found []uint64
+		steps := 0
+		for cursor := (index.Cursor{}); ; steps++ {
+			changes, next, err := x.Changes(t.Context(), cursor, 200, index.Filter{Kinds: kinds, MSP: "AtlasMSP", PBX: "rare"})
+			require.NoError(t, err)
+			for _, change := range changes {
+				require.True(t, cursor.Before(change.Cursor), "none comes twice")
+				require.False(t, next.Before(change.Cursor), "none is passed over")
+				found = append(found, change.Block)
+			}
+			if next == cursor {
+				break
+			}
+			require.LessOrEqual(t, next.Block-cursor.Block, uint64(11), "a step looks at ten thousand writes at most")
+			cursor = next
+		}
+		require.Equal(t, []uint64{6, 18, 30}, found)
+		require.Greater(t, steps, 2)
+	}
 }
 
 func msTime(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

@@ -57,6 +57,8 @@ func (s *watchService) Watch(request *pb.WatchRequest, stream grpc.ServerStreami
 	}
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
+	ready := make(chan struct{})
+	close(ready)
 	for {
 		moved := s.index.Advanced()
 		changes, next, err := s.index.Changes(ctx, after, watchPage, filter)
@@ -68,20 +70,24 @@ func (s *watchService) Watch(request *pb.WatchRequest, stream grpc.ServerStreami
 				return err
 			}
 		}
-		more := len(changes) == watchPage
-		if after = next; more {
-			continue
+		// An answer may be short and not be the last: as long as the place moves there may
+		// be more. A filter may leave all out for long, so signs of life are sent meanwhile.
+		var more <-chan struct{}
+		if next != after {
+			more = ready
 		}
+		after = next
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.stopping:
 			return fault.New(fault.Unavailable, "the gateway stops: go on from the last cursor at the next one")
-		case <-moved:
 		case <-ticker.C:
 			if err := stream.Send(&pb.WatchResponse{Event: &pb.WatchResponse_Heartbeat{Heartbeat: &pb.Heartbeat{Cursor: cursorMessage(after), Height: s.index.Height()}}}); err != nil {
 				return err
 			}
+		case <-more:
+		case <-moved:
 		}
 	}
 }

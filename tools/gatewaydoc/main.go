@@ -24,6 +24,9 @@ var figures string
 //go:embed soak.md.tmpl
 var soak string
 
+//go:embed index.md.tmpl
+var index string
+
 func main() {
 	root := flag.String("root", ".", "the project's folder")
 	flag.Parse()
@@ -40,7 +43,7 @@ func run(root string) error {
 		return fmt.Errorf("read the page: %w", err)
 	}
 	text := string(page)
-	for name, part := range map[string]string{"gateway": figures, "soak": soak} {
+	for name, part := range map[string]string{"gateway": figures, "index": index, "soak": soak} {
 		found, err := read(filepath.Join(root, "docs", "measured"), name)
 		if err != nil {
 			return err
