@@ -15,12 +15,26 @@ type watchedDisk struct {
 	vfs.FS
 	syncs, full atomic.Int64
 	broken      atomic.Bool
+	// made counts the logs made, unmade those that the disk had no room for;
+	// unmakeable fails them.
+	made, unmade atomic.Int64
+	unmakeable   atomic.Bool
 }
 
 func (d *watchedDisk) watch(name string, file vfs.File, err error) (vfs.File, error) {
-	if err != nil || !strings.HasSuffix(name, ".log") {
+	if !strings.HasSuffix(name, ".log") {
 		return file, err
 	}
+	if errors.Is(err, syscall.ENOSPC) {
+		d.unmade.Add(1)
+	}
+	if err == nil && d.unmakeable.Load() {
+		return nil, errors.Join(&os.PathError{Op: "open", Path: name, Err: syscall.EIO}, file.Close())
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.made.Add(1)
 	return watchedFile{file, d}, nil
 }
 

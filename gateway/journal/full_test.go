@@ -3,12 +3,14 @@ package journal_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -19,10 +21,10 @@ import (
 )
 
 // disk mounts a filesystem of a few MB.
-func disk(t *testing.T, size string) string {
+func disk(t *testing.T, options string) string {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size), "this test needs to mount a small filesystem: run it as root")
+	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+options), "this test needs to mount a small filesystem: run it as root")
 	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
 	return dir
 }
@@ -172,6 +174,50 @@ func TestFullBeyondTheReserve(t *testing.T) {
 	pending, err := j.Pending("pbx1", 0, 1000)
 	require.NoError(t, err)
 	require.Len(t, pending, entries)
+}
+
+// The next write-ahead log cannot be made, because the disk has no room for one more
+// file. Pebble would panic.
+func TestFullWhereTheLogIsChanged(t *testing.T) {
+	dir, watched := disk(t, "16m,nr_inodes=200"), &watchedDisk{FS: vfs.Default}
+	j, err := journal.OpenOn(filepath.Join(dir, "journal"), small, slog.New(slog.DiscardHandler), watched)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, j.Close()) }()
+	ctx := t.Context()
+	_, err = j.Append(ctx, accept("pbx1", 1))
+	require.NoError(t, err)
+	others := filepath.Join(dir, "others")
+	require.NoError(t, os.Mkdir(others, 0o700))
+	for i := 0; err == nil; i++ {
+		err = os.WriteFile(filepath.Join(others, fmt.Sprint(i)), nil, 0o600)
+	}
+	require.ErrorIs(t, err, unix.ENOSPC)
+	const rounds = 64 // the log is changed every few
+	ended := make(chan error, 1)
+	go func() {
+		ended <- func() error {
+			for i := range rounds {
+				id := fmt.Sprint(i)
+				if err := j.Begin(ctx, journal.Transaction{ID: id, Stage: journal.Public, Numbers: []int64{1}, Envelope: make([]byte, 32<<10)}); err != nil {
+					return err
+				}
+				if err := j.Resolve(ctx, id, journal.Outcome{Number: 1, State: journal.Queued}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}()
+	}()
+	require.Eventually(t, func() bool { return watched.unmade.Load() > 3 }, time.Minute, time.Millisecond, "there was a log to be had: this proves nothing")
+	require.NoError(t, j.Err(), "it is full, not failed")
+	require.Empty(t, ended)
+	made := watched.made.Load()
+	require.NoError(t, os.RemoveAll(others))
+	require.NoError(t, <-ended)
+	require.Greater(t, watched.made.Load(), made)
+	entry, err := j.Entry(1)
+	require.NoError(t, err)
+	require.Equal(t, rounds, entry.Attempts)
 }
 
 func TestBounds(t *testing.T) {

@@ -33,6 +33,8 @@ type Journal struct {
 
 	reserve *reserve
 	mark    *mark
+	// running is set between Open and Close.
+	running atomic.Bool
 
 	background sync.WaitGroup
 	stop       context.CancelFunc
@@ -89,6 +91,7 @@ func open(dir string, config Config, log *slog.Logger, fs vfs.FS) (*Journal, err
 		return nil, errors.Join(err, j.db.Close())
 	}
 	j.reserve.fill()
+	j.running.Store(true)
 	ctx, cancel := context.WithCancel(context.Background())
 	j.stop = cancel
 	j.background.Go(func() { j.reclaim(ctx) })
@@ -121,7 +124,7 @@ func (j *Journal) openDB(fs vfs.FS) error {
 
 func (j *Journal) options(fs vfs.FS) *pebble.Options {
 	options := &pebble.Options{
-		FS:                 vfs.OnDiskFull(fs, j.reserve.spend),
+		FS:                 patient{fs, j},
 		Logger:             pebbleLog{j},
 		FormatMajorVersion: pebble.FormatNewest,
 		CacheSize:          int64(j.config.CacheBytes),
@@ -198,6 +201,7 @@ func (j *Journal) Close() error {
 		j.failure = fault.New(fault.Unavailable, "the gateway's journal is closed")
 		close(j.failed)
 	})
+	j.running.Store(false)
 	return errors.Join(err, j.db.Close(), j.mark.close())
 }
 
@@ -262,7 +266,7 @@ func (j *Journal) write(batch *pebble.Batch, next meta, apply func(*pebble.Batch
 	if err := batch.Set([]byte{keyMeta}, next.encode(), nil); err != nil {
 		return 0, fmt.Errorf("write the journal: %w", err)
 	}
-	if err := apply(batch, how); err != nil {
+	if err := j.unlessFailed(func() error { return apply(batch, how) }); err != nil {
 		return 0, fmt.Errorf("write the journal: %w", err)
 	}
 	if err := j.Err(); err != nil {
@@ -277,7 +281,7 @@ func (j *Journal) write(batch *pebble.Batch, next meta, apply func(*pebble.Batch
 
 // await returns once the batch is on disk. Those before it are too.
 func (j *Journal) await(batch *pebble.Batch, seq uint64) error {
-	if err := batch.SyncWait(); err != nil {
+	if err := j.unlessFailed(batch.SyncWait); err != nil {
 		j.fail(err)
 	}
 	if err := j.Err(); err != nil {
@@ -288,6 +292,19 @@ func (j *Journal) await(batch *pebble.Batch, seq uint64) error {
 		return j.failure
 	}
 	return nil
+}
+
+// unlessFailed calls what may never return once the disk failed, and then leaves it
+// behind.
+func (j *Journal) unlessFailed(do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-j.failed:
+		return j.failure
+	}
 }
 
 // age is how long the journal has been open, all in all; it does not depend on the

@@ -60,6 +60,32 @@ func TestAFailedDisk(t *testing.T) {
 	require.EqualValues(t, 1, entry.Number)
 }
 
+// The disk fails where one write-ahead log follows another, where Pebble would panic:
+// the journal has failed, and nobody waits.
+func TestADiskThatFailsWhereTheLogIsChanged(t *testing.T) {
+	for name, fail := range map[string]func(*watchedDisk){
+		"closing one": func(d *watchedDisk) { d.broken.Store(true) },
+		"making one":  func(d *watchedDisk) { d.unmakeable.Store(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, watched := t.TempDir(), &watchedDisk{FS: vfs.Default}
+			j, err := journal.OpenOn(dir, small, slog.New(slog.DiscardHandler), watched)
+			require.NoError(t, err)
+			_, err = j.Append(t.Context(), accept("pbx1", 1))
+			require.NoError(t, err)
+			fail(watched)
+			// More than the log holds, so that it is changed for this batch.
+			large := journal.Transaction{ID: "large", Stage: journal.Public, Numbers: []int64{1}, Envelope: make([]byte, 4*small.MemTableBytes)}
+			require.ErrorIs(t, j.Begin(t.Context(), large), journal.ErrFailed)
+			require.ErrorIs(t, j.Err(), journal.ErrFailed)
+			require.NoError(t, j.Close())
+			again := open(t, crashed(t, dir), small)
+			_, err = again.Find(accept("pbx1", 1).Name)
+			require.NoError(t, err)
+		})
+	}
+}
+
 // ENOSPC under the write-ahead log itself, not only under tables.
 func TestTheLogItselfMeetsAFullDisk(t *testing.T) {
 	dir, watched := disk(t, "16m"), &watchedDisk{FS: vfs.Default}

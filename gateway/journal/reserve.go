@@ -63,15 +63,15 @@ func (r *reserve) close() {
 	r.done.Wait()
 }
 
-// spend gives the file up. Pebble calls it when a write found the disk full, and
-// then writes again.
+// spend gives the file up, when a write found the disk full; it is then tried again.
 func (r *reserve) spend() {
 	r.spent.Store(true)
-	if err := os.Remove(r.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	switch err := os.Remove(r.path); {
+	case err == nil:
+		r.log.Warn("journal: the disk is full; nothing is accepted until there is space, what was accepted is worked off", "reserve_bytes", r.config.ReserveBytes)
+	case !errors.Is(err, os.ErrNotExist):
 		r.log.Error("journal: the disk is full and the reserve cannot be given up", "error", err)
-		return
 	}
-	r.log.Warn("journal: the disk is full; nothing is accepted until there is space, what was accepted is worked off", "reserve_bytes", r.config.ReserveBytes)
 }
 
 // try makes the file if it is not there and there is space.
