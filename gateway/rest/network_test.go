@@ -142,7 +142,7 @@ func TestOnARealNetwork(t *testing.T) {
 		run  func(*testing.T, *world)
 	}{
 		{"devices", testDevices}, {"consents and holds", testConsents}, {"policies and versions", testPolicies},
-		{"idempotency", testIdempotency}, {"who calls", testWhoCalls}, {"what is wrong", testWrong}, {"foreign clients", testForeignClients}, {"the README as typed", testReadme},
+		{"idempotency", testIdempotency}, {"who calls", testWhoCalls}, {"what is wrong", testWrong}, {"changes", testChanges}, {"foreign clients", testForeignClients}, {"the README as typed", testReadme},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, w) })
 	}
@@ -234,6 +234,37 @@ func testPolicies(t *testing.T, w *world) {
 	require.NotEmpty(t, auditor.ok("GET", "/v1/policies/consortium/versions", "")["enactments"])
 	require.NotEmpty(t, auditor.ok("GET", "/v1/policies/consortium/versions/1", "")["enactment"])
 	require.NotEmpty(t, auditor.ok("GET", "/v1/adapters", "")["enrolments"])
+}
+
+// testChanges reads what is on the ledger from its beginning, by lines, and pages
+// through the index and the outbox.
+func testChanges(t *testing.T, w *world) {
+	auditor := w.as(t, "auditor")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, auditor.base+"/v1/changes?kinds=device&msp=AtlasMSP", http.NoBody)
+	require.NoError(t, err)
+	answer, err := auditor.http.Do(request)
+	require.NoError(t, err)
+	defer func() { _ = answer.Body.Close() }()
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	var line struct {
+		Result struct {
+			Change map[string]any `json:"change"`
+		} `json:"result"`
+	}
+	for decoder := json.NewDecoder(answer.Body); line.Result.Change == nil; {
+		require.NoError(t, decoder.Decode(&line))
+	}
+	require.Equal(t, "device", line.Result.Change["kind"])
+	require.Equal(t, "AtlasMSP", line.Result.Change["msp"])
+	require.NotEqual(t, "0", auditor.ok("GET", "/v1/index", "")["height"])
+	require.Empty(t, auditor.ok("POST", "/v1/search/calls", `{"page":{"page_size":5}}`)["calls"])
+	require.NotEmpty(t, auditor.ok("POST", "/v1/search/entries", `{"kind":"device","msp":"AtlasMSP"}`)["entries"])
+	require.Empty(t, auditor.ok("GET", "/v1/outbox?page_size=5", "")["entries"])
+	code, _, missing := auditor.call("GET", "/v1/outbox/1", "")
+	require.Equal(t, http.StatusNotFound, code)
+	require.Equal(t, "NOT_FOUND", reason(t, missing))
 }
 
 func testIdempotency(t *testing.T, w *world) {
