@@ -79,7 +79,7 @@ func TestBadConsortium(t *testing.T) {
 		"two hosts":                  {`governance: "127.0.0.1:21272"`, `governance: "192.0.2.1:21272"`, "the chaincode services of Corvus are at 127.0.0.1 and at 192.0.2.1"},
 		"governance's name":          {"chaincode: callseal\n", "chaincode: callseal-governance\n", "is the governance chaincode's"},
 		"operator without chaincode": {corvus[strings.Index(corvus, "    chaincode:"):strings.Index(corvus, "    gateway:")], "", "the operator Corvus has no chaincode service"},
-		"operator without gateway": {`    gateway: { address: "127.0.0.1:21281" }
+		"operator without gateway": {`    gateway: { address: "127.0.0.1:21281", rest: "127.0.0.1:21282", metrics: "127.0.0.1:21283" }
 `, "", "the operator Corvus has no gateway"},
 		"regulator with a gateway": {"  msp: MeridianMSP", `  msp: MeridianMSP
   gateway: { address: "127.0.0.1:21381" }`, "the regulator Meridian only orders and audits"},
