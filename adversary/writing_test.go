@@ -64,7 +64,7 @@ func testWriteForAnother(t *testing.T, w *world) {
 			require.NoError(t, err)
 			defer func() { _ = connection.Close() }()
 			_, err = pb.NewAnchorServiceClient(connection).AnchorSegment(within(t), &pb.AnchorSegmentRequest{Segment: w.atlas.Reborn(t).Segment(t, gatewaytest.Calls(t, 1))})
-			require.Equal(t, codes.Unavailable, status.Code(err), "TLS does not even let it in: %v", err)
+			require.Equal(t, codes.Unauthenticated, status.Code(err), "it is told why it is not let in: %v", err)
 		})
 		plot := plotOn(key, value)
 		t.Run("its own chaincode writes it, its own peer endorses", func(t *testing.T) {

@@ -13,6 +13,9 @@ import (
 // maxNamed bounds the fields that one refusal names.
 const maxNamed = 20
 
+// neverSent is how the rules say that an enumeration's 0 is no answer.
+const neverSent = "must not be in list [0]"
+
 // validation holds requests to the constraints that stand in the protos. What needs
 // more than the message itself is the handlers' and the contracts' to check.
 type validation struct{ rules protovalidate.Validator }
@@ -43,6 +46,9 @@ func (v *validation) check(request proto.Message) error {
 			break
 		}
 		field := fault.Field{Path: protovalidate.FieldPathString(violation.Proto.GetField()), Description: violation.Proto.GetMessage()}
+		if field.Description == neverSent {
+			field.Description = "must be given"
+		}
 		refused.Fields = append(refused.Fields, field)
 		sentences = append(sentences, strings.TrimSpace(field.Path+" "+strings.TrimPrefix(field.Description, "value ")))
 	}
