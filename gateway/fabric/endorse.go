@@ -8,14 +8,15 @@ import (
 )
 
 // Endorse collects endorsements: those the proposal names, else of the own
-// operator and a partner, else as the endorsement policy allows.
+// operator and a partner, else as the endorsement policy allows. Partners are
+// enough for the configured chaincode only: governance wants every operator.
 func (c *Channel) Endorse(ctx context.Context, what Proposal) (*Endorsed, error) {
 	c.start()
 	ctx, cancel := stage(ctx, c.deadlines.Endorse)
 	defer cancel()
 	order := c.order()
 	var attempts []attempt[*Endorsed]
-	if len(what.EndorsedBy) == 0 {
+	if len(what.EndorsedBy) == 0 && c.chaincode == c.config.Chaincode {
 		asked, again := c.partners.choose()
 		for _, one := range again {
 			c.tryAgain(order[0], one, what)
