@@ -7,7 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/api/connect"
@@ -50,7 +53,14 @@ func (s *show) question(ctx context.Context, where *scene, call anchored) (audit
 		return question, err
 	}
 	defer func() { _ = connection.Close() }()
-	response, err := pb.NewCallServiceClient(connection).ListLegs(ctx, &pb.ListLegsRequest{Msp: question.MSP, Pbx: question.PBX, Linkedid: call.LinkedID, IncludeDetails: true})
+	// Details follow the record that was committed by a transaction of their own.
+	response, err := backoff.Retry(ctx, func() (*pb.ListLegsResponse, error) {
+		answer, err := pb.NewCallServiceClient(connection).ListLegs(ctx, &pb.ListLegsRequest{Msp: question.MSP, Pbx: question.PBX, Linkedid: call.LinkedID, IncludeDetails: true})
+		if err != nil && status.Code(err) != codes.NotFound {
+			return nil, backoff.Permanent(err)
+		}
+		return answer, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(20*time.Millisecond)))
 	if err != nil {
 		return question, fmt.Errorf("have the details disclosed: %w", err)
 	}

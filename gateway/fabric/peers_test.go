@@ -87,15 +87,21 @@ func putDevice(t *testing.T, channel *fabric.Channel, keyring *seal.Keyring) (id
 	details := ledger.Details{Device: &ledger.DeviceDetails{AORs: []string{"sip:600@pbx.atlas.example"}, Label: "Reception"}, Salt: gatewaytest.Random(t, 32), V: ledger.SchemaVersion}
 	digest, err := details.Digest()
 	require.NoError(t, err)
-	_, err = channel.Transact(within(t), fabric.Proposal{Function: "devices:Register", Args: []string{string(gatewaytest.JSON(t, &ledger.DeviceRegistration{
-		Credentials: ledger.DeviceCredentials{AORRefs: []string{gatewaytest.Random(t, 32)}, DetailsDigest: digest, KeyEpoch: 1}, ID: id, Kind: ledger.DevicePhone,
-	}))}})
+	_, err = channel.Transact(within(t), deviceOf(t, id, digest))
 	require.NoError(t, err)
 	sealed, err = device.Seal(keyring, channel.MSP(), id, 1, gatewaytest.JSON(t, &details))
 	require.NoError(t, err)
 	_, err = channel.Transact(within(t), device.Put(channel.MSP(), sealed))
 	require.NoError(t, err)
 	return id, sealed
+}
+
+// deviceOf puts a device with these details on the ledger.
+func deviceOf(t *testing.T, id, digest string) fabric.Proposal {
+	t.Helper()
+	return fabric.Proposal{Function: "devices:Register", Args: []string{string(gatewaytest.JSON(t, &ledger.DeviceRegistration{
+		Credentials: ledger.DeviceCredentials{AORRefs: []string{gatewaytest.Random(t, 32)}, DetailsDigest: digest, KeyEpoch: 1}, ID: id, Kind: ledger.DevicePhone,
+	}))}}
 }
 
 func openKeyring(t *testing.T) *seal.Keyring {
@@ -131,6 +137,12 @@ func testDetailsOnBoth(t *testing.T, w *world) {
 		_, _ = putDevice(t, channel, keyring)
 		w.StartNode(name)
 		bothHealthy(t, channel)
+		// Before it has met the other operators' peers again nobody endorses with it, and
+		// it is the only one left next time.
+		require.Eventually(t, func() bool {
+			_, err := alone[name].Endorse(within(t), deviceOf(t, gatewaytest.Random(t, 16), gatewaytest.Random(t, 32)))
+			return err == nil
+		}, patience, 100*time.Millisecond, "%s finds endorsers again", name)
 	}
 }
 
