@@ -118,7 +118,8 @@ func TestKilledAtAnyStage(t *testing.T) {
 				w.hold = make(chan struct{})
 			}
 			w.outcomes = c.outcomes
-			victim := keeping(t, killed{w}, dir, config())
+			dead := make(chan struct{})
+			victim := keeping(t, killed{w, dead}, dir, config())
 			evidence := []Evidence{success(caller), failures(caller, 2), success(source)}
 			impatient, cancel := context.WithCancel(t.Context())
 			heard := make(chan error, 1)
@@ -135,6 +136,7 @@ func TestKilledAtAnyStage(t *testing.T) {
 				image = crashed(t, dir)
 				return true
 			}, 30*time.Second, time.Millisecond)
+			close(dead)
 			cancel()
 			err = <-heard
 			require.True(t, fault.Of(err).Retryable(), "%v", err)
@@ -167,15 +169,25 @@ func TestKilledAtAnyStage(t *testing.T) {
 	}
 }
 
-// killed is a wire to a gateway that hears nothing more once an outcome is lost.
-type killed struct{ *wire }
+// killed is a wire to a gateway that hears nothing more once an outcome is lost, and
+// that gets nothing done once it is dead.
+type killed struct {
+	*wire
+	dead chan struct{}
+}
 
 func (k killed) Endorse(ctx context.Context, function string, writes []byte) (transaction, error) {
 	made, err := k.wire.Endorse(ctx, function, writes)
 	if err != nil {
 		return nil, err
 	}
-	return silenced{made}, nil
+	select {
+	case <-k.dead:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	default:
+		return silenced{made}, nil
+	}
 }
 
 type silenced struct{ transaction }
