@@ -3,7 +3,6 @@ package privacy_test
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/bbolt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -149,30 +147,21 @@ func secrets(who person, said []gatewaytest.Entry) []privacy.Needle {
 	return needles
 }
 
-// recordKey is a record's key on the ledger.
-func recordKey(msp, pbx string, entry *gatewaytest.Entry) string {
-	if call := entry.Record.Call; call != nil {
-		return ledger.CallKey(msp, pbx, call.Leg)
-	}
-	return ledger.RecordingKey(msp, pbx, entry.Record.Recording.ID, entry.Record.Recording.Revision)
-}
-
-// keyOf reads a record's key out of a stopped gateway's keyring.
-func (c *consortium) keyOf(operator, recordKey string) []byte {
+// keyOf finds the key that sealed details name among those of a stopped gateway's
+// keyring.
+func (c *consortium) keyOf(operator string, stored []byte) []byte {
 	c.t.Helper()
-	index := filepath.Join(c.Layout().Operator(operator).GatewayState(), "keyring.db")
-	db, err := bbolt.Open(index, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	var sealed ledger.Sealed
+	require.NoError(c.t, ledger.DecodeStrict(stored, &sealed))
+	keys, err := os.ReadFile(seal.KeysFile(filepath.Join(c.Layout().Operator(operator).GatewayState(), "keyring.db")))
 	require.NoError(c.t, err)
-	defer func() { require.NoError(c.t, db.Close()) }()
-	name := sha256.Sum256([]byte(recordKey))
-	var slot uint64
-	require.NoError(c.t, db.View(func(tx *bbolt.Tx) error {
-		slot = binary.BigEndian.Uint64(tx.Bucket([]byte("record slots v2")).Get(name[:]))
-		return nil
-	}))
-	keys, err := os.ReadFile(seal.KeysFile(index))
-	require.NoError(c.t, err)
-	return keys[32*(slot+1) : 32*(slot+2)]
+	for slot := range slices.Chunk(keys, 32) {
+		if ledger.KeyCommitment(slot) == sealed.KeyCommitment {
+			return slot
+		}
+	}
+	c.t.Fatal("the keyring holds no key of that commitment")
+	return nil
 }
 
 // tell has an operator put on the ledger what else is said of a person: a device, a
@@ -265,8 +254,8 @@ func TestNothingPersonalIsInClearAndErasedIsGone(t *testing.T) {
 	control := []privacy.Needle{{Name: public, Value: []byte(leg.LinkedID)}}
 	traces := append(sealedNeedles("the call", sealedCall), sealedNeedles("the recording", sealedRecording)...)
 	traces = append(traces,
-		privacy.Needle{Name: callKey, Value: c.keyOf("Atlas", recordKey(atlas.MSP, pbx, &erased[0]))},
-		privacy.Needle{Name: recordingKey, Value: c.keyOf("Atlas", recordKey(atlas.MSP, pbx, &erased[1]))})
+		privacy.Needle{Name: callKey, Value: c.keyOf("Atlas", sealedCall)},
+		privacy.Needle{Name: recordingKey, Value: c.keyOf("Atlas", sealedRecording)})
 	report := c.walk(slices.Concat(hidden, control, traces))
 	for _, needle := range hidden {
 		require.Empty(t, report.Of(needle.Name))
