@@ -22,7 +22,6 @@ var accepting = []string{health.Journal, health.Audit}
 
 func (g *Gateway) openHealth(context.Context) error {
 	config, measured := g.config.Health, health.NewMetrics(g.registry)
-	g.measureQueue()
 	orderers := health.NewOrderers(health.Ordering{
 		ConfigBlock: func(ctx context.Context) ([]byte, error) {
 			block, err := g.channel.In("cscc").Evaluate(ctx, "GetConfigBlock", g.config.Fabric.Channel)

@@ -309,6 +309,7 @@ func (g *Gateway) openJournal(context.Context) (err error) {
 		return fmt.Errorf("open the journal: %w", err)
 	}
 	g.closing("journal", g.journal.Close)
+	journal.NewMetrics(g.registry, g.journal)
 	return nil
 }
 

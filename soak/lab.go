@@ -187,14 +187,3 @@ func (l *Lab) PID(node string) (int32, error) {
 	}
 	return 0, errors.New(node + " is not running")
 }
-
-// StateBytes is what the gateway keeps on disk below one of its state folders.
-func (l *Lab) StateBytes(folder string) (bytes int64) {
-	_ = filepath.Walk(filepath.Join(l.Layout().Operator(Operator).GatewayState(), folder), func(_ string, info os.FileInfo, err error) error {
-		if err == nil && !info.IsDir() {
-			bytes += info.Size()
-		}
-		return nil
-	})
-	return bytes
-}

@@ -11,8 +11,6 @@ import (
 
 	"github.com/hyperledger/fabric-gateway/pkg/hash"
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
-	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
-	"google.golang.org/protobuf/proto"
 )
 
 // signer is the identity in whose name the channel is used.
@@ -88,13 +86,3 @@ func (s *signer) signDigest(digest []byte) ([]byte, error) {
 
 // hash is what every signature is over.
 var hashed = hash.SHA256
-
-// creator is the serialized identity.
-func (s *signer) creator() []byte {
-	serialized, err := proto.Marshal(&msp.SerializedIdentity{Mspid: s.identity.MspID(), IdBytes: s.identity.Credentials()})
-	if err != nil {
-		// Marshalling two byte strings cannot fail.
-		panic(err)
-	}
-	return serialized
-}

@@ -127,13 +127,6 @@ func (m *Monitor) Serve(name string, needs ...string) {
 	m.judge()
 }
 
-// Has says whether the gateway has such a dependency.
-func (m *Monitor) Has(name string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.states[name] != nil
-}
-
 // Run asks until the context ends.
 func (m *Monitor) Run(ctx context.Context) error {
 	var asking sync.WaitGroup

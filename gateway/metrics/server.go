@@ -53,9 +53,6 @@ func Listen(ctx context.Context, config Config, registry prometheus.Gatherer, pa
 	}}, nil
 }
 
-// Address is where it listens.
-func (s *Server) Address() string { return s.listener.Addr().String() }
-
 // Run serves until the context ends.
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)

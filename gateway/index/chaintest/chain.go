@@ -114,11 +114,6 @@ func (c *Chain) Branch(height int) *Chain {
 	}
 }
 
-// Of is a chain of given blocks, such as a real one's.
-func Of(blocks []*common.Block) *Chain {
-	return &Chain{keep: true, grown: make(chan struct{}), blocks: blocks, next: blocks[len(blocks)-1].GetHeader(), count: uint64(len(blocks))}
-}
-
 // Blocks implements index.Source.
 func (c *Chain) Blocks(ctx context.Context, from uint64) (<-chan *common.Block, error) {
 	stream := make(chan *common.Block)
