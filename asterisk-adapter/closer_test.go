@@ -123,7 +123,8 @@ type bench struct {
 	book *journal.Journal
 	log  *logbook
 	path string
-	end  func() error
+	// stop ends the run; end closes the journal too.
+	stop, end func() error
 }
 
 func newBench(t *testing.T, path string, edge *gatewayEdge) *bench {
@@ -136,10 +137,11 @@ func newBench(t *testing.T, path string, edge *gatewayEdge) *bench {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.run(ctx) }()
-	b.end = sync.OnceValue(func() error {
+	b.stop = sync.OnceValue(func() error {
 		cancel()
-		return errors.Join(<-ended, book.Close())
+		return <-ended
 	})
+	b.end = sync.OnceValue(func() error { return errors.Join(b.stop(), book.Close()) })
 	t.Cleanup(func() { _ = b.end() })
 	return b
 }

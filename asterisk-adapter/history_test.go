@@ -85,6 +85,7 @@ func TestBeats(t *testing.T) {
 	require.ErrorIs(t, <-ended, context.Canceled)
 	b.untilEmpty(t)
 	before := len(b.edge.order())
+	_ = b.stop()
 	a.farewell(t.Context())
 	require.Len(t, b.edge.order(), before+1)
 	waiting, _, err := b.book.Outbox()
@@ -94,6 +95,7 @@ func TestBeats(t *testing.T) {
 	// The farewell of an adapter whose gateway is away waits in the journal.
 	edge := &gatewayEdge{answer: func(ledger.Segment, int) error { return status.Error(codes.Unavailable, "the gateway is down") }}
 	away := newBench(t, t.TempDir()+"/journal.db", edge)
+	_ = away.stop()
 	a = &Adapter{config: &Config{}, journal: away.book, closer: away.closer, log: away.log.logger()}
 	require.NoError(t, a.beat(t.Context()), "none was asked for")
 	a.farewell(t.Context())
