@@ -328,7 +328,7 @@ func (p *Pipeline) repeated(one *item, entry *journal.Entry) {
 		if entry.Commit != nil {
 			one.receipt = receiptOf(entry, true)
 		}
-		one.problem = refusedBefore(entry)
+		one.problem = RefusedBefore(entry)
 		one.reach(Refused)
 		p.forget(one)
 	}

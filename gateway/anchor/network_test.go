@@ -54,6 +54,7 @@ func TestOnARealNetwork(t *testing.T) {
 		{"an envelope that nobody orders", testOutdated},
 		{"the network is away", testAway},
 		{"a client dies and sends again", testDyingClient},
+		{"what an admin mends by callseal", testMendedByAnAdmin},
 		{"the gateway is killed", testKilled},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, w) })

@@ -98,8 +98,9 @@ func problemFor(what *fault.Error) *fault.Error {
 	return &told
 }
 
-// refusedBefore is the problem of a segment that was refused earlier.
-func refusedBefore(entry *journal.Entry) *fault.Error {
+// RefusedBefore is the problem of a segment that was refused earlier, as its client
+// was told it.
+func RefusedBefore(entry *journal.Entry) *fault.Error {
 	if entry.Problem == nil {
 		return fault.New(fault.Internal, "the segment was refused, and the journal does not say why")
 	}

@@ -114,7 +114,10 @@ func entryMessage(entry *journal.Entry) *pb.OutboxEntry {
 			TransactionId: entry.Commit.TransactionID, Block: entry.Commit.Block, Endorsers: entry.Commit.Endorsers, ValidationCode: "VALID",
 		}
 	}
-	if entry.Problem != nil {
+	switch {
+	case entry.State == journal.Refused:
+		message.Problem = problemMessage(anchor.RefusedBefore(entry))
+	case entry.Problem != nil:
 		message.Problem = problemMessage(entry.Problem.Fault())
 	}
 	return message
