@@ -96,6 +96,7 @@ func TestOnARealNetwork(t *testing.T) {
 		{"a thousand reports on one subject", testAThousandReports},
 		{"a lone report", testALoneReport},
 		{"a gateway starts again", testRestart},
+		{"killed while evidence is reported", testKilledWhileEvidenceIsReported},
 		{"nothing in clear", testNothingInClear},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, w) })
