@@ -128,5 +128,3 @@ func TestAFilterLooksAtABoundedStretch(t *testing.T) {
 		require.Greater(t, steps, 2)
 	}
 }
-
-func msTime(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
