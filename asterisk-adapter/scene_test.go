@@ -22,6 +22,7 @@ import (
 	"github.com/callseal/callseal/asterisk-adapter/lab"
 	"github.com/callseal/callseal/audit"
 	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/mirror"
 	"github.com/callseal/callseal/network"
 	"github.com/callseal/callseal/network/networktest"
 	"github.com/callseal/callseal/verify"
@@ -338,7 +339,7 @@ func (s *scene) requireHistory(t *testing.T) {
 		response, err := client.ListGaps(t.Context(), &pb.ListGapsRequest{Msp: s.owner.MSP, Pbx: s.owner.PBXs[0], Epoch: place.Epoch, From: place.From, Limit: 7})
 		require.NoError(t, err)
 		var page ledger.Gaps
-		require.NoError(t, ledger.DecodeStrict(response.GetGapsJson(), &page))
+		require.NoError(t, mirror.Value(response.GetGaps(), &page))
 		history.Add(&page)
 	}
 	history.Conclude()

@@ -5,10 +5,12 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/mirror"
 )
 
 // viaGateway reads through a gateway.
@@ -59,11 +61,21 @@ func (g *viaGateway) RecordingsBySHA256(ctx context.Context, sha256 string) ([]*
 }
 
 func (g *viaGateway) Corrections(ctx context.Context, msp, pbx, linkedID string) ([]ledger.AnchoredCorrection, error) {
-	response, err := g.calls.GetConversation(ctx, &pb.GetConversationRequest{Msp: msp, Pbx: pbx, Linkedid: linkedID})
+	response, err := g.calls.GetConversation(ctx, &pb.GetConversationRequest{
+		Msp: msp, Pbx: pbx, Linkedid: linkedID, Fields: &fieldmaskpb.FieldMask{Paths: []string{"corrections"}},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("ask for the corrections: %w", connect.Sentence(err))
 	}
-	return correctionsOf(response.GetConversationJson(), linkedID)
+	var all []ledger.AnchoredCorrection
+	for _, message := range response.GetConversation().GetCorrections() {
+		var correction ledger.AnchoredCorrection
+		if err := mirror.Value(message, &correction); err != nil {
+			return nil, err
+		}
+		all = append(all, correction)
+	}
+	return correctionsOf(all, linkedID), nil
 }
 
 func (g *viaGateway) Endorsement(ctx context.Context, record *ledger.Record) (*Endorsement, error) {

@@ -39,13 +39,9 @@ type Endorsement struct {
 	Signer string `json:"signer"`
 }
 
-// correctionsOf reads the corrections of one linkedid out of its conversation.
-func correctionsOf(conversation []byte, linkedID string) ([]ledger.AnchoredCorrection, error) {
-	var found ledger.Conversation
-	if err := ledger.DecodeStrict(conversation, &found); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(found.Corrections, func(c ledger.AnchoredCorrection) bool { return c.Correction.Leg.LinkedID != linkedID }), nil
+// correctionsOf leaves, of the corrections of a conversation, those of one linkedid.
+func correctionsOf(conversation []ledger.AnchoredCorrection, linkedID string) []ledger.AnchoredCorrection {
+	return slices.DeleteFunc(conversation, func(c ledger.AnchoredCorrection) bool { return c.Correction.Leg.LinkedID != linkedID })
 }
 
 // decodeAll reads records that the ledger holds.

@@ -41,7 +41,11 @@ func (p *viaPeer) Corrections(ctx context.Context, msp, pbx, linkedID string) ([
 	if err != nil {
 		return nil, fmt.Errorf("ask the peer: %w", err)
 	}
-	return correctionsOf(result, linkedID)
+	var found ledger.Conversation
+	if err := ledger.DecodeStrict(result, &found); err != nil {
+		return nil, err
+	}
+	return correctionsOf(found.Corrections, linkedID), nil
 }
 
 func (p *viaPeer) Endorsement(ctx context.Context, record *ledger.Record) (*Endorsement, error) {

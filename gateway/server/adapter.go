@@ -35,6 +35,10 @@ func (s *adapterService) GetAdapter(ctx context.Context, request *pb.GetAdapterR
 
 // ListAdapters implements callseal.v1.AdapterService.
 func (s *adapterService) ListAdapters(ctx context.Context, request *pb.ListAdaptersRequest) (*pb.ListAdaptersResponse, error) {
+	if err := checkMask(request.GetFields(), &pb.Enrolment{}); err != nil {
+		return nil, err
+	}
 	enrolments, err := answerEach[pb.Enrolment](ctx, s.channel, "adapters:List", s.mspOr(request.GetMsp()))
+	maskedRows(request.GetFields(), enrolments)
 	return &pb.ListAdaptersResponse{Enrolments: enrolments}, err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/idempotency"
+	"github.com/callseal/callseal/gateway/mirror"
 )
 
 // This file is the part of callseal.v1.CallService that says of a leg what it does
@@ -39,7 +40,7 @@ func (s *callService) CorrectCall(ctx context.Context, request *pb.CorrectCallRe
 		}
 		if request.GetChanges() != nil {
 			made.Changes = &ledger.Changes{}
-			if err := unmirror(request.GetChanges(), made.Changes); err != nil {
+			if err := mirror.Value(request.GetChanges(), made.Changes); err != nil {
 				return nil, err
 			}
 		}
@@ -93,18 +94,8 @@ func (s *callService) ListOmissions(ctx context.Context, request *pb.ListOmissio
 	if err != nil {
 		return nil, err
 	}
-	response := &pb.ListOmissionsResponse{}
-	for _, text := range stored {
-		record, err := decodeRecord(text)
-		if err != nil {
-			return nil, err
-		}
-		if record.Omission == nil {
-			return nil, fault.New(fault.Internal, "the record on the ledger is not an omission")
-		}
-		response.Omissions = append(response.Omissions, &pb.Omission{Place: placeMessage(record), Leg: legMessage(record.Omission.Leg), RecordJson: text})
-	}
-	return response, nil
+	omissions, err := recordMessages(stored, omissionMessage)
+	return &pb.ListOmissionsResponse{Omissions: omissions}, err
 }
 
 // ReconcileCall implements callseal.v1.CallService.

@@ -15,6 +15,7 @@ import (
 	"github.com/callseal/callseal/gateway/device"
 	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/idempotency"
+	"github.com/callseal/callseal/gateway/mirror"
 	"github.com/callseal/callseal/gateway/reputation"
 )
 
@@ -215,7 +216,7 @@ func (s *deviceService) GetDevice(ctx context.Context, request *pb.GetDeviceRequ
 		return nil, err
 	}
 	response := &pb.GetDeviceResponse{Device: &pb.Device{}}
-	if err := mirror(stored, response.Device); err != nil || !request.GetIncludeDetails() {
+	if err := mirror.Fill(stored, response.Device); err != nil || !request.GetIncludeDetails() {
 		return response, err
 	}
 	if err := authorizeDeviceDetails(callerFrom(ctx), s.channel.MSP(), msp); err != nil {
@@ -282,7 +283,7 @@ func (s *deviceService) ListDevices(ctx context.Context, request *pb.ListDevices
 		return nil, errors.Join(errors.New("read the contract's answer"), err)
 	}
 	response := &pb.ListDevicesResponse{NextPageToken: page.Bookmark}
-	if response.Devices, err = mirrorEach[pb.Device](page.Devices); err != nil {
+	if response.Devices, err = mirror.Each[pb.Device](page.Devices); err != nil {
 		return nil, err
 	}
 	for _, one := range response.Devices {

@@ -2,10 +2,15 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/mirror"
 )
 
 // defaultWalk is how many segments one page of ListGaps walks when none is asked
@@ -18,11 +23,46 @@ func (s *callService) GetConversation(ctx context.Context, request *pb.GetConver
 	if err := s.permit(ctx, msp, request.GetPbx(), false); err != nil {
 		return nil, err
 	}
+	if err := checkMask(request.GetFields(), &pb.Conversation{}); err != nil {
+		return nil, err
+	}
 	found, err := s.channel.Evaluate(ctx, "calls:Conversation", msp, request.GetPbx(), request.GetLinkedid())
 	if err != nil {
 		return nil, err
 	}
-	return &pb.GetConversationResponse{ConversationJson: found}, nil
+	conversation, err := conversationMessage(found)
+	if err != nil {
+		return nil, err
+	}
+	masked(request.GetFields(), conversation)
+	return &pb.GetConversationResponse{Conversation: conversation}, nil
+}
+
+// conversationMessage makes a message of a ledger.Conversation. Its records stay as
+// they were signed.
+func conversationMessage(canonical []byte) (*pb.Conversation, error) {
+	var found struct {
+		Corrections jsontext.Value   `json:"corrections"`
+		Cut         bool             `json:"cut"`
+		Legs        []jsontext.Value `json:"legs"`
+		LinkedIDs   []string         `json:"linkedids"`
+		Links       []jsontext.Value `json:"links"`
+		MSP         string           `json:"msp"`
+		Omissions   []jsontext.Value `json:"omissions"`
+		PBX         string           `json:"pbx"`
+		Recordings  []jsontext.Value `json:"recordings"`
+	}
+	if err := json.Unmarshal(canonical, &found); err != nil {
+		return nil, fmt.Errorf("read the conversation: %w", err)
+	}
+	message := &pb.Conversation{Msp: found.MSP, Pbx: found.PBX, Linkedids: found.LinkedIDs, Cut: found.Cut}
+	var problems [5]error
+	message.Legs, problems[0] = recordMessages(found.Legs, callMessage)
+	message.Links, problems[1] = recordMessages(found.Links, linkMessage)
+	message.Recordings, problems[2] = recordMessages(found.Recordings, recordingMessage)
+	message.Omissions, problems[3] = recordMessages(found.Omissions, omissionMessage)
+	message.Corrections, problems[4] = mirror.Each[pb.AnchoredCorrection](found.Corrections)
+	return message, errors.Join(problems[:]...)
 }
 
 // GetChain implements callseal.v1.LedgerService.
@@ -52,9 +92,6 @@ func (s *ledgerService) ListGaps(ctx context.Context, request *pb.ListGapsReques
 	if limit == 0 {
 		limit = defaultWalk
 	}
-	found, err := s.channel.Evaluate(ctx, "calls:Gaps", msp, request.GetPbx(), fmt.Sprint(request.GetEpoch()), fmt.Sprint(request.GetFrom()), fmt.Sprint(limit))
-	if err != nil {
-		return nil, err
-	}
-	return &pb.ListGapsResponse{GapsJson: found}, nil
+	response := &pb.ListGapsResponse{Gaps: &pb.Gaps{}}
+	return response, s.answer(ctx, response.Gaps, "calls:Gaps", msp, request.GetPbx(), number(request.GetEpoch()), number(request.GetFrom()), number(int64(limit)))
 }

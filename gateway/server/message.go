@@ -1,6 +1,7 @@
 package server
 
 import (
+	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
@@ -51,6 +52,7 @@ func callMessage(record *ledger.Record, canonical []byte) (*pb.Call, error) {
 		Technology: call.Technology, RecordingDue: call.RecordingDue,
 		CallerRef: call.CallerRef, CalleeRef: call.CalleeRef, DetailsDigest: call.DetailsDigest,
 		Software: call.Software, RecordJson: canonical,
+		Attestation: call.Attestation, Boot: call.Boot, CallRef: call.CallRef, ClockOffsetMs: call.ClockOffsetMS, Verdict: call.Verdict,
 	}
 	if call.Observed != nil {
 		message.Observed = &pb.Observed{Start: timestamp(call.Observed.Start), Answer: timestamp(call.Observed.Answer), End: timestamp(call.Observed.End)}
@@ -63,12 +65,56 @@ func recordingMessage(record *ledger.Record, canonical []byte) (*pb.Recording, e
 	if recording == nil {
 		return nil, fault.New(fault.Internal, "the record on the ledger is not a recording")
 	}
-	return &pb.Recording{
+	message := &pb.Recording{
 		Place: placeMessage(record), Id: recording.ID, Revision: recording.Revision, Leg: legMessage(recording.Leg),
 		Sha256: recording.SHA256, Sha512: recording.SHA512, Bytes: recording.Bytes, MediaType: recording.MediaType,
 		Method: recording.Method, ClosedAt: timestamp(recording.ClosedAt), DetailsDigest: recording.DetailsDigest,
-		RecordJson: canonical,
-	}, nil
+		RecordJson: canonical, RetentionUntil: timestamp(recording.RetentionUntil), SegmentRoot: recording.SegmentRoot, VaultManifest: recording.VaultManifest,
+	}
+	for _, pause := range recording.Pauses {
+		message.Pauses = append(message.Pauses, &pb.Pause{FromMs: pause.FromMS, Reason: pause.Reason, ToMs: pause.ToMS})
+	}
+	return message, nil
+}
+
+func linkMessage(record *ledger.Record, canonical []byte) (*pb.Link, error) {
+	link := record.Link
+	if link == nil {
+		return nil, fault.New(fault.Internal, "the record on the ledger is not a link")
+	}
+	message := &pb.Link{Place: placeMessage(record), Kind: link.Kind, At: timestamp(link.At), From: link.From, To: link.To, RecordJson: canonical}
+	if link.FromLeg != nil {
+		message.FromLeg = legMessage(*link.FromLeg)
+	}
+	if link.ToLeg != nil {
+		message.ToLeg = legMessage(*link.ToLeg)
+	}
+	return message, nil
+}
+
+func omissionMessage(record *ledger.Record, canonical []byte) (*pb.Omission, error) {
+	omission := record.Omission
+	if omission == nil {
+		return nil, fault.New(fault.Internal, "the record on the ledger is not an omission")
+	}
+	return &pb.Omission{Place: placeMessage(record), Leg: legMessage(omission.Leg), At: timestamp(omission.At), Reason: omission.Reason, RecordJson: canonical}, nil
+}
+
+// recordMessages makes messages of records in canonical form.
+func recordMessages[M any](stored []jsontext.Value, message func(*ledger.Record, []byte) (M, error)) ([]M, error) {
+	var messages []M
+	for _, canonical := range stored {
+		record, err := decodeRecord(canonical)
+		if err != nil {
+			return nil, err
+		}
+		one, err := message(record, canonical)
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, one)
+	}
+	return messages, nil
 }
 
 func commitMessage(commit fabric.Commit) *pb.Commit {

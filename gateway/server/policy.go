@@ -6,6 +6,7 @@ import (
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/mirror"
 )
 
 type policyService struct {
@@ -30,7 +31,7 @@ func (s *policyService) vote(ctx context.Context, function string, args ...strin
 // ProposePolicy implements callseal.v1.PolicyService.
 func (s *policyService) ProposePolicy(ctx context.Context, request *pb.ProposePolicyRequest) (*pb.ProposePolicyResponse, error) {
 	policy := &ledger.Policy{}
-	if err := unmirror(request.GetPolicy(), policy); err != nil {
+	if err := mirror.Value(request.GetPolicy(), policy); err != nil {
 		return nil, err
 	}
 	if policy.V == 0 {
@@ -63,7 +64,7 @@ func (s *policyService) GetPolicy(ctx context.Context, request *pb.GetPolicyRequ
 	if err != nil {
 		return nil, err
 	}
-	return response, mirror(found, response.Policy)
+	return response, mirror.Fill(found, response.Policy)
 }
 
 // GetPolicyVersion implements callseal.v1.PolicyService.
@@ -73,12 +74,16 @@ func (s *policyService) GetPolicyVersion(ctx context.Context, request *pb.GetPol
 	if err != nil {
 		return nil, err
 	}
-	return response, mirror(found, response.Enactment)
+	return response, mirror.Fill(found, response.Enactment)
 }
 
 // ListPolicyVersions implements callseal.v1.PolicyService.
 func (s *policyService) ListPolicyVersions(ctx context.Context, request *pb.ListPolicyVersionsRequest) (*pb.ListPolicyVersionsResponse, error) {
+	if err := checkMask(request.GetFields(), &pb.Enactment{}); err != nil {
+		return nil, err
+	}
 	versions, err := answerEach[pb.Enactment](ctx, s.governance(), "governance:History", request.GetName())
+	maskedRows(request.GetFields(), versions)
 	return &pb.ListPolicyVersionsResponse{Enactments: versions}, err
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/chaincode/ledger"
@@ -117,6 +118,9 @@ func (s *callService) ListLegs(ctx context.Context, request *pb.ListLegsRequest)
 	if err := s.permit(ctx, msp, request.GetPbx(), request.GetIncludeDetails()); err != nil {
 		return nil, err
 	}
+	if err := checkMask(request.GetFields(), &pb.Call{}); err != nil {
+		return nil, err
+	}
 	stored, err := s.list(ctx, "calls:ByLinkedID", msp, request.GetPbx(), request.GetLinkedid())
 	if err != nil {
 		return nil, err
@@ -129,6 +133,7 @@ func (s *callService) ListLegs(ctx context.Context, request *pb.ListLegsRequest)
 		}
 		response.Calls = append(response.Calls, call)
 	}
+	maskedRows(request.GetFields(), response.GetCalls())
 	return response, nil
 }
 
@@ -136,6 +141,9 @@ func (s *callService) ListLegs(ctx context.Context, request *pb.ListLegsRequest)
 func (s *callService) ListCalls(ctx context.Context, request *pb.ListCallsRequest) (*pb.ListCallsResponse, error) {
 	msp := s.mspOr(request.GetMsp())
 	if err := s.permit(ctx, msp, request.GetPbx(), false); err != nil {
+		return nil, err
+	}
+	if err := checkMask(request.GetFields(), &pb.Call{}); err != nil {
 		return nil, err
 	}
 	size := request.GetPageSize()
@@ -153,15 +161,12 @@ func (s *callService) ListCalls(ctx context.Context, request *pb.ListCallsReques
 	if err := json.Unmarshal(result, &page); err != nil {
 		return nil, fmt.Errorf("read the contract's answer: %w", err)
 	}
-	response := &pb.ListCallsResponse{NextPageToken: page.Bookmark}
-	for _, canonical := range page.Records {
-		call, err := s.call(ctx, canonical, false)
-		if err != nil {
-			return nil, err
-		}
-		response.Calls = append(response.Calls, call)
+	calls, err := recordMessages(page.Records, callMessage)
+	if err != nil {
+		return nil, err
 	}
-	return response, nil
+	maskedRows(request.GetFields(), calls)
+	return &pb.ListCallsResponse{Calls: calls, NextPageToken: page.Bookmark}, nil
 }
 
 // permit checks what the method table cannot: whose PBX, whose details.
@@ -213,33 +218,29 @@ func (s *recordingService) ListRecordings(ctx context.Context, request *pb.ListR
 	if err := s.permit(ctx, msp, request.GetPbx(), false); err != nil {
 		return nil, err
 	}
-	found, err := s.recordings(ctx, "recordings:ByLinkedID", msp, request.GetPbx(), request.GetLinkedid())
+	found, err := s.recordings(ctx, request.GetFields(), "recordings:ByLinkedID", msp, request.GetPbx(), request.GetLinkedid())
 	return &pb.ListRecordingsResponse{Recordings: found}, err
 }
 
 // FindRecordings implements callseal.v1.RecordingService.
 func (s *recordingService) FindRecordings(ctx context.Context, request *pb.FindRecordingsRequest) (*pb.FindRecordingsResponse, error) {
-	found, err := s.recordings(ctx, "recordings:BySHA256", request.GetSha256())
+	found, err := s.recordings(ctx, request.GetFields(), "recordings:BySHA256", request.GetSha256())
 	return &pb.FindRecordingsResponse{Recordings: found}, err
 }
 
-func (s *recordingService) recordings(ctx context.Context, function string, args ...string) ([]*pb.Recording, error) {
+func (s *recordingService) recordings(ctx context.Context, wanted *fieldmaskpb.FieldMask, function string, args ...string) ([]*pb.Recording, error) {
+	if err := checkMask(wanted, &pb.Recording{}); err != nil {
+		return nil, err
+	}
 	stored, err := s.list(ctx, function, args...)
 	if err != nil {
 		return nil, err
 	}
-	var found []*pb.Recording
-	for _, canonical := range stored {
-		record, err := decodeRecord(canonical)
-		if err != nil {
-			return nil, err
-		}
-		message, err := recordingMessage(record, canonical)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, message)
+	found, err := recordMessages(stored, recordingMessage)
+	if err != nil {
+		return nil, err
 	}
+	maskedRows(wanted, found)
 	return found, nil
 }
 

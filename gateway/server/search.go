@@ -131,7 +131,7 @@ func (s *searchService) SearchCalls(ctx context.Context, request *pb.SearchCalls
 		return nil, err
 	}
 	page := pageOf(request.GetPage())
-	page.Values = !onlyOf(request.GetFields(), "call.record_json", "call.details_digest", "call.software", "call.observed")
+	page.Values = !onlyOf(request.GetFields(), "call.record_json", "call.details_digest", "call.software", "call.observed", "call.attestation", "call.boot", "call.clock_offset_ms", "call.verdict")
 	listed, err := s.index.Calls(ctx, by, page)
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func foundCalls(rows []index.Call, now ledger.Time) ([]*pb.FoundCall, error) {
 				Place: &pb.Place{Msp: row.MSP, Pbx: row.PBX, Epoch: row.Epoch, Seq: row.Seq, Segment: row.Segment}, Leg: legMessage(row.Leg),
 				Start: millis(row.StartMS), Answer: millis(row.AnswerMS), End: millis(row.EndMS), DurationMs: row.DurationMS, BillsecMs: row.BillsecMS,
 				Disposition: row.Disposition, HangupCause: row.HangupCause, Direction: row.Direction, Technology: row.Technology,
-				RecordingDue: row.RecordingDue, CallerRef: row.CallerRef, CalleeRef: row.CalleeRef,
+				RecordingDue: row.RecordingDue, CallerRef: row.CallerRef, CalleeRef: row.CalleeRef, CallRef: row.CallRef,
 			}
 			continue
 		}
@@ -194,7 +194,8 @@ func (s *searchService) SearchRecordings(ctx context.Context, request *pb.Search
 		return nil, err
 	}
 	page := pageOf(request.GetPage())
-	page.Values = !onlyOf(request.GetFields(), "recording.record_json", "recording.details_digest", "recording.sha512", "recording.place")
+	page.Values = !onlyOf(request.GetFields(), "recording.record_json", "recording.details_digest", "recording.sha512", "recording.place",
+		"recording.pauses", "recording.retention_until", "recording.segment_root", "recording.vault_manifest")
 	listed, err := s.index.Recordings(ctx, by, page)
 	if err != nil {
 		return nil, err
@@ -320,6 +321,9 @@ func (s *searchService) ListConversationLegs(ctx context.Context, request *pb.Li
 	if err := s.ready(); err != nil {
 		return nil, err
 	}
+	if err := checkMask(request.GetFields(), &pb.FoundCall{}); err != nil {
+		return nil, err
+	}
 	msp, pbx := request.GetMsp(), request.GetPbx()
 	if msp == "" {
 		msp = s.msp
@@ -332,6 +336,7 @@ func (s *searchService) ListConversationLegs(ctx context.Context, request *pb.Li
 		return nil, err
 	}
 	found, err := foundCalls(legs, ledger.TimeOf(time.Now()))
+	maskedRows(request.GetFields(), found)
 	return &pb.ListConversationLegsResponse{Calls: found, Cut: cut, AsOfHeight: height}, err
 }
 

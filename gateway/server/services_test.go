@@ -8,10 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/gatewaytest"
+	"github.com/callseal/callseal/gateway/mirror"
 )
 
 // followed waits until an operator's gateway has a commit in its index.
@@ -177,6 +179,76 @@ func testStreams(t *testing.T, w *world) {
 	require.Equal(t, sharedCall, dispute.CallRef)
 }
 
+// testConversation reads all of a conversation, typed, and holds it against what the
+// ledger has of it; and what masks leave of the long lists.
+func testConversation(t *testing.T, w *world, calls pb.CallServiceClient) {
+	t.Helper()
+	pbx, said := w.pbx(t, atlas), w.told[atlas]
+	linkedID := said.first.Record.Call.Leg.LinkedID
+	answer, err := calls.GetConversation(t.Context(), &pb.GetConversationRequest{Pbx: pbx, Linkedid: linkedID})
+	require.NoError(t, err)
+	told := answer.GetConversation()
+	stored, err := w.peer(t, atlas, auditor).Evaluate(t.Context(), "calls:Conversation", "AtlasMSP", pbx, linkedID)
+	require.NoError(t, err)
+	again := ledger.Conversation{
+		Corrections: []ledger.AnchoredCorrection{{}}, Legs: make([]ledger.Record, 2), LinkedIDs: told.GetLinkedids(), Links: make([]ledger.Record, 1), MSP: told.GetMsp(),
+		Omissions: make([]ledger.Record, 1), PBX: told.GetPbx(), Recordings: make([]ledger.Record, 1), V: ledger.SchemaVersion,
+	}
+	require.Len(t, told.GetCorrections(), 1)
+	require.NoError(t, mirror.Value(told.GetCorrections()[0], &again.Corrections[0]))
+	for of, texts := range map[*[]ledger.Record][][]byte{
+		&again.Legs: {told.GetLegs()[0].GetRecordJson(), told.GetLegs()[1].GetRecordJson()}, &again.Links: {told.GetLinks()[0].GetRecordJson()},
+		&again.Omissions: {told.GetOmissions()[0].GetRecordJson()}, &again.Recordings: {told.GetRecordings()[0].GetRecordJson()},
+	} {
+		for i, text := range texts {
+			require.NoError(t, ledger.DecodeStrict(text, &(*of)[i]))
+		}
+	}
+	require.Equal(t, string(stored), string(gatewaytest.JSON(t, &again)), "nothing is lost on the way")
+	require.Equal(t, ledger.LinkAttendedTransfer, told.GetLinks()[0].GetKind())
+	require.Equal(t, linkedID, told.GetLinks()[0].GetFrom())
+	require.Equal(t, ledger.OmissionMissing, told.GetOmissions()[0].GetReason())
+	require.Contains(t, []string{told.GetLegs()[0].GetCallRef(), told.GetLegs()[1].GetCallRef()}, sharedCall)
+
+	only := func(paths ...string) *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: paths} }
+	short, err := calls.GetConversation(t.Context(), &pb.GetConversationRequest{Pbx: pbx, Linkedid: linkedID, Fields: only("linkedids", "corrections")})
+	require.NoError(t, err)
+	require.True(t, proto.Equal(&pb.Conversation{Linkedids: told.GetLinkedids(), Corrections: told.GetCorrections()}, short.GetConversation()))
+	legs, err := calls.ListLegs(t.Context(), &pb.ListLegsRequest{Pbx: pbx, Linkedid: linkedID, Fields: only("leg.uniqueid", "call_ref")})
+	require.NoError(t, err)
+	require.True(t, proto.Equal(&pb.Call{Leg: &pb.LegId{Uniqueid: said.first.Record.Call.Leg.UniqueID}, CallRef: sharedCall}, legs.GetCalls()[0]), "%v", legs)
+	listed, err := calls.ListCalls(t.Context(), &pb.ListCallsRequest{Pbx: pbx, PageSize: 3, Fields: only("disposition")})
+	require.NoError(t, err)
+	require.Len(t, listed.GetCalls(), 3)
+	for _, one := range listed.GetCalls() {
+		require.True(t, proto.Equal(&pb.Call{Disposition: ledger.Answered}, one))
+	}
+	recordings := pb.NewRecordingServiceClient(w.as(t, atlas, auditor))
+	found, err := recordings.FindRecordings(t.Context(), &pb.FindRecordingsRequest{Sha256: said.recording.Record.Recording.SHA256, Fields: only("id")})
+	require.NoError(t, err)
+	require.True(t, proto.Equal(&pb.Recording{Id: said.recording.Record.Recording.ID}, found.GetRecordings()[0]))
+	adapters, err := pb.NewAdapterServiceClient(w.as(t, atlas, auditor)).ListAdapters(t.Context(), &pb.ListAdaptersRequest{Fields: only("pbx")})
+	require.NoError(t, err)
+	require.Empty(t, adapters.GetEnrolments()[0].GetCertificate())
+	require.NotEmpty(t, adapters.GetEnrolments()[0].GetPbx())
+	for _, wrong := range []func() error{
+		func() error {
+			_, err := calls.GetConversation(t.Context(), &pb.GetConversationRequest{Pbx: pbx, Linkedid: linkedID, Fields: only("colour")})
+			return err
+		},
+		func() error {
+			_, err := calls.ListCalls(t.Context(), &pb.ListCallsRequest{Pbx: pbx, Fields: only("colour")})
+			return err
+		},
+		func() error {
+			_, err := recordings.ListRecordings(t.Context(), &pb.ListRecordingsRequest{Pbx: pbx, Linkedid: linkedID, Fields: only("colour")})
+			return err
+		},
+	} {
+		refused(t, wrong(), codes.InvalidArgument, "fields names what a")
+	}
+}
+
 // testLists asks the index for what was put on the ledger above.
 func testLists(t *testing.T, w *world) {
 	connection := w.as(t, atlas, auditor)
@@ -219,10 +291,15 @@ func testLists(t *testing.T, w *world) {
 	require.Len(t, legs.GetCalls(), 2, "the link joins them")
 
 	history := pb.NewLedgerServiceClient(connection)
-	_, err = history.ListGaps(t.Context(), &pb.ListGapsRequest{Pbx: pbx})
+	walked, err := history.ListGaps(t.Context(), &pb.ListGapsRequest{Pbx: pbx})
 	require.NoError(t, err)
-	_, err = pb.NewCallServiceClient(connection).GetConversation(t.Context(), &pb.GetConversationRequest{Pbx: pbx, Linkedid: first.LinkedID})
+	var gaps ledger.Gaps
+	require.NoError(t, mirror.Value(walked.GetGaps(), &gaps))
+	stored, err := w.peer(t, atlas, auditor).Evaluate(t.Context(), "calls:Gaps", "AtlasMSP", pbx, "0", "0", "500")
 	require.NoError(t, err)
+	require.Equal(t, string(stored), string(gatewaytest.JSON(t, &gaps)), "nothing is lost on the way")
+	require.NotEmpty(t, gaps.Findings)
+	testConversation(t, w, pb.NewCallServiceClient(connection))
 	versions, err := pb.NewAboutServiceClient(connection).GetVersions(t.Context(), &pb.GetVersionsRequest{})
 	require.NoError(t, err)
 	require.NotEmpty(t, versions.GetCalls().GetChaincode())

@@ -11,6 +11,7 @@ import (
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/idempotency"
+	"github.com/callseal/callseal/gateway/mirror"
 )
 
 // writer answers requests that end in a transaction, signed for whoever asks.
@@ -25,7 +26,7 @@ func (r *reader) answer(ctx context.Context, into proto.Message, function string
 	if err != nil {
 		return err
 	}
-	return mirror(result, into)
+	return mirror.Fill(result, into)
 }
 
 // answerEach is answer for a function that answers an array.
@@ -37,7 +38,7 @@ func answerEach[M any, P interface {
 	if err != nil {
 		return nil, err
 	}
-	return mirrorEach[M, P](result)
+	return mirror.Each[M, P](result)
 }
 
 // value reads what a function answers into a value of the ledger.
@@ -70,7 +71,7 @@ func transactOn(ctx context.Context, channel *fabric.Channel, into proto.Message
 		return nil, err
 	}
 	if into != nil {
-		err = mirror(outcome.Result, into)
+		err = mirror.Fill(outcome.Result, into)
 	}
 	return commitMessage(outcome.Commit), err
 }

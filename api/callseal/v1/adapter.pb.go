@@ -10,6 +10,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -350,7 +351,9 @@ func (x *GetAdapterResponse) GetEnrolment() *Enrolment {
 type ListAdaptersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The owner; the gateway's own operator when empty.
-	Msp           string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The fields of an enrolment that are wanted, such as "fingerprint,pbx"; all when empty.
+	Fields        *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -390,6 +393,13 @@ func (x *ListAdaptersRequest) GetMsp() string {
 		return x.Msp
 	}
 	return ""
+}
+
+func (x *ListAdaptersRequest) GetFields() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
 }
 
 // ListAdaptersResponse is what ListAdapters answers.
@@ -735,7 +745,7 @@ var File_callseal_v1_adapter_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_adapter_proto_rawDesc = "" +
 	"\n" +
-	"\x19callseal/v1/adapter.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18callseal/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x01\n" +
+	"\x19callseal/v1/adapter.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18callseal/v1/record.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x01\n" +
 	"\x13EnrolAdapterRequest\x124\n" +
 	"\x0fcertificate_pem\x18\x01 \x01(\tB\v\xbaH\br\x06 \x01(\x80\x80\x01R\x0ecertificatePem\x12;\n" +
 	"\x0fidempotency_key\x18\x02 \x01(\tB\x12\xbaH\x0fr\r(\xc8\x012\b^[!-~]*$R\x0eidempotencyKey\"y\n" +
@@ -752,9 +762,11 @@ const file_callseal_v1_adapter_proto_rawDesc = "" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x127\n" +
 	"\vfingerprint\x18\x02 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\vfingerprint\"J\n" +
 	"\x12GetAdapterResponse\x124\n" +
-	"\tenrolment\x18\x01 \x01(\v2\x16.callseal.v1.EnrolmentR\tenrolment\"?\n" +
+	"\tenrolment\x18\x01 \x01(\v2\x16.callseal.v1.EnrolmentR\tenrolment\"\xbb\x01\n" +
 	"\x13ListAdaptersRequest\x12(\n" +
-	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\"N\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12z\n" +
+	"\x06fields\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\"N\n" +
 	"\x14ListAdaptersResponse\x126\n" +
 	"\n" +
 	"enrolments\x18\x01 \x03(\v2\x16.callseal.v1.EnrolmentR\n" +
@@ -821,7 +833,8 @@ var file_callseal_v1_adapter_proto_goTypes = []any{
 	(*Enrolment)(nil),             // 10: callseal.v1.Enrolment
 	(*ChaincodeVersion)(nil),      // 11: callseal.v1.ChaincodeVersion
 	(*Commit)(nil),                // 12: callseal.v1.Commit
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil), // 13: google.protobuf.FieldMask
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_callseal_v1_adapter_proto_depIdxs = []int32{
 	10, // 0: callseal.v1.EnrolAdapterResponse.enrolment:type_name -> callseal.v1.Enrolment
@@ -829,26 +842,27 @@ var file_callseal_v1_adapter_proto_depIdxs = []int32{
 	10, // 2: callseal.v1.RevokeAdapterResponse.enrolment:type_name -> callseal.v1.Enrolment
 	12, // 3: callseal.v1.RevokeAdapterResponse.commit:type_name -> callseal.v1.Commit
 	10, // 4: callseal.v1.GetAdapterResponse.enrolment:type_name -> callseal.v1.Enrolment
-	10, // 5: callseal.v1.ListAdaptersResponse.enrolments:type_name -> callseal.v1.Enrolment
-	11, // 6: callseal.v1.GetVersionsResponse.calls:type_name -> callseal.v1.ChaincodeVersion
-	11, // 7: callseal.v1.GetVersionsResponse.governance:type_name -> callseal.v1.ChaincodeVersion
-	13, // 8: callseal.v1.Enrolment.enrolled_at:type_name -> google.protobuf.Timestamp
-	13, // 9: callseal.v1.Enrolment.revoked_at:type_name -> google.protobuf.Timestamp
-	0,  // 10: callseal.v1.AdapterService.EnrolAdapter:input_type -> callseal.v1.EnrolAdapterRequest
-	2,  // 11: callseal.v1.AdapterService.RevokeAdapter:input_type -> callseal.v1.RevokeAdapterRequest
-	4,  // 12: callseal.v1.AdapterService.GetAdapter:input_type -> callseal.v1.GetAdapterRequest
-	6,  // 13: callseal.v1.AdapterService.ListAdapters:input_type -> callseal.v1.ListAdaptersRequest
-	8,  // 14: callseal.v1.AboutService.GetVersions:input_type -> callseal.v1.GetVersionsRequest
-	1,  // 15: callseal.v1.AdapterService.EnrolAdapter:output_type -> callseal.v1.EnrolAdapterResponse
-	3,  // 16: callseal.v1.AdapterService.RevokeAdapter:output_type -> callseal.v1.RevokeAdapterResponse
-	5,  // 17: callseal.v1.AdapterService.GetAdapter:output_type -> callseal.v1.GetAdapterResponse
-	7,  // 18: callseal.v1.AdapterService.ListAdapters:output_type -> callseal.v1.ListAdaptersResponse
-	9,  // 19: callseal.v1.AboutService.GetVersions:output_type -> callseal.v1.GetVersionsResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	13, // 5: callseal.v1.ListAdaptersRequest.fields:type_name -> google.protobuf.FieldMask
+	10, // 6: callseal.v1.ListAdaptersResponse.enrolments:type_name -> callseal.v1.Enrolment
+	11, // 7: callseal.v1.GetVersionsResponse.calls:type_name -> callseal.v1.ChaincodeVersion
+	11, // 8: callseal.v1.GetVersionsResponse.governance:type_name -> callseal.v1.ChaincodeVersion
+	14, // 9: callseal.v1.Enrolment.enrolled_at:type_name -> google.protobuf.Timestamp
+	14, // 10: callseal.v1.Enrolment.revoked_at:type_name -> google.protobuf.Timestamp
+	0,  // 11: callseal.v1.AdapterService.EnrolAdapter:input_type -> callseal.v1.EnrolAdapterRequest
+	2,  // 12: callseal.v1.AdapterService.RevokeAdapter:input_type -> callseal.v1.RevokeAdapterRequest
+	4,  // 13: callseal.v1.AdapterService.GetAdapter:input_type -> callseal.v1.GetAdapterRequest
+	6,  // 14: callseal.v1.AdapterService.ListAdapters:input_type -> callseal.v1.ListAdaptersRequest
+	8,  // 15: callseal.v1.AboutService.GetVersions:input_type -> callseal.v1.GetVersionsRequest
+	1,  // 16: callseal.v1.AdapterService.EnrolAdapter:output_type -> callseal.v1.EnrolAdapterResponse
+	3,  // 17: callseal.v1.AdapterService.RevokeAdapter:output_type -> callseal.v1.RevokeAdapterResponse
+	5,  // 18: callseal.v1.AdapterService.GetAdapter:output_type -> callseal.v1.GetAdapterResponse
+	7,  // 19: callseal.v1.AdapterService.ListAdapters:output_type -> callseal.v1.ListAdaptersResponse
+	9,  // 20: callseal.v1.AboutService.GetVersions:output_type -> callseal.v1.GetVersionsResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_callseal_v1_adapter_proto_init() }

@@ -354,70 +354,6 @@ func (x *Hold) GetV() int32 {
 	return 0
 }
 
-// Pause is a stretch of a recording in which nothing was recorded on purpose.
-type Pause struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where it begins, in ms from the recording's start.
-	FromMs int64 `protobuf:"varint,1,opt,name=from_ms,json=fromMs,proto3" json:"from_ms,omitempty"`
-	// PauseCard.
-	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Where it ends, in ms from the recording's start, after FromMS.
-	ToMs          int64 `protobuf:"varint,3,opt,name=to_ms,json=toMs,proto3" json:"to_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Pause) Reset() {
-	*x = Pause{}
-	mi := &file_callseal_v1_custody_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Pause) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Pause) ProtoMessage() {}
-
-func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_custody_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
-func (*Pause) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_custody_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *Pause) GetFromMs() int64 {
-	if x != nil {
-		return x.FromMs
-	}
-	return 0
-}
-
-func (x *Pause) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *Pause) GetToMs() int64 {
-	if x != nil {
-		return x.ToMs
-	}
-	return 0
-}
-
 // Destruction is what was destroyed, by whom and why. Destruction itself cannot be
 // proven to those who were not there; the commitment makes its denial provable:
 // whoever shows a key with this commitment shows that it was kept.
@@ -450,7 +386,7 @@ type Destruction struct {
 
 func (x *Destruction) Reset() {
 	*x = Destruction{}
-	mi := &file_callseal_v1_custody_proto_msgTypes[4]
+	mi := &file_callseal_v1_custody_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -462,7 +398,7 @@ func (x *Destruction) String() string {
 func (*Destruction) ProtoMessage() {}
 
 func (x *Destruction) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_custody_proto_msgTypes[4]
+	mi := &file_callseal_v1_custody_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -475,7 +411,7 @@ func (x *Destruction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destruction.ProtoReflect.Descriptor instead.
 func (*Destruction) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_custody_proto_rawDescGZIP(), []int{4}
+	return file_callseal_v1_custody_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Destruction) GetAt() *timestamppb.Timestamp {
@@ -547,7 +483,7 @@ type DeviceVersionName struct {
 
 func (x *DeviceVersionName) Reset() {
 	*x = DeviceVersionName{}
-	mi := &file_callseal_v1_custody_proto_msgTypes[5]
+	mi := &file_callseal_v1_custody_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +495,7 @@ func (x *DeviceVersionName) String() string {
 func (*DeviceVersionName) ProtoMessage() {}
 
 func (x *DeviceVersionName) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_custody_proto_msgTypes[5]
+	mi := &file_callseal_v1_custody_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +508,7 @@ func (x *DeviceVersionName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceVersionName.ProtoReflect.Descriptor instead.
 func (*DeviceVersionName) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_custody_proto_rawDescGZIP(), []int{5}
+	return file_callseal_v1_custody_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DeviceVersionName) GetId() string {
@@ -608,7 +544,7 @@ type HeldCase struct {
 
 func (x *HeldCase) Reset() {
 	*x = HeldCase{}
-	mi := &file_callseal_v1_custody_proto_msgTypes[6]
+	mi := &file_callseal_v1_custody_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +556,7 @@ func (x *HeldCase) String() string {
 func (*HeldCase) ProtoMessage() {}
 
 func (x *HeldCase) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_custody_proto_msgTypes[6]
+	mi := &file_callseal_v1_custody_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +569,7 @@ func (x *HeldCase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldCase.ProtoReflect.Descriptor instead.
 func (*HeldCase) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_custody_proto_rawDescGZIP(), []int{6}
+	return file_callseal_v1_custody_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *HeldCase) GetCaseDigest() string {
@@ -698,7 +634,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_callseal_v1_custody_proto_msgTypes[7]
+	mi := &file_callseal_v1_custody_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +646,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_custody_proto_msgTypes[7]
+	mi := &file_callseal_v1_custody_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +659,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_custody_proto_rawDescGZIP(), []int{7}
+	return file_callseal_v1_custody_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Retention) GetAt() *timestamppb.Timestamp {
@@ -822,11 +758,7 @@ const file_callseal_v1_custody_proto_rawDesc = "" +
 	"\x03pbx\x18\b \x01(\tR\x03pbx\x12\x13\n" +
 	"\x05tx_id\x18\t \x01(\tR\x04txId\x12\f\n" +
 	"\x01v\x18\n" +
-	" \x01(\x05R\x01v\"M\n" +
-	"\x05Pause\x12\x17\n" +
-	"\afrom_ms\x18\x01 \x01(\x03R\x06fromMs\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x13\n" +
-	"\x05to_ms\x18\x03 \x01(\x03R\x04toMs\"\x8e\x02\n" +
+	" \x01(\x05R\x01v\"\x8e\x02\n" +
 	"\vDestruction\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12'\n" +
@@ -869,16 +801,16 @@ func file_callseal_v1_custody_proto_rawDescGZIP() []byte {
 	return file_callseal_v1_custody_proto_rawDescData
 }
 
-var file_callseal_v1_custody_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_callseal_v1_custody_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_callseal_v1_custody_proto_goTypes = []any{
 	(*Custody)(nil),               // 0: callseal.v1.Custody
 	(*ErasureStatement)(nil),      // 1: callseal.v1.ErasureStatement
 	(*Hold)(nil),                  // 2: callseal.v1.Hold
-	(*Pause)(nil),                 // 3: callseal.v1.Pause
-	(*Destruction)(nil),           // 4: callseal.v1.Destruction
-	(*DeviceVersionName)(nil),     // 5: callseal.v1.DeviceVersionName
-	(*HeldCase)(nil),              // 6: callseal.v1.HeldCase
-	(*Retention)(nil),             // 7: callseal.v1.Retention
+	(*Destruction)(nil),           // 3: callseal.v1.Destruction
+	(*DeviceVersionName)(nil),     // 4: callseal.v1.DeviceVersionName
+	(*HeldCase)(nil),              // 5: callseal.v1.HeldCase
+	(*Retention)(nil),             // 6: callseal.v1.Retention
+	(*Pause)(nil),                 // 7: callseal.v1.Pause
 	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 	(*LegId)(nil),                 // 9: callseal.v1.LegId
 	(*RecordingName)(nil),         // 10: callseal.v1.RecordingName
@@ -886,15 +818,15 @@ var file_callseal_v1_custody_proto_goTypes = []any{
 var file_callseal_v1_custody_proto_depIdxs = []int32{
 	1,  // 0: callseal.v1.Custody.erasure:type_name -> callseal.v1.ErasureStatement
 	2,  // 1: callseal.v1.Custody.hold:type_name -> callseal.v1.Hold
-	3,  // 2: callseal.v1.Custody.pauses:type_name -> callseal.v1.Pause
+	7,  // 2: callseal.v1.Custody.pauses:type_name -> callseal.v1.Pause
 	8,  // 3: callseal.v1.Custody.retention_until:type_name -> google.protobuf.Timestamp
-	4,  // 4: callseal.v1.ErasureStatement.audio:type_name -> callseal.v1.Destruction
+	3,  // 4: callseal.v1.ErasureStatement.audio:type_name -> callseal.v1.Destruction
 	9,  // 5: callseal.v1.ErasureStatement.call:type_name -> callseal.v1.LegId
-	4,  // 6: callseal.v1.ErasureStatement.details:type_name -> callseal.v1.Destruction
-	5,  // 7: callseal.v1.ErasureStatement.device:type_name -> callseal.v1.DeviceVersionName
+	3,  // 6: callseal.v1.ErasureStatement.details:type_name -> callseal.v1.Destruction
+	4,  // 7: callseal.v1.ErasureStatement.device:type_name -> callseal.v1.DeviceVersionName
 	10, // 8: callseal.v1.ErasureStatement.recording:type_name -> callseal.v1.RecordingName
 	8,  // 9: callseal.v1.Hold.at:type_name -> google.protobuf.Timestamp
-	6,  // 10: callseal.v1.Hold.cases:type_name -> callseal.v1.HeldCase
+	5,  // 10: callseal.v1.Hold.cases:type_name -> callseal.v1.HeldCase
 	8,  // 11: callseal.v1.Destruction.at:type_name -> google.protobuf.Timestamp
 	8,  // 12: callseal.v1.HeldCase.placed_at:type_name -> google.protobuf.Timestamp
 	8,  // 13: callseal.v1.HeldCase.until:type_name -> google.protobuf.Timestamp
@@ -920,7 +852,7 @@ func file_callseal_v1_custody_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callseal_v1_custody_proto_rawDesc), len(file_callseal_v1_custody_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -10,6 +10,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -589,7 +590,9 @@ func (x *GetPolicyVersionResponse) GetEnactment() *Enactment {
 type ListPolicyVersionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The document.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The fields of an enactment that are wanted, such as "version,tx_id"; all when empty.
+	Fields        *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -629,6 +632,13 @@ func (x *ListPolicyVersionsRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *ListPolicyVersionsRequest) GetFields() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
 }
 
 // ListPolicyVersionsResponse is what ListPolicyVersions answers.
@@ -2185,7 +2195,7 @@ var File_callseal_v1_policy_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x18callseal/v1/policy.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18callseal/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x01\n" +
+	"\x18callseal/v1/policy.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18callseal/v1/record.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x01\n" +
 	"\x14ProposePolicyRequest\x123\n" +
 	"\x06policy\x18\x01 \x01(\v2\x13.callseal.v1.PolicyB\x06\xbaH\x03\xc8\x01\x01R\x06policy\x12;\n" +
 	"\x0fidempotency_key\x18\x02 \x01(\tB\x12\xbaH\x0fr\r(\xc8\x012\b^[!-~]*$R\x0eidempotencyKey\"v\n" +
@@ -2228,12 +2238,14 @@ const file_callseal_v1_policy_proto_rawDesc = "" +
 	"reputationR\tretentionR\x04name\x12*\n" +
 	"\aversion\x18\x02 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\aversion\"P\n" +
 	"\x18GetPolicyVersionResponse\x124\n" +
-	"\tenactment\x18\x01 \x01(\v2\x16.callseal.v1.EnactmentR\tenactment\"\x87\x01\n" +
+	"\tenactment\x18\x01 \x01(\v2\x16.callseal.v1.EnactmentR\tenactment\"\x83\x02\n" +
 	"\x19ListPolicyVersionsRequest\x12j\n" +
 	"\x04name\x18\x01 \x01(\tBV\xbaHSrQR\aconsentR\n" +
 	"consortiumR\adevicesR\n" +
 	"pseudonymsR\x0ereconciliationR\n" +
-	"reputationR\tretentionR\x04name\"T\n" +
+	"reputationR\tretentionR\x04name\x12z\n" +
+	"\x06fields\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\"T\n" +
 	"\x1aListPolicyVersionsResponse\x126\n" +
 	"\n" +
 	"enactments\x18\x01 \x03(\v2\x16.callseal.v1.EnactmentR\n" +
@@ -2418,7 +2430,8 @@ var file_callseal_v1_policy_proto_goTypes = []any{
 	(*Ballot)(nil),                     // 30: callseal.v1.Ballot
 	(*Electorate)(nil),                 // 31: callseal.v1.Electorate
 	(*Commit)(nil),                     // 32: callseal.v1.Commit
-	(*timestamppb.Timestamp)(nil),      // 33: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),      // 33: google.protobuf.FieldMask
+	(*timestamppb.Timestamp)(nil),      // 34: google.protobuf.Timestamp
 }
 var file_callseal_v1_policy_proto_depIdxs = []int32{
 	15, // 0: callseal.v1.ProposePolicyRequest.policy:type_name -> callseal.v1.Policy
@@ -2430,49 +2443,50 @@ var file_callseal_v1_policy_proto_depIdxs = []int32{
 	32, // 6: callseal.v1.WithdrawVoteResponse.commit:type_name -> callseal.v1.Commit
 	14, // 7: callseal.v1.GetPolicyResponse.policy:type_name -> callseal.v1.PolicyVersion
 	27, // 8: callseal.v1.GetPolicyVersionResponse.enactment:type_name -> callseal.v1.Enactment
-	27, // 9: callseal.v1.ListPolicyVersionsResponse.enactments:type_name -> callseal.v1.Enactment
-	29, // 10: callseal.v1.ListBallotsResponse.ballots:type_name -> callseal.v1.BallotState
-	15, // 11: callseal.v1.PolicyVersion.policy:type_name -> callseal.v1.Policy
-	16, // 12: callseal.v1.Policy.consent:type_name -> callseal.v1.ConsentPolicy
-	17, // 13: callseal.v1.Policy.consortium:type_name -> callseal.v1.ConsortiumPolicy
-	18, // 14: callseal.v1.Policy.devices:type_name -> callseal.v1.DevicePolicy
-	19, // 15: callseal.v1.Policy.pseudonyms:type_name -> callseal.v1.PseudonymPolicy
-	20, // 16: callseal.v1.Policy.reconciliation:type_name -> callseal.v1.ReconciliationPolicy
-	21, // 17: callseal.v1.Policy.reputation:type_name -> callseal.v1.ReputationPolicy
-	22, // 18: callseal.v1.Policy.retention:type_name -> callseal.v1.RetentionPolicy
-	23, // 19: callseal.v1.ConsentPolicy.jurisdictions:type_name -> callseal.v1.JurisdictionRule
-	24, // 20: callseal.v1.ReputationPolicy.kinds:type_name -> callseal.v1.EvidenceKind
-	25, // 21: callseal.v1.ReputationPolicy.operators:type_name -> callseal.v1.OperatorWeight
-	26, // 22: callseal.v1.RetentionPolicy.calls:type_name -> callseal.v1.RetentionTerm
-	26, // 23: callseal.v1.RetentionPolicy.recordings:type_name -> callseal.v1.RetentionTerm
-	33, // 24: callseal.v1.Enactment.enacted_at:type_name -> google.protobuf.Timestamp
-	15, // 25: callseal.v1.Enactment.policy:type_name -> callseal.v1.Policy
-	28, // 26: callseal.v1.Enactment.votes:type_name -> callseal.v1.Vote
-	33, // 27: callseal.v1.Vote.at:type_name -> google.protobuf.Timestamp
-	30, // 28: callseal.v1.BallotState.ballot:type_name -> callseal.v1.Ballot
-	31, // 29: callseal.v1.BallotState.electorate:type_name -> callseal.v1.Electorate
-	28, // 30: callseal.v1.BallotState.votes:type_name -> callseal.v1.Vote
-	15, // 31: callseal.v1.Ballot.policy:type_name -> callseal.v1.Policy
-	33, // 32: callseal.v1.Ballot.proposed_at:type_name -> google.protobuf.Timestamp
-	0,  // 33: callseal.v1.PolicyService.ProposePolicy:input_type -> callseal.v1.ProposePolicyRequest
-	2,  // 34: callseal.v1.PolicyService.VotePolicy:input_type -> callseal.v1.VotePolicyRequest
-	4,  // 35: callseal.v1.PolicyService.WithdrawVote:input_type -> callseal.v1.WithdrawVoteRequest
-	6,  // 36: callseal.v1.PolicyService.GetPolicy:input_type -> callseal.v1.GetPolicyRequest
-	8,  // 37: callseal.v1.PolicyService.GetPolicyVersion:input_type -> callseal.v1.GetPolicyVersionRequest
-	10, // 38: callseal.v1.PolicyService.ListPolicyVersions:input_type -> callseal.v1.ListPolicyVersionsRequest
-	12, // 39: callseal.v1.PolicyService.ListBallots:input_type -> callseal.v1.ListBallotsRequest
-	1,  // 40: callseal.v1.PolicyService.ProposePolicy:output_type -> callseal.v1.ProposePolicyResponse
-	3,  // 41: callseal.v1.PolicyService.VotePolicy:output_type -> callseal.v1.VotePolicyResponse
-	5,  // 42: callseal.v1.PolicyService.WithdrawVote:output_type -> callseal.v1.WithdrawVoteResponse
-	7,  // 43: callseal.v1.PolicyService.GetPolicy:output_type -> callseal.v1.GetPolicyResponse
-	9,  // 44: callseal.v1.PolicyService.GetPolicyVersion:output_type -> callseal.v1.GetPolicyVersionResponse
-	11, // 45: callseal.v1.PolicyService.ListPolicyVersions:output_type -> callseal.v1.ListPolicyVersionsResponse
-	13, // 46: callseal.v1.PolicyService.ListBallots:output_type -> callseal.v1.ListBallotsResponse
-	40, // [40:47] is the sub-list for method output_type
-	33, // [33:40] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	33, // 9: callseal.v1.ListPolicyVersionsRequest.fields:type_name -> google.protobuf.FieldMask
+	27, // 10: callseal.v1.ListPolicyVersionsResponse.enactments:type_name -> callseal.v1.Enactment
+	29, // 11: callseal.v1.ListBallotsResponse.ballots:type_name -> callseal.v1.BallotState
+	15, // 12: callseal.v1.PolicyVersion.policy:type_name -> callseal.v1.Policy
+	16, // 13: callseal.v1.Policy.consent:type_name -> callseal.v1.ConsentPolicy
+	17, // 14: callseal.v1.Policy.consortium:type_name -> callseal.v1.ConsortiumPolicy
+	18, // 15: callseal.v1.Policy.devices:type_name -> callseal.v1.DevicePolicy
+	19, // 16: callseal.v1.Policy.pseudonyms:type_name -> callseal.v1.PseudonymPolicy
+	20, // 17: callseal.v1.Policy.reconciliation:type_name -> callseal.v1.ReconciliationPolicy
+	21, // 18: callseal.v1.Policy.reputation:type_name -> callseal.v1.ReputationPolicy
+	22, // 19: callseal.v1.Policy.retention:type_name -> callseal.v1.RetentionPolicy
+	23, // 20: callseal.v1.ConsentPolicy.jurisdictions:type_name -> callseal.v1.JurisdictionRule
+	24, // 21: callseal.v1.ReputationPolicy.kinds:type_name -> callseal.v1.EvidenceKind
+	25, // 22: callseal.v1.ReputationPolicy.operators:type_name -> callseal.v1.OperatorWeight
+	26, // 23: callseal.v1.RetentionPolicy.calls:type_name -> callseal.v1.RetentionTerm
+	26, // 24: callseal.v1.RetentionPolicy.recordings:type_name -> callseal.v1.RetentionTerm
+	34, // 25: callseal.v1.Enactment.enacted_at:type_name -> google.protobuf.Timestamp
+	15, // 26: callseal.v1.Enactment.policy:type_name -> callseal.v1.Policy
+	28, // 27: callseal.v1.Enactment.votes:type_name -> callseal.v1.Vote
+	34, // 28: callseal.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	30, // 29: callseal.v1.BallotState.ballot:type_name -> callseal.v1.Ballot
+	31, // 30: callseal.v1.BallotState.electorate:type_name -> callseal.v1.Electorate
+	28, // 31: callseal.v1.BallotState.votes:type_name -> callseal.v1.Vote
+	15, // 32: callseal.v1.Ballot.policy:type_name -> callseal.v1.Policy
+	34, // 33: callseal.v1.Ballot.proposed_at:type_name -> google.protobuf.Timestamp
+	0,  // 34: callseal.v1.PolicyService.ProposePolicy:input_type -> callseal.v1.ProposePolicyRequest
+	2,  // 35: callseal.v1.PolicyService.VotePolicy:input_type -> callseal.v1.VotePolicyRequest
+	4,  // 36: callseal.v1.PolicyService.WithdrawVote:input_type -> callseal.v1.WithdrawVoteRequest
+	6,  // 37: callseal.v1.PolicyService.GetPolicy:input_type -> callseal.v1.GetPolicyRequest
+	8,  // 38: callseal.v1.PolicyService.GetPolicyVersion:input_type -> callseal.v1.GetPolicyVersionRequest
+	10, // 39: callseal.v1.PolicyService.ListPolicyVersions:input_type -> callseal.v1.ListPolicyVersionsRequest
+	12, // 40: callseal.v1.PolicyService.ListBallots:input_type -> callseal.v1.ListBallotsRequest
+	1,  // 41: callseal.v1.PolicyService.ProposePolicy:output_type -> callseal.v1.ProposePolicyResponse
+	3,  // 42: callseal.v1.PolicyService.VotePolicy:output_type -> callseal.v1.VotePolicyResponse
+	5,  // 43: callseal.v1.PolicyService.WithdrawVote:output_type -> callseal.v1.WithdrawVoteResponse
+	7,  // 44: callseal.v1.PolicyService.GetPolicy:output_type -> callseal.v1.GetPolicyResponse
+	9,  // 45: callseal.v1.PolicyService.GetPolicyVersion:output_type -> callseal.v1.GetPolicyVersionResponse
+	11, // 46: callseal.v1.PolicyService.ListPolicyVersions:output_type -> callseal.v1.ListPolicyVersionsResponse
+	13, // 47: callseal.v1.PolicyService.ListBallots:output_type -> callseal.v1.ListBallotsResponse
+	41, // [41:48] is the sub-list for method output_type
+	34, // [34:41] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_callseal_v1_policy_proto_init() }

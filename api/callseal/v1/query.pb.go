@@ -10,6 +10,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -153,8 +154,10 @@ type ListLegsRequest struct {
 	Linkedid string `protobuf:"bytes,3,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
 	// Ask for the details too: the owner's compliance role only.
 	IncludeDetails bool `protobuf:"varint,4,opt,name=include_details,json=includeDetails,proto3" json:"include_details,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The fields of a leg that are wanted, such as "leg,start,disposition"; all when empty.
+	Fields        *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListLegsRequest) Reset() {
@@ -215,6 +218,13 @@ func (x *ListLegsRequest) GetIncludeDetails() bool {
 	return false
 }
 
+func (x *ListLegsRequest) GetFields() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
 // ListLegsResponse carries the legs; none when nothing is anchored.
 type ListLegsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -271,7 +281,9 @@ type ListCallsRequest struct {
 	// 1 to 1000; 50 when 0.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// From the page before; empty for the first.
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The fields of a leg that are wanted, such as "leg,start,disposition"; all when empty.
+	Fields        *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -332,6 +344,13 @@ func (x *ListCallsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListCallsRequest) GetFields() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
 }
 
 // ListCallsResponse carries a page.
@@ -525,7 +544,9 @@ type ListRecordingsRequest struct {
 	// The PBX.
 	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
 	// The linkedid.
-	Linkedid      string `protobuf:"bytes,3,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	Linkedid string `protobuf:"bytes,3,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	// The fields of a recording that are wanted, such as "id,sha256"; all when empty.
+	Fields        *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -581,6 +602,13 @@ func (x *ListRecordingsRequest) GetLinkedid() string {
 	return ""
 }
 
+func (x *ListRecordingsRequest) GetFields() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
 // ListRecordingsResponse carries records of recordings.
 type ListRecordingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -631,7 +659,9 @@ func (x *ListRecordingsResponse) GetRecordings() []*Recording {
 type FindRecordingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// SHA-256 of the file, hexadecimal.
-	Sha256        string `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Sha256 string `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The fields of a recording that are wanted, such as "place,id,leg"; all when empty.
+	Fields        *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -671,6 +701,13 @@ func (x *FindRecordingsRequest) GetSha256() string {
 		return x.Sha256
 	}
 	return ""
+}
+
+func (x *FindRecordingsRequest) GetFields() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
 }
 
 // FindRecordingsResponse carries every recording with that digest.
@@ -1057,7 +1094,9 @@ type GetConversationRequest struct {
 	// The PBX.
 	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
 	// Any linkedid of the conversation.
-	Linkedid      string `protobuf:"bytes,3,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	Linkedid string `protobuf:"bytes,3,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	// The fields of a conversation that are wanted, such as "linkedids,corrections"; all when empty.
+	Fields        *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1113,13 +1152,20 @@ func (x *GetConversationRequest) GetLinkedid() string {
 	return ""
 }
 
+func (x *GetConversationRequest) GetFields() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
 // GetConversationResponse carries a conversation.
 type GetConversationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Canonical JSON of ledger.Conversation.
-	ConversationJson []byte `protobuf:"bytes,1,opt,name=conversation_json,json=conversationJson,proto3" json:"conversation_json,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The conversation.
+	Conversation  *Conversation `protobuf:"bytes,1,opt,name=conversation,proto3" json:"conversation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetConversationResponse) Reset() {
@@ -1152,9 +1198,237 @@ func (*GetConversationResponse) Descriptor() ([]byte, []int) {
 	return file_callseal_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
-func (x *GetConversationResponse) GetConversationJson() []byte {
+func (x *GetConversationResponse) GetConversation() *Conversation {
 	if x != nil {
-		return x.ConversationJson
+		return x.Conversation
+	}
+	return nil
+}
+
+// Conversation is all the ledger holds of one conversation: the legs of a linkedid
+// and of all those that links join it with, directly or through others.
+type Conversation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The operator that owns it.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// Its linkedids, sorted.
+	Linkedids []string `protobuf:"bytes,3,rep,name=linkedids,proto3" json:"linkedids,omitempty"`
+	// Whether there are more linkedids than one answer takes.
+	Cut bool `protobuf:"varint,4,opt,name=cut,proto3" json:"cut,omitempty"`
+	// The legs, in order of linkedid, uniqueid and sequence.
+	Legs []*Call `protobuf:"bytes,5,rep,name=legs,proto3" json:"legs,omitempty"`
+	// What joins the linkedids, in order of from, to and kind.
+	Links []*Link `protobuf:"bytes,6,rep,name=links,proto3" json:"links,omitempty"`
+	// The recordings, in order of legs, id and revision.
+	Recordings []*Recording `protobuf:"bytes,7,rep,name=recordings,proto3" json:"recordings,omitempty"`
+	// Recordings that were due and never came, in order of legs.
+	Omissions []*Omission `protobuf:"bytes,8,rep,name=omissions,proto3" json:"omissions,omitempty"`
+	// The corrections of the legs, in order of legs and number.
+	Corrections   []*AnchoredCorrection `protobuf:"bytes,9,rep,name=corrections,proto3" json:"corrections,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Conversation) Reset() {
+	*x = Conversation{}
+	mi := &file_callseal_v1_query_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Conversation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Conversation) ProtoMessage() {}
+
+func (x *Conversation) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Conversation.ProtoReflect.Descriptor instead.
+func (*Conversation) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Conversation) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *Conversation) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *Conversation) GetLinkedids() []string {
+	if x != nil {
+		return x.Linkedids
+	}
+	return nil
+}
+
+func (x *Conversation) GetCut() bool {
+	if x != nil {
+		return x.Cut
+	}
+	return false
+}
+
+func (x *Conversation) GetLegs() []*Call {
+	if x != nil {
+		return x.Legs
+	}
+	return nil
+}
+
+func (x *Conversation) GetLinks() []*Link {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+func (x *Conversation) GetRecordings() []*Recording {
+	if x != nil {
+		return x.Recordings
+	}
+	return nil
+}
+
+func (x *Conversation) GetOmissions() []*Omission {
+	if x != nil {
+		return x.Omissions
+	}
+	return nil
+}
+
+func (x *Conversation) GetCorrections() []*AnchoredCorrection {
+	if x != nil {
+		return x.Corrections
+	}
+	return nil
+}
+
+// Link joins two linkedids of one PBX to one conversation.
+type Link struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the record stands.
+	Place *Place `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// "blind_transfer", "attended_transfer", "forward", "pickup" or "park".
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// When it happened, by the PBX's clock.
+	At *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	// The linkedid that the conversation had.
+	From string `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	// The linkedid under which it went on.
+	To string `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	// The leg that was transferred, where it is known.
+	FromLeg *LegId `protobuf:"bytes,6,opt,name=from_leg,json=fromLeg,proto3" json:"from_leg,omitempty"`
+	// The leg that took it up, where it is known.
+	ToLeg *LegId `protobuf:"bytes,7,opt,name=to_leg,json=toLeg,proto3" json:"to_leg,omitempty"`
+	// The record as it stands on the ledger, canonical JSON: what was signed.
+	RecordJson    []byte `protobuf:"bytes,8,opt,name=record_json,json=recordJson,proto3" json:"record_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Link) Reset() {
+	*x = Link{}
+	mi := &file_callseal_v1_query_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Link) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Link) ProtoMessage() {}
+
+func (x *Link) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Link.ProtoReflect.Descriptor instead.
+func (*Link) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Link) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *Link) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Link) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Link) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Link) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *Link) GetFromLeg() *LegId {
+	if x != nil {
+		return x.FromLeg
+	}
+	return nil
+}
+
+func (x *Link) GetToLeg() *LegId {
+	if x != nil {
+		return x.ToLeg
+	}
+	return nil
+}
+
+func (x *Link) GetRecordJson() []byte {
+	if x != nil {
+		return x.RecordJson
 	}
 	return nil
 }
@@ -1172,7 +1446,7 @@ type GetChainRequest struct {
 
 func (x *GetChainRequest) Reset() {
 	*x = GetChainRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[19]
+	mi := &file_callseal_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1458,7 @@ func (x *GetChainRequest) String() string {
 func (*GetChainRequest) ProtoMessage() {}
 
 func (x *GetChainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[19]
+	mi := &file_callseal_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +1471,7 @@ func (x *GetChainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChainRequest.ProtoReflect.Descriptor instead.
 func (*GetChainRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetChainRequest) GetMsp() string {
@@ -1231,7 +1505,7 @@ type GetChainResponse struct {
 
 func (x *GetChainResponse) Reset() {
 	*x = GetChainResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[20]
+	mi := &file_callseal_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1243,7 +1517,7 @@ func (x *GetChainResponse) String() string {
 func (*GetChainResponse) ProtoMessage() {}
 
 func (x *GetChainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[20]
+	mi := &file_callseal_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1256,7 +1530,7 @@ func (x *GetChainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChainResponse.ProtoReflect.Descriptor instead.
 func (*GetChainResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetChainResponse) GetEpoch() int64 {
@@ -1306,7 +1580,7 @@ type ListGapsRequest struct {
 
 func (x *ListGapsRequest) Reset() {
 	*x = ListGapsRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[21]
+	mi := &file_callseal_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1592,7 @@ func (x *ListGapsRequest) String() string {
 func (*ListGapsRequest) ProtoMessage() {}
 
 func (x *ListGapsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[21]
+	mi := &file_callseal_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1605,7 @@ func (x *ListGapsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGapsRequest.ProtoReflect.Descriptor instead.
 func (*ListGapsRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListGapsRequest) GetMsp() string {
@@ -1372,15 +1646,15 @@ func (x *ListGapsRequest) GetLimit() int32 {
 // ListGapsResponse carries a page of a walk.
 type ListGapsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Canonical JSON of ledger.Gaps; its member next says where to go on.
-	GapsJson      []byte `protobuf:"bytes,1,opt,name=gaps_json,json=gapsJson,proto3" json:"gaps_json,omitempty"`
+	// What was found.
+	Gaps          *Gaps `protobuf:"bytes,1,opt,name=gaps,proto3" json:"gaps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListGapsResponse) Reset() {
 	*x = ListGapsResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[22]
+	mi := &file_callseal_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1666,7 @@ func (x *ListGapsResponse) String() string {
 func (*ListGapsResponse) ProtoMessage() {}
 
 func (x *ListGapsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[22]
+	mi := &file_callseal_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,12 +1679,579 @@ func (x *ListGapsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGapsResponse.ProtoReflect.Descriptor instead.
 func (*ListGapsResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
-func (x *ListGapsResponse) GetGapsJson() []byte {
+func (x *ListGapsResponse) GetGaps() *Gaps {
 	if x != nil {
-		return x.GapsJson
+		return x.Gaps
+	}
+	return nil
+}
+
+// Gaps is what a walk through a PBX's segments found: all of them, or a page.
+type Gaps struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the walk went from the first segment to the last, so that findings about
+	// the whole history are among the findings.
+	Complete bool `protobuf:"varint,1,opt,name=complete,proto3" json:"complete,omitempty"`
+	// What was seen of each epoch.
+	Epochs []*EpochSummary `protobuf:"bytes,2,rep,name=epochs,proto3" json:"epochs,omitempty"`
+	// What is not as it should be.
+	Findings []*Finding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
+	// The operator that owns the history.
+	Msp string `protobuf:"bytes,4,opt,name=msp,proto3" json:"msp,omitempty"`
+	// Where the next page goes on; absent after the last.
+	Next *GapsPlace `protobuf:"bytes,5,opt,name=next,proto3" json:"next,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,6,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The schema version of the value.
+	V             int32 `protobuf:"varint,7,opt,name=v,proto3" json:"v,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gaps) Reset() {
+	*x = Gaps{}
+	mi := &file_callseal_v1_query_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gaps) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gaps) ProtoMessage() {}
+
+func (x *Gaps) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gaps.ProtoReflect.Descriptor instead.
+func (*Gaps) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Gaps) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *Gaps) GetEpochs() []*EpochSummary {
+	if x != nil {
+		return x.Epochs
+	}
+	return nil
+}
+
+func (x *Gaps) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *Gaps) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *Gaps) GetNext() *GapsPlace {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+func (x *Gaps) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *Gaps) GetV() int32 {
+	if x != nil {
+		return x.V
+	}
+	return 0
+}
+
+// GapsPlace is where a walk goes on: after the segment that begins with from.
+type GapsPlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The epoch.
+	Epoch int64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The number of the segment's first record.
+	From          int64 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GapsPlace) Reset() {
+	*x = GapsPlace{}
+	mi := &file_callseal_v1_query_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GapsPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GapsPlace) ProtoMessage() {}
+
+func (x *GapsPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GapsPlace.ProtoReflect.Descriptor instead.
+func (*GapsPlace) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GapsPlace) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *GapsPlace) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+// EpochSummary is what a walk saw of one epoch.
+type EpochSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ranges of CDR sequences, by Asterisk's starts.
+	Boots []*BootRange `protobuf:"bytes,1,rep,name=boots,proto3" json:"boots,omitempty"`
+	// Whether its last segment closed it.
+	Closing bool `protobuf:"varint,2,opt,name=closing,proto3" json:"closing,omitempty"`
+	// How many records its segments hold.
+	Count int64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	// The epoch.
+	Epoch int64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// When its first segment was closed.
+	FirstClosed *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=first_closed,json=firstClosed,proto3" json:"first_closed,omitempty"`
+	// Its lowest number.
+	FirstSeq int64 `protobuf:"varint,6,opt,name=first_seq,json=firstSeq,proto3" json:"first_seq,omitempty"`
+	// When its last segment was closed.
+	LastClosed *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_closed,json=lastClosed,proto3" json:"last_closed,omitempty"`
+	// The root of the segment that ends with last_seq.
+	LastRoot string `protobuf:"bytes,8,opt,name=last_root,json=lastRoot,proto3" json:"last_root,omitempty"`
+	// Its highest number.
+	LastSeq int64 `protobuf:"varint,9,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
+	// Until when another segment was promised; absent for no promise.
+	NextBy *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=next_by,json=nextBy,proto3" json:"next_by,omitempty"`
+	// How many segments it has.
+	Segments int64 `protobuf:"varint,11,opt,name=segments,proto3" json:"segments,omitempty"`
+	// Runs of segments that one certificate signed.
+	Signers []*SignerRun `protobuf:"bytes,12,rep,name=signers,proto3" json:"signers,omitempty"`
+	// Why the epoch begins; empty where it does not say.
+	Why           string `protobuf:"bytes,13,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EpochSummary) Reset() {
+	*x = EpochSummary{}
+	mi := &file_callseal_v1_query_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EpochSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EpochSummary) ProtoMessage() {}
+
+func (x *EpochSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EpochSummary.ProtoReflect.Descriptor instead.
+func (*EpochSummary) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *EpochSummary) GetBoots() []*BootRange {
+	if x != nil {
+		return x.Boots
+	}
+	return nil
+}
+
+func (x *EpochSummary) GetClosing() bool {
+	if x != nil {
+		return x.Closing
+	}
+	return false
+}
+
+func (x *EpochSummary) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *EpochSummary) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *EpochSummary) GetFirstClosed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstClosed
+	}
+	return nil
+}
+
+func (x *EpochSummary) GetFirstSeq() int64 {
+	if x != nil {
+		return x.FirstSeq
+	}
+	return 0
+}
+
+func (x *EpochSummary) GetLastClosed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastClosed
+	}
+	return nil
+}
+
+func (x *EpochSummary) GetLastRoot() string {
+	if x != nil {
+		return x.LastRoot
+	}
+	return ""
+}
+
+func (x *EpochSummary) GetLastSeq() int64 {
+	if x != nil {
+		return x.LastSeq
+	}
+	return 0
+}
+
+func (x *EpochSummary) GetNextBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextBy
+	}
+	return nil
+}
+
+func (x *EpochSummary) GetSegments() int64 {
+	if x != nil {
+		return x.Segments
+	}
+	return 0
+}
+
+func (x *EpochSummary) GetSigners() []*SignerRun {
+	if x != nil {
+		return x.Signers
+	}
+	return nil
+}
+
+func (x *EpochSummary) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// BootRange is what an epoch holds of one start of Asterisk.
+type BootRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When Asterisk was started, in ms since 1970.
+	Boot int64 `protobuf:"varint,1,opt,name=boot,proto3" json:"boot,omitempty"`
+	// The number of legs.
+	Count int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// The highest CDR sequence among them.
+	Highest int64 `protobuf:"varint,3,opt,name=highest,proto3" json:"highest,omitempty"`
+	// When the latest of them started.
+	Latest *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=latest,proto3" json:"latest,omitempty"`
+	// The lowest CDR sequence among them.
+	Lowest        int64 `protobuf:"varint,5,opt,name=lowest,proto3" json:"lowest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BootRange) Reset() {
+	*x = BootRange{}
+	mi := &file_callseal_v1_query_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BootRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BootRange) ProtoMessage() {}
+
+func (x *BootRange) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BootRange.ProtoReflect.Descriptor instead.
+func (*BootRange) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *BootRange) GetBoot() int64 {
+	if x != nil {
+		return x.Boot
+	}
+	return 0
+}
+
+func (x *BootRange) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *BootRange) GetHighest() int64 {
+	if x != nil {
+		return x.Highest
+	}
+	return 0
+}
+
+func (x *BootRange) GetLatest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Latest
+	}
+	return nil
+}
+
+func (x *BootRange) GetLowest() int64 {
+	if x != nil {
+		return x.Lowest
+	}
+	return 0
+}
+
+// SignerRun is a run of segments that one certificate signed.
+type SignerRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the first record of the first of them.
+	From int64 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	// The SHA-256 of the certificate in DER.
+	Signer        string `protobuf:"bytes,2,opt,name=signer,proto3" json:"signer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignerRun) Reset() {
+	*x = SignerRun{}
+	mi := &file_callseal_v1_query_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignerRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignerRun) ProtoMessage() {}
+
+func (x *SignerRun) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignerRun.ProtoReflect.Descriptor instead.
+func (*SignerRun) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SignerRun) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *SignerRun) GetSigner() string {
+	if x != nil {
+		return x.Signer
+	}
+	return ""
+}
+
+// Finding is one thing that is not as it should be in a PBX's history.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether someone has to look into it.
+	Alarm bool `protobuf:"varint,1,opt,name=alarm,proto3" json:"alarm,omitempty"`
+	// The start of Asterisk it is about, in ms since 1970; 0 for none.
+	Boot int64 `protobuf:"varint,2,opt,name=boot,proto3" json:"boot,omitempty"`
+	// How many records or sequences are concerned.
+	Count int64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	// Where it was found; 0 where it is about the whole PBX.
+	Epoch int64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The first record concerned; 0 for none in particular.
+	First int64 `protobuf:"varint,5,opt,name=first,proto3" json:"first,omitempty"`
+	// "missing", "overlapping", "forked", "chain_broken", "lost_epoch",
+	// "lost_journal", "unclosed", "two_histories", "refused", "quiet",
+	// "sequence_reused", "sequence_hole", "late", "late_by_admin" or "clock_back".
+	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The last record concerned; 0 for none in particular.
+	Last int64 `protobuf:"varint,7,opt,name=last,proto3" json:"last,omitempty"`
+	// From when on.
+	Since *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
+	// Until when; absent when it lasts.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_callseal_v1_query_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Finding) GetAlarm() bool {
+	if x != nil {
+		return x.Alarm
+	}
+	return false
+}
+
+func (x *Finding) GetBoot() int64 {
+	if x != nil {
+		return x.Boot
+	}
+	return 0
+}
+
+func (x *Finding) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Finding) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Finding) GetFirst() int64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Finding) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Finding) GetLast() int64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Finding) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Finding) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
 	}
 	return nil
 }
@@ -1430,7 +2271,7 @@ type GetCallStateRequest struct {
 
 func (x *GetCallStateRequest) Reset() {
 	*x = GetCallStateRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[23]
+	mi := &file_callseal_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +2283,7 @@ func (x *GetCallStateRequest) String() string {
 func (*GetCallStateRequest) ProtoMessage() {}
 
 func (x *GetCallStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[23]
+	mi := &file_callseal_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +2296,7 @@ func (x *GetCallStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallStateRequest.ProtoReflect.Descriptor instead.
 func (*GetCallStateRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetCallStateRequest) GetMsp() string {
@@ -1490,7 +2331,7 @@ type GetCallStateResponse struct {
 
 func (x *GetCallStateResponse) Reset() {
 	*x = GetCallStateResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[24]
+	mi := &file_callseal_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +2343,7 @@ func (x *GetCallStateResponse) String() string {
 func (*GetCallStateResponse) ProtoMessage() {}
 
 func (x *GetCallStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[24]
+	mi := &file_callseal_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +2356,7 @@ func (x *GetCallStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallStateResponse.ProtoReflect.Descriptor instead.
 func (*GetCallStateResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetCallStateResponse) GetCustody() *Custody {
@@ -1552,7 +2393,7 @@ type CorrectCallRequest struct {
 
 func (x *CorrectCallRequest) Reset() {
 	*x = CorrectCallRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[25]
+	mi := &file_callseal_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +2405,7 @@ func (x *CorrectCallRequest) String() string {
 func (*CorrectCallRequest) ProtoMessage() {}
 
 func (x *CorrectCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[25]
+	mi := &file_callseal_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +2418,7 @@ func (x *CorrectCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CorrectCallRequest.ProtoReflect.Descriptor instead.
 func (*CorrectCallRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CorrectCallRequest) GetPbx() string {
@@ -1649,7 +2490,7 @@ type CorrectCallResponse struct {
 
 func (x *CorrectCallResponse) Reset() {
 	*x = CorrectCallResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[26]
+	mi := &file_callseal_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +2502,7 @@ func (x *CorrectCallResponse) String() string {
 func (*CorrectCallResponse) ProtoMessage() {}
 
 func (x *CorrectCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[26]
+	mi := &file_callseal_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +2515,7 @@ func (x *CorrectCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CorrectCallResponse.ProtoReflect.Descriptor instead.
 func (*CorrectCallResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CorrectCallResponse) GetCorrection() *AnchoredCorrection {
@@ -1706,7 +2547,7 @@ type ListCorrectionsRequest struct {
 
 func (x *ListCorrectionsRequest) Reset() {
 	*x = ListCorrectionsRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[27]
+	mi := &file_callseal_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +2559,7 @@ func (x *ListCorrectionsRequest) String() string {
 func (*ListCorrectionsRequest) ProtoMessage() {}
 
 func (x *ListCorrectionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[27]
+	mi := &file_callseal_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +2572,7 @@ func (x *ListCorrectionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCorrectionsRequest.ProtoReflect.Descriptor instead.
 func (*ListCorrectionsRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListCorrectionsRequest) GetMsp() string {
@@ -1766,7 +2607,7 @@ type ListCorrectionsResponse struct {
 
 func (x *ListCorrectionsResponse) Reset() {
 	*x = ListCorrectionsResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[28]
+	mi := &file_callseal_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +2619,7 @@ func (x *ListCorrectionsResponse) String() string {
 func (*ListCorrectionsResponse) ProtoMessage() {}
 
 func (x *ListCorrectionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[28]
+	mi := &file_callseal_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +2632,7 @@ func (x *ListCorrectionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCorrectionsResponse.ProtoReflect.Descriptor instead.
 func (*ListCorrectionsResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListCorrectionsResponse) GetCorrections() []*AnchoredCorrection {
@@ -1816,7 +2657,7 @@ type ListOmissionsRequest struct {
 
 func (x *ListOmissionsRequest) Reset() {
 	*x = ListOmissionsRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[29]
+	mi := &file_callseal_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +2669,7 @@ func (x *ListOmissionsRequest) String() string {
 func (*ListOmissionsRequest) ProtoMessage() {}
 
 func (x *ListOmissionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[29]
+	mi := &file_callseal_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +2682,7 @@ func (x *ListOmissionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOmissionsRequest.ProtoReflect.Descriptor instead.
 func (*ListOmissionsRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListOmissionsRequest) GetMsp() string {
@@ -1873,14 +2714,18 @@ type Omission struct {
 	// The leg.
 	Leg *LegId `protobuf:"bytes,2,opt,name=leg,proto3" json:"leg,omitempty"`
 	// As it stands on the ledger, canonical JSON: what was signed.
-	RecordJson    []byte `protobuf:"bytes,3,opt,name=record_json,json=recordJson,proto3" json:"record_json,omitempty"`
+	RecordJson []byte `protobuf:"bytes,3,opt,name=record_json,json=recordJson,proto3" json:"record_json,omitempty"`
+	// When the adapter gave the recording up, by the PBX's clock.
+	At *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	// "file_missing", "empty", "unreadable", "crashed", "no_space" or "forbidden".
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Omission) Reset() {
 	*x = Omission{}
-	mi := &file_callseal_v1_query_proto_msgTypes[30]
+	mi := &file_callseal_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +2737,7 @@ func (x *Omission) String() string {
 func (*Omission) ProtoMessage() {}
 
 func (x *Omission) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[30]
+	mi := &file_callseal_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +2750,7 @@ func (x *Omission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Omission.ProtoReflect.Descriptor instead.
 func (*Omission) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Omission) GetPlace() *Place {
@@ -1929,6 +2774,20 @@ func (x *Omission) GetRecordJson() []byte {
 	return nil
 }
 
+func (x *Omission) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Omission) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // ListOmissionsResponse is what ListOmissions answers.
 type ListOmissionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1940,7 +2799,7 @@ type ListOmissionsResponse struct {
 
 func (x *ListOmissionsResponse) Reset() {
 	*x = ListOmissionsResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[31]
+	mi := &file_callseal_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1952,7 +2811,7 @@ func (x *ListOmissionsResponse) String() string {
 func (*ListOmissionsResponse) ProtoMessage() {}
 
 func (x *ListOmissionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[31]
+	mi := &file_callseal_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,7 +2824,7 @@ func (x *ListOmissionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOmissionsResponse.ProtoReflect.Descriptor instead.
 func (*ListOmissionsResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListOmissionsResponse) GetOmissions() []*Omission {
@@ -1986,7 +2845,7 @@ type ReconcileCallRequest struct {
 
 func (x *ReconcileCallRequest) Reset() {
 	*x = ReconcileCallRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[32]
+	mi := &file_callseal_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2857,7 @@ func (x *ReconcileCallRequest) String() string {
 func (*ReconcileCallRequest) ProtoMessage() {}
 
 func (x *ReconcileCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[32]
+	mi := &file_callseal_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2870,7 @@ func (x *ReconcileCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileCallRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileCallRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReconcileCallRequest) GetCallRef() string {
@@ -2032,7 +2891,7 @@ type ReconcileCallResponse struct {
 
 func (x *ReconcileCallResponse) Reset() {
 	*x = ReconcileCallResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[33]
+	mi := &file_callseal_v1_query_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2903,7 @@ func (x *ReconcileCallResponse) String() string {
 func (*ReconcileCallResponse) ProtoMessage() {}
 
 func (x *ReconcileCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[33]
+	mi := &file_callseal_v1_query_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2916,7 @@ func (x *ReconcileCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileCallResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileCallResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReconcileCallResponse) GetReconciliation() *Reconciliation {
@@ -2083,7 +2942,7 @@ type RaiseDisputeRequest struct {
 
 func (x *RaiseDisputeRequest) Reset() {
 	*x = RaiseDisputeRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[34]
+	mi := &file_callseal_v1_query_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2095,7 +2954,7 @@ func (x *RaiseDisputeRequest) String() string {
 func (*RaiseDisputeRequest) ProtoMessage() {}
 
 func (x *RaiseDisputeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[34]
+	mi := &file_callseal_v1_query_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2108,7 +2967,7 @@ func (x *RaiseDisputeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseDisputeRequest.ProtoReflect.Descriptor instead.
 func (*RaiseDisputeRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RaiseDisputeRequest) GetA() *LegPlace {
@@ -2145,7 +3004,7 @@ type RaiseDisputeResponse struct {
 
 func (x *RaiseDisputeResponse) Reset() {
 	*x = RaiseDisputeResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[35]
+	mi := &file_callseal_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +3016,7 @@ func (x *RaiseDisputeResponse) String() string {
 func (*RaiseDisputeResponse) ProtoMessage() {}
 
 func (x *RaiseDisputeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[35]
+	mi := &file_callseal_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +3029,7 @@ func (x *RaiseDisputeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseDisputeResponse.ProtoReflect.Descriptor instead.
 func (*RaiseDisputeResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RaiseDisputeResponse) GetDispute() *Dispute {
@@ -2198,7 +3057,7 @@ type ListDisputesRequest struct {
 
 func (x *ListDisputesRequest) Reset() {
 	*x = ListDisputesRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[36]
+	mi := &file_callseal_v1_query_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +3069,7 @@ func (x *ListDisputesRequest) String() string {
 func (*ListDisputesRequest) ProtoMessage() {}
 
 func (x *ListDisputesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[36]
+	mi := &file_callseal_v1_query_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +3082,7 @@ func (x *ListDisputesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisputesRequest.ProtoReflect.Descriptor instead.
 func (*ListDisputesRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListDisputesRequest) GetMsp() string {
@@ -2244,7 +3103,7 @@ type ListDisputesResponse struct {
 
 func (x *ListDisputesResponse) Reset() {
 	*x = ListDisputesResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[37]
+	mi := &file_callseal_v1_query_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2256,7 +3115,7 @@ func (x *ListDisputesResponse) String() string {
 func (*ListDisputesResponse) ProtoMessage() {}
 
 func (x *ListDisputesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[37]
+	mi := &file_callseal_v1_query_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2269,7 +3128,7 @@ func (x *ListDisputesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisputesResponse.ProtoReflect.Descriptor instead.
 func (*ListDisputesResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListDisputesResponse) GetDisputes() []*Dispute {
@@ -2296,7 +3155,7 @@ type GetRecordingStateRequest struct {
 
 func (x *GetRecordingStateRequest) Reset() {
 	*x = GetRecordingStateRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[38]
+	mi := &file_callseal_v1_query_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +3167,7 @@ func (x *GetRecordingStateRequest) String() string {
 func (*GetRecordingStateRequest) ProtoMessage() {}
 
 func (x *GetRecordingStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[38]
+	mi := &file_callseal_v1_query_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +3180,7 @@ func (x *GetRecordingStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecordingStateRequest.ProtoReflect.Descriptor instead.
 func (*GetRecordingStateRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetRecordingStateRequest) GetMsp() string {
@@ -2363,7 +3222,7 @@ type GetRecordingStateResponse struct {
 
 func (x *GetRecordingStateResponse) Reset() {
 	*x = GetRecordingStateResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[39]
+	mi := &file_callseal_v1_query_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +3234,7 @@ func (x *GetRecordingStateResponse) String() string {
 func (*GetRecordingStateResponse) ProtoMessage() {}
 
 func (x *GetRecordingStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[39]
+	mi := &file_callseal_v1_query_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +3247,7 @@ func (x *GetRecordingStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecordingStateResponse.ProtoReflect.Descriptor instead.
 func (*GetRecordingStateResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{39}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetRecordingStateResponse) GetCustody() *Custody {
@@ -2422,7 +3281,7 @@ type HoldConversationRequest struct {
 
 func (x *HoldConversationRequest) Reset() {
 	*x = HoldConversationRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[40]
+	mi := &file_callseal_v1_query_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +3293,7 @@ func (x *HoldConversationRequest) String() string {
 func (*HoldConversationRequest) ProtoMessage() {}
 
 func (x *HoldConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[40]
+	mi := &file_callseal_v1_query_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +3306,7 @@ func (x *HoldConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldConversationRequest.ProtoReflect.Descriptor instead.
 func (*HoldConversationRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *HoldConversationRequest) GetPbx() string {
@@ -2512,7 +3371,7 @@ type HoldConversationResponse struct {
 
 func (x *HoldConversationResponse) Reset() {
 	*x = HoldConversationResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[41]
+	mi := &file_callseal_v1_query_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +3383,7 @@ func (x *HoldConversationResponse) String() string {
 func (*HoldConversationResponse) ProtoMessage() {}
 
 func (x *HoldConversationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[41]
+	mi := &file_callseal_v1_query_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +3396,7 @@ func (x *HoldConversationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldConversationResponse.ProtoReflect.Descriptor instead.
 func (*HoldConversationResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{41}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *HoldConversationResponse) GetHold() *Hold {
@@ -2574,7 +3433,7 @@ type ReleaseConversationRequest struct {
 
 func (x *ReleaseConversationRequest) Reset() {
 	*x = ReleaseConversationRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[42]
+	mi := &file_callseal_v1_query_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +3445,7 @@ func (x *ReleaseConversationRequest) String() string {
 func (*ReleaseConversationRequest) ProtoMessage() {}
 
 func (x *ReleaseConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[42]
+	mi := &file_callseal_v1_query_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +3458,7 @@ func (x *ReleaseConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConversationRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseConversationRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{42}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ReleaseConversationRequest) GetPbx() string {
@@ -2650,7 +3509,7 @@ type ReleaseConversationResponse struct {
 
 func (x *ReleaseConversationResponse) Reset() {
 	*x = ReleaseConversationResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[43]
+	mi := &file_callseal_v1_query_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2662,7 +3521,7 @@ func (x *ReleaseConversationResponse) String() string {
 func (*ReleaseConversationResponse) ProtoMessage() {}
 
 func (x *ReleaseConversationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[43]
+	mi := &file_callseal_v1_query_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2675,7 +3534,7 @@ func (x *ReleaseConversationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConversationResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseConversationResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{43}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ReleaseConversationResponse) GetHold() *Hold {
@@ -2707,7 +3566,7 @@ type ListHoldsRequest struct {
 
 func (x *ListHoldsRequest) Reset() {
 	*x = ListHoldsRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[44]
+	mi := &file_callseal_v1_query_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2719,7 +3578,7 @@ func (x *ListHoldsRequest) String() string {
 func (*ListHoldsRequest) ProtoMessage() {}
 
 func (x *ListHoldsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[44]
+	mi := &file_callseal_v1_query_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2732,7 +3591,7 @@ func (x *ListHoldsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHoldsRequest.ProtoReflect.Descriptor instead.
 func (*ListHoldsRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{44}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListHoldsRequest) GetMsp() string {
@@ -2767,7 +3626,7 @@ type ListHoldsResponse struct {
 
 func (x *ListHoldsResponse) Reset() {
 	*x = ListHoldsResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[45]
+	mi := &file_callseal_v1_query_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2779,7 +3638,7 @@ func (x *ListHoldsResponse) String() string {
 func (*ListHoldsResponse) ProtoMessage() {}
 
 func (x *ListHoldsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[45]
+	mi := &file_callseal_v1_query_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2792,7 +3651,7 @@ func (x *ListHoldsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHoldsResponse.ProtoReflect.Descriptor instead.
 func (*ListHoldsResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{45}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListHoldsResponse) GetHolds() []*Hold {
@@ -2822,7 +3681,7 @@ type RetainRecordingRequest struct {
 
 func (x *RetainRecordingRequest) Reset() {
 	*x = RetainRecordingRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[46]
+	mi := &file_callseal_v1_query_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +3693,7 @@ func (x *RetainRecordingRequest) String() string {
 func (*RetainRecordingRequest) ProtoMessage() {}
 
 func (x *RetainRecordingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[46]
+	mi := &file_callseal_v1_query_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2847,7 +3706,7 @@ func (x *RetainRecordingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetainRecordingRequest.ProtoReflect.Descriptor instead.
 func (*RetainRecordingRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{46}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RetainRecordingRequest) GetPbx() string {
@@ -2898,7 +3757,7 @@ type RetainRecordingResponse struct {
 
 func (x *RetainRecordingResponse) Reset() {
 	*x = RetainRecordingResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[47]
+	mi := &file_callseal_v1_query_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2910,7 +3769,7 @@ func (x *RetainRecordingResponse) String() string {
 func (*RetainRecordingResponse) ProtoMessage() {}
 
 func (x *RetainRecordingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[47]
+	mi := &file_callseal_v1_query_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2923,7 +3782,7 @@ func (x *RetainRecordingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetainRecordingResponse.ProtoReflect.Descriptor instead.
 func (*RetainRecordingResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{47}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RetainRecordingResponse) GetRetention() *Retention {
@@ -2957,7 +3816,7 @@ type ListRetentionsRequest struct {
 
 func (x *ListRetentionsRequest) Reset() {
 	*x = ListRetentionsRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[48]
+	mi := &file_callseal_v1_query_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2969,7 +3828,7 @@ func (x *ListRetentionsRequest) String() string {
 func (*ListRetentionsRequest) ProtoMessage() {}
 
 func (x *ListRetentionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[48]
+	mi := &file_callseal_v1_query_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2982,7 +3841,7 @@ func (x *ListRetentionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetentionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRetentionsRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{48}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListRetentionsRequest) GetMsp() string {
@@ -3024,7 +3883,7 @@ type ListRetentionsResponse struct {
 
 func (x *ListRetentionsResponse) Reset() {
 	*x = ListRetentionsResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[49]
+	mi := &file_callseal_v1_query_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3895,7 @@ func (x *ListRetentionsResponse) String() string {
 func (*ListRetentionsResponse) ProtoMessage() {}
 
 func (x *ListRetentionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[49]
+	mi := &file_callseal_v1_query_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3908,7 @@ func (x *ListRetentionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetentionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRetentionsResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{49}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListRetentionsResponse) GetRetentions() []*Retention {
@@ -3063,28 +3922,32 @@ var File_callseal_v1_query_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x17callseal/v1/query.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ccallseal/v1/correction.proto\x1a\x19callseal/v1/custody.proto\x1a\x18callseal/v1/record.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x01\n" +
+	"\x17callseal/v1/query.proto\x12\vcallseal.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ccallseal/v1/correction.proto\x1a\x19callseal/v1/custody.proto\x1a\x18callseal/v1/record.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x01\n" +
 	"\x0eGetCallRequest\x12(\n" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
 	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12,\n" +
 	"\x03leg\x18\x03 \x01(\v2\x12.callseal.v1.LegIdB\x06\xbaH\x03\xc8\x01\x01R\x03leg\x12'\n" +
 	"\x0finclude_details\x18\x04 \x01(\bR\x0eincludeDetails\"8\n" +
 	"\x0fGetCallResponse\x12%\n" +
-	"\x04call\x18\x01 \x01(\v2\x11.callseal.v1.CallR\x04call\"\xc6\x01\n" +
+	"\x04call\x18\x01 \x01(\v2\x11.callseal.v1.CallR\x04call\"\xc2\x02\n" +
 	"\x0fListLegsRequest\x12(\n" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
 	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
 	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\x12'\n" +
-	"\x0finclude_details\x18\x04 \x01(\bR\x0eincludeDetails\";\n" +
+	"\x0finclude_details\x18\x04 \x01(\bR\x0eincludeDetails\x12z\n" +
+	"\x06fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\";\n" +
 	"\x10ListLegsResponse\x12'\n" +
-	"\x05calls\x18\x01 \x03(\v2\x11.callseal.v1.CallR\x05calls\"\xba\x01\n" +
+	"\x05calls\x18\x01 \x03(\v2\x11.callseal.v1.CallR\x05calls\"\xb6\x02\n" +
 	"\x10ListCallsRequest\x12(\n" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
 	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12'\n" +
 	"\tpage_size\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03(\x80 R\tpageToken\"d\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03(\x80 R\tpageToken\x12z\n" +
+	"\x06fields\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\"d\n" +
 	"\x11ListCallsResponse\x12'\n" +
 	"\x05calls\x18\x01 \x03(\v2\x11.callseal.v1.CallR\x05calls\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe9\x01\n" +
@@ -3095,17 +3958,21 @@ const file_callseal_v1_query_proto_rawDesc = "" +
 	"\brevision\x18\x04 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\brevision\x12'\n" +
 	"\x0finclude_details\x18\x05 \x01(\bR\x0eincludeDetails\"L\n" +
 	"\x14GetRecordingResponse\x124\n" +
-	"\trecording\x18\x01 \x01(\v2\x16.callseal.v1.RecordingR\trecording\"\xa3\x01\n" +
+	"\trecording\x18\x01 \x01(\v2\x16.callseal.v1.RecordingR\trecording\"\x9f\x02\n" +
 	"\x15ListRecordingsRequest\x12(\n" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
 	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
-	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\"P\n" +
+	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\x12z\n" +
+	"\x06fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\"P\n" +
 	"\x16ListRecordingsResponse\x126\n" +
 	"\n" +
 	"recordings\x18\x01 \x03(\v2\x16.callseal.v1.RecordingR\n" +
-	"recordings\"F\n" +
+	"recordings\"\xc2\x01\n" +
 	"\x15FindRecordingsRequest\x12-\n" +
-	"\x06sha256\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\x06sha256\"P\n" +
+	"\x06sha256\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\x06sha256\x12z\n" +
+	"\x06fields\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\"P\n" +
 	"\x16FindRecordingsResponse\x126\n" +
 	"\n" +
 	"recordings\x18\x01 \x03(\v2\x16.callseal.v1.RecordingR\n" +
@@ -3131,13 +3998,37 @@ const file_callseal_v1_query_proto_rawDesc = "" +
 	"\rstored_digest\x18\x03 \x01(\tR\fstoredDigest\x12%\n" +
 	"\x0eoffered_digest\x18\x04 \x01(\tR\rofferedDigest\x12\x16\n" +
 	"\x06signer\x18\x05 \x01(\tR\x06signer\x12%\n" +
-	"\x0etransaction_id\x18\x06 \x01(\tR\rtransactionId\"\xa4\x01\n" +
+	"\x0etransaction_id\x18\x06 \x01(\tR\rtransactionId\"\xa0\x02\n" +
 	"\x16GetConversationRequest\x12(\n" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
 	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
-	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\"F\n" +
-	"\x17GetConversationResponse\x12+\n" +
-	"\x11conversation_json\x18\x01 \x01(\fR\x10conversationJson\"g\n" +
+	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\x12z\n" +
+	"\x06fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\"X\n" +
+	"\x17GetConversationResponse\x12=\n" +
+	"\fconversation\x18\x01 \x01(\v2\x19.callseal.v1.ConversationR\fconversation\"\xe2\x02\n" +
+	"\fConversation\x12\x10\n" +
+	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
+	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x1c\n" +
+	"\tlinkedids\x18\x03 \x03(\tR\tlinkedids\x12\x10\n" +
+	"\x03cut\x18\x04 \x01(\bR\x03cut\x12%\n" +
+	"\x04legs\x18\x05 \x03(\v2\x11.callseal.v1.CallR\x04legs\x12'\n" +
+	"\x05links\x18\x06 \x03(\v2\x11.callseal.v1.LinkR\x05links\x126\n" +
+	"\n" +
+	"recordings\x18\a \x03(\v2\x16.callseal.v1.RecordingR\n" +
+	"recordings\x123\n" +
+	"\tomissions\x18\b \x03(\v2\x15.callseal.v1.OmissionR\tomissions\x12A\n" +
+	"\vcorrections\x18\t \x03(\v2\x1f.callseal.v1.AnchoredCorrectionR\vcorrections\"\x8f\x02\n" +
+	"\x04Link\x12(\n" +
+	"\x05place\x18\x01 \x01(\v2\x12.callseal.v1.PlaceR\x05place\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x05 \x01(\tR\x02to\x12-\n" +
+	"\bfrom_leg\x18\x06 \x01(\v2\x12.callseal.v1.LegIdR\afromLeg\x12)\n" +
+	"\x06to_leg\x18\a \x01(\v2\x12.callseal.v1.LegIdR\x05toLeg\x12\x1f\n" +
+	"\vrecord_json\x18\b \x01(\fR\n" +
+	"recordJson\"g\n" +
 	"\x0fGetChainRequest\x12(\n" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
 	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\"z\n" +
@@ -3152,9 +4043,55 @@ const file_callseal_v1_query_proto_rawDesc = "" +
 	"\x05epoch\x18\x03 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\x05epoch\x12$\n" +
 	"\x04from\x18\x04 \x01(\x03B\x10\xbaH\r\"\v\x18\xff\xff\xff\xff\xff\xff\xff\x0f(\x00R\x04from\x12 \n" +
 	"\x05limit\x18\x05 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x05limit\"/\n" +
-	"\x10ListGapsResponse\x12\x1b\n" +
-	"\tgaps_json\x18\x01 \x01(\fR\bgapsJson\"\x99\x01\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x05limit\"9\n" +
+	"\x10ListGapsResponse\x12%\n" +
+	"\x04gaps\x18\x01 \x01(\v2\x11.callseal.v1.GapsR\x04gaps\"\xe5\x01\n" +
+	"\x04Gaps\x12\x1a\n" +
+	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x121\n" +
+	"\x06epochs\x18\x02 \x03(\v2\x19.callseal.v1.EpochSummaryR\x06epochs\x120\n" +
+	"\bfindings\x18\x03 \x03(\v2\x14.callseal.v1.FindingR\bfindings\x12\x10\n" +
+	"\x03msp\x18\x04 \x01(\tR\x03msp\x12*\n" +
+	"\x04next\x18\x05 \x01(\v2\x16.callseal.v1.GapsPlaceR\x04next\x12\x10\n" +
+	"\x03pbx\x18\x06 \x01(\tR\x03pbx\x12\f\n" +
+	"\x01v\x18\a \x01(\x05R\x01v\"5\n" +
+	"\tGapsPlace\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x03R\x04from\"\xe8\x03\n" +
+	"\fEpochSummary\x12,\n" +
+	"\x05boots\x18\x01 \x03(\v2\x16.callseal.v1.BootRangeR\x05boots\x12\x18\n" +
+	"\aclosing\x18\x02 \x01(\bR\aclosing\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x03R\x05epoch\x12=\n" +
+	"\ffirst_closed\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vfirstClosed\x12\x1b\n" +
+	"\tfirst_seq\x18\x06 \x01(\x03R\bfirstSeq\x12;\n" +
+	"\vlast_closed\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastClosed\x12\x1b\n" +
+	"\tlast_root\x18\b \x01(\tR\blastRoot\x12\x19\n" +
+	"\blast_seq\x18\t \x01(\x03R\alastSeq\x123\n" +
+	"\anext_by\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x06nextBy\x12\x1a\n" +
+	"\bsegments\x18\v \x01(\x03R\bsegments\x120\n" +
+	"\asigners\x18\f \x03(\v2\x16.callseal.v1.SignerRunR\asigners\x12\x10\n" +
+	"\x03why\x18\r \x01(\tR\x03why\"\x9b\x01\n" +
+	"\tBootRange\x12\x12\n" +
+	"\x04boot\x18\x01 \x01(\x03R\x04boot\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x18\n" +
+	"\ahighest\x18\x03 \x01(\x03R\ahighest\x122\n" +
+	"\x06latest\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06latest\x12\x16\n" +
+	"\x06lowest\x18\x05 \x01(\x03R\x06lowest\"7\n" +
+	"\tSignerRun\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x03R\x04from\x12\x16\n" +
+	"\x06signer\x18\x02 \x01(\tR\x06signer\"\x81\x02\n" +
+	"\aFinding\x12\x14\n" +
+	"\x05alarm\x18\x01 \x01(\bR\x05alarm\x12\x12\n" +
+	"\x04boot\x18\x02 \x01(\x03R\x04boot\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x03R\x05epoch\x12\x14\n" +
+	"\x05first\x18\x05 \x01(\x03R\x05first\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04last\x18\a \x01(\x03R\x04last\x120\n" +
+	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x99\x01\n" +
 	"\x13GetCallStateRequest\x12(\n" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
 	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12,\n" +
@@ -3184,12 +4121,14 @@ const file_callseal_v1_query_proto_rawDesc = "" +
 	"\x14ListOmissionsRequest\x12(\n" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
 	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
-	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\"{\n" +
+	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\"\xbf\x01\n" +
 	"\bOmission\x12(\n" +
 	"\x05place\x18\x01 \x01(\v2\x12.callseal.v1.PlaceR\x05place\x12$\n" +
 	"\x03leg\x18\x02 \x01(\v2\x12.callseal.v1.LegIdR\x03leg\x12\x1f\n" +
 	"\vrecord_json\x18\x03 \x01(\fR\n" +
-	"recordJson\"L\n" +
+	"recordJson\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"L\n" +
 	"\x15ListOmissionsResponse\x123\n" +
 	"\tomissions\x18\x01 \x03(\v2\x15.callseal.v1.OmissionR\tomissions\"H\n" +
 	"\x14ReconcileCallRequest\x120\n" +
@@ -3301,7 +4240,7 @@ func file_callseal_v1_query_proto_rawDescGZIP() []byte {
 	return file_callseal_v1_query_proto_rawDescData
 }
 
-var file_callseal_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_callseal_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_callseal_v1_query_proto_goTypes = []any{
 	(*GetCallRequest)(nil),              // 0: callseal.v1.GetCallRequest
 	(*GetCallResponse)(nil),             // 1: callseal.v1.GetCallResponse
@@ -3322,145 +4261,182 @@ var file_callseal_v1_query_proto_goTypes = []any{
 	(*Incident)(nil),                    // 16: callseal.v1.Incident
 	(*GetConversationRequest)(nil),      // 17: callseal.v1.GetConversationRequest
 	(*GetConversationResponse)(nil),     // 18: callseal.v1.GetConversationResponse
-	(*GetChainRequest)(nil),             // 19: callseal.v1.GetChainRequest
-	(*GetChainResponse)(nil),            // 20: callseal.v1.GetChainResponse
-	(*ListGapsRequest)(nil),             // 21: callseal.v1.ListGapsRequest
-	(*ListGapsResponse)(nil),            // 22: callseal.v1.ListGapsResponse
-	(*GetCallStateRequest)(nil),         // 23: callseal.v1.GetCallStateRequest
-	(*GetCallStateResponse)(nil),        // 24: callseal.v1.GetCallStateResponse
-	(*CorrectCallRequest)(nil),          // 25: callseal.v1.CorrectCallRequest
-	(*CorrectCallResponse)(nil),         // 26: callseal.v1.CorrectCallResponse
-	(*ListCorrectionsRequest)(nil),      // 27: callseal.v1.ListCorrectionsRequest
-	(*ListCorrectionsResponse)(nil),     // 28: callseal.v1.ListCorrectionsResponse
-	(*ListOmissionsRequest)(nil),        // 29: callseal.v1.ListOmissionsRequest
-	(*Omission)(nil),                    // 30: callseal.v1.Omission
-	(*ListOmissionsResponse)(nil),       // 31: callseal.v1.ListOmissionsResponse
-	(*ReconcileCallRequest)(nil),        // 32: callseal.v1.ReconcileCallRequest
-	(*ReconcileCallResponse)(nil),       // 33: callseal.v1.ReconcileCallResponse
-	(*RaiseDisputeRequest)(nil),         // 34: callseal.v1.RaiseDisputeRequest
-	(*RaiseDisputeResponse)(nil),        // 35: callseal.v1.RaiseDisputeResponse
-	(*ListDisputesRequest)(nil),         // 36: callseal.v1.ListDisputesRequest
-	(*ListDisputesResponse)(nil),        // 37: callseal.v1.ListDisputesResponse
-	(*GetRecordingStateRequest)(nil),    // 38: callseal.v1.GetRecordingStateRequest
-	(*GetRecordingStateResponse)(nil),   // 39: callseal.v1.GetRecordingStateResponse
-	(*HoldConversationRequest)(nil),     // 40: callseal.v1.HoldConversationRequest
-	(*HoldConversationResponse)(nil),    // 41: callseal.v1.HoldConversationResponse
-	(*ReleaseConversationRequest)(nil),  // 42: callseal.v1.ReleaseConversationRequest
-	(*ReleaseConversationResponse)(nil), // 43: callseal.v1.ReleaseConversationResponse
-	(*ListHoldsRequest)(nil),            // 44: callseal.v1.ListHoldsRequest
-	(*ListHoldsResponse)(nil),           // 45: callseal.v1.ListHoldsResponse
-	(*RetainRecordingRequest)(nil),      // 46: callseal.v1.RetainRecordingRequest
-	(*RetainRecordingResponse)(nil),     // 47: callseal.v1.RetainRecordingResponse
-	(*ListRetentionsRequest)(nil),       // 48: callseal.v1.ListRetentionsRequest
-	(*ListRetentionsResponse)(nil),      // 49: callseal.v1.ListRetentionsResponse
-	(*LegId)(nil),                       // 50: callseal.v1.LegId
-	(*Call)(nil),                        // 51: callseal.v1.Call
-	(*Recording)(nil),                   // 52: callseal.v1.Recording
-	(*Commit)(nil),                      // 53: callseal.v1.Commit
-	(*timestamppb.Timestamp)(nil),       // 54: google.protobuf.Timestamp
-	(*Custody)(nil),                     // 55: callseal.v1.Custody
-	(*Changes)(nil),                     // 56: callseal.v1.Changes
-	(*AnchoredCorrection)(nil),          // 57: callseal.v1.AnchoredCorrection
-	(*Place)(nil),                       // 58: callseal.v1.Place
-	(*Reconciliation)(nil),              // 59: callseal.v1.Reconciliation
-	(*LegPlace)(nil),                    // 60: callseal.v1.LegPlace
-	(*Dispute)(nil),                     // 61: callseal.v1.Dispute
-	(*Hold)(nil),                        // 62: callseal.v1.Hold
-	(*Retention)(nil),                   // 63: callseal.v1.Retention
+	(*Conversation)(nil),                // 19: callseal.v1.Conversation
+	(*Link)(nil),                        // 20: callseal.v1.Link
+	(*GetChainRequest)(nil),             // 21: callseal.v1.GetChainRequest
+	(*GetChainResponse)(nil),            // 22: callseal.v1.GetChainResponse
+	(*ListGapsRequest)(nil),             // 23: callseal.v1.ListGapsRequest
+	(*ListGapsResponse)(nil),            // 24: callseal.v1.ListGapsResponse
+	(*Gaps)(nil),                        // 25: callseal.v1.Gaps
+	(*GapsPlace)(nil),                   // 26: callseal.v1.GapsPlace
+	(*EpochSummary)(nil),                // 27: callseal.v1.EpochSummary
+	(*BootRange)(nil),                   // 28: callseal.v1.BootRange
+	(*SignerRun)(nil),                   // 29: callseal.v1.SignerRun
+	(*Finding)(nil),                     // 30: callseal.v1.Finding
+	(*GetCallStateRequest)(nil),         // 31: callseal.v1.GetCallStateRequest
+	(*GetCallStateResponse)(nil),        // 32: callseal.v1.GetCallStateResponse
+	(*CorrectCallRequest)(nil),          // 33: callseal.v1.CorrectCallRequest
+	(*CorrectCallResponse)(nil),         // 34: callseal.v1.CorrectCallResponse
+	(*ListCorrectionsRequest)(nil),      // 35: callseal.v1.ListCorrectionsRequest
+	(*ListCorrectionsResponse)(nil),     // 36: callseal.v1.ListCorrectionsResponse
+	(*ListOmissionsRequest)(nil),        // 37: callseal.v1.ListOmissionsRequest
+	(*Omission)(nil),                    // 38: callseal.v1.Omission
+	(*ListOmissionsResponse)(nil),       // 39: callseal.v1.ListOmissionsResponse
+	(*ReconcileCallRequest)(nil),        // 40: callseal.v1.ReconcileCallRequest
+	(*ReconcileCallResponse)(nil),       // 41: callseal.v1.ReconcileCallResponse
+	(*RaiseDisputeRequest)(nil),         // 42: callseal.v1.RaiseDisputeRequest
+	(*RaiseDisputeResponse)(nil),        // 43: callseal.v1.RaiseDisputeResponse
+	(*ListDisputesRequest)(nil),         // 44: callseal.v1.ListDisputesRequest
+	(*ListDisputesResponse)(nil),        // 45: callseal.v1.ListDisputesResponse
+	(*GetRecordingStateRequest)(nil),    // 46: callseal.v1.GetRecordingStateRequest
+	(*GetRecordingStateResponse)(nil),   // 47: callseal.v1.GetRecordingStateResponse
+	(*HoldConversationRequest)(nil),     // 48: callseal.v1.HoldConversationRequest
+	(*HoldConversationResponse)(nil),    // 49: callseal.v1.HoldConversationResponse
+	(*ReleaseConversationRequest)(nil),  // 50: callseal.v1.ReleaseConversationRequest
+	(*ReleaseConversationResponse)(nil), // 51: callseal.v1.ReleaseConversationResponse
+	(*ListHoldsRequest)(nil),            // 52: callseal.v1.ListHoldsRequest
+	(*ListHoldsResponse)(nil),           // 53: callseal.v1.ListHoldsResponse
+	(*RetainRecordingRequest)(nil),      // 54: callseal.v1.RetainRecordingRequest
+	(*RetainRecordingResponse)(nil),     // 55: callseal.v1.RetainRecordingResponse
+	(*ListRetentionsRequest)(nil),       // 56: callseal.v1.ListRetentionsRequest
+	(*ListRetentionsResponse)(nil),      // 57: callseal.v1.ListRetentionsResponse
+	(*LegId)(nil),                       // 58: callseal.v1.LegId
+	(*Call)(nil),                        // 59: callseal.v1.Call
+	(*fieldmaskpb.FieldMask)(nil),       // 60: google.protobuf.FieldMask
+	(*Recording)(nil),                   // 61: callseal.v1.Recording
+	(*Commit)(nil),                      // 62: callseal.v1.Commit
+	(*timestamppb.Timestamp)(nil),       // 63: google.protobuf.Timestamp
+	(*AnchoredCorrection)(nil),          // 64: callseal.v1.AnchoredCorrection
+	(*Place)(nil),                       // 65: callseal.v1.Place
+	(*Custody)(nil),                     // 66: callseal.v1.Custody
+	(*Changes)(nil),                     // 67: callseal.v1.Changes
+	(*Reconciliation)(nil),              // 68: callseal.v1.Reconciliation
+	(*LegPlace)(nil),                    // 69: callseal.v1.LegPlace
+	(*Dispute)(nil),                     // 70: callseal.v1.Dispute
+	(*Hold)(nil),                        // 71: callseal.v1.Hold
+	(*Retention)(nil),                   // 72: callseal.v1.Retention
 }
 var file_callseal_v1_query_proto_depIdxs = []int32{
-	50, // 0: callseal.v1.GetCallRequest.leg:type_name -> callseal.v1.LegId
-	51, // 1: callseal.v1.GetCallResponse.call:type_name -> callseal.v1.Call
-	51, // 2: callseal.v1.ListLegsResponse.calls:type_name -> callseal.v1.Call
-	51, // 3: callseal.v1.ListCallsResponse.calls:type_name -> callseal.v1.Call
-	52, // 4: callseal.v1.GetRecordingResponse.recording:type_name -> callseal.v1.Recording
-	52, // 5: callseal.v1.ListRecordingsResponse.recordings:type_name -> callseal.v1.Recording
-	52, // 6: callseal.v1.FindRecordingsResponse.recordings:type_name -> callseal.v1.Recording
-	53, // 7: callseal.v1.GetSegmentResponse.commit:type_name -> callseal.v1.Commit
-	54, // 8: callseal.v1.GetSegmentResponse.anchored_at:type_name -> google.protobuf.Timestamp
-	16, // 9: callseal.v1.ListIncidentsResponse.incidents:type_name -> callseal.v1.Incident
-	54, // 10: callseal.v1.Incident.at:type_name -> google.protobuf.Timestamp
-	50, // 11: callseal.v1.GetCallStateRequest.leg:type_name -> callseal.v1.LegId
-	55, // 12: callseal.v1.GetCallStateResponse.custody:type_name -> callseal.v1.Custody
-	50, // 13: callseal.v1.CorrectCallRequest.leg:type_name -> callseal.v1.LegId
-	56, // 14: callseal.v1.CorrectCallRequest.changes:type_name -> callseal.v1.Changes
-	57, // 15: callseal.v1.CorrectCallResponse.correction:type_name -> callseal.v1.AnchoredCorrection
-	53, // 16: callseal.v1.CorrectCallResponse.commit:type_name -> callseal.v1.Commit
-	50, // 17: callseal.v1.ListCorrectionsRequest.leg:type_name -> callseal.v1.LegId
-	57, // 18: callseal.v1.ListCorrectionsResponse.corrections:type_name -> callseal.v1.AnchoredCorrection
-	58, // 19: callseal.v1.Omission.place:type_name -> callseal.v1.Place
-	50, // 20: callseal.v1.Omission.leg:type_name -> callseal.v1.LegId
-	30, // 21: callseal.v1.ListOmissionsResponse.omissions:type_name -> callseal.v1.Omission
-	59, // 22: callseal.v1.ReconcileCallResponse.reconciliation:type_name -> callseal.v1.Reconciliation
-	60, // 23: callseal.v1.RaiseDisputeRequest.a:type_name -> callseal.v1.LegPlace
-	60, // 24: callseal.v1.RaiseDisputeRequest.b:type_name -> callseal.v1.LegPlace
-	61, // 25: callseal.v1.RaiseDisputeResponse.dispute:type_name -> callseal.v1.Dispute
-	53, // 26: callseal.v1.RaiseDisputeResponse.commit:type_name -> callseal.v1.Commit
-	61, // 27: callseal.v1.ListDisputesResponse.disputes:type_name -> callseal.v1.Dispute
-	55, // 28: callseal.v1.GetRecordingStateResponse.custody:type_name -> callseal.v1.Custody
-	54, // 29: callseal.v1.HoldConversationRequest.until:type_name -> google.protobuf.Timestamp
-	62, // 30: callseal.v1.HoldConversationResponse.hold:type_name -> callseal.v1.Hold
-	53, // 31: callseal.v1.HoldConversationResponse.commit:type_name -> callseal.v1.Commit
-	62, // 32: callseal.v1.ReleaseConversationResponse.hold:type_name -> callseal.v1.Hold
-	53, // 33: callseal.v1.ReleaseConversationResponse.commit:type_name -> callseal.v1.Commit
-	62, // 34: callseal.v1.ListHoldsResponse.holds:type_name -> callseal.v1.Hold
-	54, // 35: callseal.v1.RetainRecordingRequest.until:type_name -> google.protobuf.Timestamp
-	63, // 36: callseal.v1.RetainRecordingResponse.retention:type_name -> callseal.v1.Retention
-	53, // 37: callseal.v1.RetainRecordingResponse.commit:type_name -> callseal.v1.Commit
-	63, // 38: callseal.v1.ListRetentionsResponse.retentions:type_name -> callseal.v1.Retention
-	0,  // 39: callseal.v1.CallService.GetCall:input_type -> callseal.v1.GetCallRequest
-	2,  // 40: callseal.v1.CallService.ListLegs:input_type -> callseal.v1.ListLegsRequest
-	4,  // 41: callseal.v1.CallService.ListCalls:input_type -> callseal.v1.ListCallsRequest
-	17, // 42: callseal.v1.CallService.GetConversation:input_type -> callseal.v1.GetConversationRequest
-	23, // 43: callseal.v1.CallService.GetCallState:input_type -> callseal.v1.GetCallStateRequest
-	25, // 44: callseal.v1.CallService.CorrectCall:input_type -> callseal.v1.CorrectCallRequest
-	27, // 45: callseal.v1.CallService.ListCorrections:input_type -> callseal.v1.ListCorrectionsRequest
-	29, // 46: callseal.v1.CallService.ListOmissions:input_type -> callseal.v1.ListOmissionsRequest
-	32, // 47: callseal.v1.CallService.ReconcileCall:input_type -> callseal.v1.ReconcileCallRequest
-	34, // 48: callseal.v1.CallService.RaiseDispute:input_type -> callseal.v1.RaiseDisputeRequest
-	36, // 49: callseal.v1.CallService.ListDisputes:input_type -> callseal.v1.ListDisputesRequest
-	6,  // 50: callseal.v1.RecordingService.GetRecording:input_type -> callseal.v1.GetRecordingRequest
-	8,  // 51: callseal.v1.RecordingService.ListRecordings:input_type -> callseal.v1.ListRecordingsRequest
-	10, // 52: callseal.v1.RecordingService.FindRecordings:input_type -> callseal.v1.FindRecordingsRequest
-	38, // 53: callseal.v1.RecordingService.GetRecordingState:input_type -> callseal.v1.GetRecordingStateRequest
-	40, // 54: callseal.v1.RecordingService.HoldConversation:input_type -> callseal.v1.HoldConversationRequest
-	42, // 55: callseal.v1.RecordingService.ReleaseConversation:input_type -> callseal.v1.ReleaseConversationRequest
-	44, // 56: callseal.v1.RecordingService.ListHolds:input_type -> callseal.v1.ListHoldsRequest
-	46, // 57: callseal.v1.RecordingService.RetainRecording:input_type -> callseal.v1.RetainRecordingRequest
-	48, // 58: callseal.v1.RecordingService.ListRetentions:input_type -> callseal.v1.ListRetentionsRequest
-	12, // 59: callseal.v1.LedgerService.GetSegment:input_type -> callseal.v1.GetSegmentRequest
-	14, // 60: callseal.v1.LedgerService.ListIncidents:input_type -> callseal.v1.ListIncidentsRequest
-	19, // 61: callseal.v1.LedgerService.GetChain:input_type -> callseal.v1.GetChainRequest
-	21, // 62: callseal.v1.LedgerService.ListGaps:input_type -> callseal.v1.ListGapsRequest
-	1,  // 63: callseal.v1.CallService.GetCall:output_type -> callseal.v1.GetCallResponse
-	3,  // 64: callseal.v1.CallService.ListLegs:output_type -> callseal.v1.ListLegsResponse
-	5,  // 65: callseal.v1.CallService.ListCalls:output_type -> callseal.v1.ListCallsResponse
-	18, // 66: callseal.v1.CallService.GetConversation:output_type -> callseal.v1.GetConversationResponse
-	24, // 67: callseal.v1.CallService.GetCallState:output_type -> callseal.v1.GetCallStateResponse
-	26, // 68: callseal.v1.CallService.CorrectCall:output_type -> callseal.v1.CorrectCallResponse
-	28, // 69: callseal.v1.CallService.ListCorrections:output_type -> callseal.v1.ListCorrectionsResponse
-	31, // 70: callseal.v1.CallService.ListOmissions:output_type -> callseal.v1.ListOmissionsResponse
-	33, // 71: callseal.v1.CallService.ReconcileCall:output_type -> callseal.v1.ReconcileCallResponse
-	35, // 72: callseal.v1.CallService.RaiseDispute:output_type -> callseal.v1.RaiseDisputeResponse
-	37, // 73: callseal.v1.CallService.ListDisputes:output_type -> callseal.v1.ListDisputesResponse
-	7,  // 74: callseal.v1.RecordingService.GetRecording:output_type -> callseal.v1.GetRecordingResponse
-	9,  // 75: callseal.v1.RecordingService.ListRecordings:output_type -> callseal.v1.ListRecordingsResponse
-	11, // 76: callseal.v1.RecordingService.FindRecordings:output_type -> callseal.v1.FindRecordingsResponse
-	39, // 77: callseal.v1.RecordingService.GetRecordingState:output_type -> callseal.v1.GetRecordingStateResponse
-	41, // 78: callseal.v1.RecordingService.HoldConversation:output_type -> callseal.v1.HoldConversationResponse
-	43, // 79: callseal.v1.RecordingService.ReleaseConversation:output_type -> callseal.v1.ReleaseConversationResponse
-	45, // 80: callseal.v1.RecordingService.ListHolds:output_type -> callseal.v1.ListHoldsResponse
-	47, // 81: callseal.v1.RecordingService.RetainRecording:output_type -> callseal.v1.RetainRecordingResponse
-	49, // 82: callseal.v1.RecordingService.ListRetentions:output_type -> callseal.v1.ListRetentionsResponse
-	13, // 83: callseal.v1.LedgerService.GetSegment:output_type -> callseal.v1.GetSegmentResponse
-	15, // 84: callseal.v1.LedgerService.ListIncidents:output_type -> callseal.v1.ListIncidentsResponse
-	20, // 85: callseal.v1.LedgerService.GetChain:output_type -> callseal.v1.GetChainResponse
-	22, // 86: callseal.v1.LedgerService.ListGaps:output_type -> callseal.v1.ListGapsResponse
-	63, // [63:87] is the sub-list for method output_type
-	39, // [39:63] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	58, // 0: callseal.v1.GetCallRequest.leg:type_name -> callseal.v1.LegId
+	59, // 1: callseal.v1.GetCallResponse.call:type_name -> callseal.v1.Call
+	60, // 2: callseal.v1.ListLegsRequest.fields:type_name -> google.protobuf.FieldMask
+	59, // 3: callseal.v1.ListLegsResponse.calls:type_name -> callseal.v1.Call
+	60, // 4: callseal.v1.ListCallsRequest.fields:type_name -> google.protobuf.FieldMask
+	59, // 5: callseal.v1.ListCallsResponse.calls:type_name -> callseal.v1.Call
+	61, // 6: callseal.v1.GetRecordingResponse.recording:type_name -> callseal.v1.Recording
+	60, // 7: callseal.v1.ListRecordingsRequest.fields:type_name -> google.protobuf.FieldMask
+	61, // 8: callseal.v1.ListRecordingsResponse.recordings:type_name -> callseal.v1.Recording
+	60, // 9: callseal.v1.FindRecordingsRequest.fields:type_name -> google.protobuf.FieldMask
+	61, // 10: callseal.v1.FindRecordingsResponse.recordings:type_name -> callseal.v1.Recording
+	62, // 11: callseal.v1.GetSegmentResponse.commit:type_name -> callseal.v1.Commit
+	63, // 12: callseal.v1.GetSegmentResponse.anchored_at:type_name -> google.protobuf.Timestamp
+	16, // 13: callseal.v1.ListIncidentsResponse.incidents:type_name -> callseal.v1.Incident
+	63, // 14: callseal.v1.Incident.at:type_name -> google.protobuf.Timestamp
+	60, // 15: callseal.v1.GetConversationRequest.fields:type_name -> google.protobuf.FieldMask
+	19, // 16: callseal.v1.GetConversationResponse.conversation:type_name -> callseal.v1.Conversation
+	59, // 17: callseal.v1.Conversation.legs:type_name -> callseal.v1.Call
+	20, // 18: callseal.v1.Conversation.links:type_name -> callseal.v1.Link
+	61, // 19: callseal.v1.Conversation.recordings:type_name -> callseal.v1.Recording
+	38, // 20: callseal.v1.Conversation.omissions:type_name -> callseal.v1.Omission
+	64, // 21: callseal.v1.Conversation.corrections:type_name -> callseal.v1.AnchoredCorrection
+	65, // 22: callseal.v1.Link.place:type_name -> callseal.v1.Place
+	63, // 23: callseal.v1.Link.at:type_name -> google.protobuf.Timestamp
+	58, // 24: callseal.v1.Link.from_leg:type_name -> callseal.v1.LegId
+	58, // 25: callseal.v1.Link.to_leg:type_name -> callseal.v1.LegId
+	25, // 26: callseal.v1.ListGapsResponse.gaps:type_name -> callseal.v1.Gaps
+	27, // 27: callseal.v1.Gaps.epochs:type_name -> callseal.v1.EpochSummary
+	30, // 28: callseal.v1.Gaps.findings:type_name -> callseal.v1.Finding
+	26, // 29: callseal.v1.Gaps.next:type_name -> callseal.v1.GapsPlace
+	28, // 30: callseal.v1.EpochSummary.boots:type_name -> callseal.v1.BootRange
+	63, // 31: callseal.v1.EpochSummary.first_closed:type_name -> google.protobuf.Timestamp
+	63, // 32: callseal.v1.EpochSummary.last_closed:type_name -> google.protobuf.Timestamp
+	63, // 33: callseal.v1.EpochSummary.next_by:type_name -> google.protobuf.Timestamp
+	29, // 34: callseal.v1.EpochSummary.signers:type_name -> callseal.v1.SignerRun
+	63, // 35: callseal.v1.BootRange.latest:type_name -> google.protobuf.Timestamp
+	63, // 36: callseal.v1.Finding.since:type_name -> google.protobuf.Timestamp
+	63, // 37: callseal.v1.Finding.until:type_name -> google.protobuf.Timestamp
+	58, // 38: callseal.v1.GetCallStateRequest.leg:type_name -> callseal.v1.LegId
+	66, // 39: callseal.v1.GetCallStateResponse.custody:type_name -> callseal.v1.Custody
+	58, // 40: callseal.v1.CorrectCallRequest.leg:type_name -> callseal.v1.LegId
+	67, // 41: callseal.v1.CorrectCallRequest.changes:type_name -> callseal.v1.Changes
+	64, // 42: callseal.v1.CorrectCallResponse.correction:type_name -> callseal.v1.AnchoredCorrection
+	62, // 43: callseal.v1.CorrectCallResponse.commit:type_name -> callseal.v1.Commit
+	58, // 44: callseal.v1.ListCorrectionsRequest.leg:type_name -> callseal.v1.LegId
+	64, // 45: callseal.v1.ListCorrectionsResponse.corrections:type_name -> callseal.v1.AnchoredCorrection
+	65, // 46: callseal.v1.Omission.place:type_name -> callseal.v1.Place
+	58, // 47: callseal.v1.Omission.leg:type_name -> callseal.v1.LegId
+	63, // 48: callseal.v1.Omission.at:type_name -> google.protobuf.Timestamp
+	38, // 49: callseal.v1.ListOmissionsResponse.omissions:type_name -> callseal.v1.Omission
+	68, // 50: callseal.v1.ReconcileCallResponse.reconciliation:type_name -> callseal.v1.Reconciliation
+	69, // 51: callseal.v1.RaiseDisputeRequest.a:type_name -> callseal.v1.LegPlace
+	69, // 52: callseal.v1.RaiseDisputeRequest.b:type_name -> callseal.v1.LegPlace
+	70, // 53: callseal.v1.RaiseDisputeResponse.dispute:type_name -> callseal.v1.Dispute
+	62, // 54: callseal.v1.RaiseDisputeResponse.commit:type_name -> callseal.v1.Commit
+	70, // 55: callseal.v1.ListDisputesResponse.disputes:type_name -> callseal.v1.Dispute
+	66, // 56: callseal.v1.GetRecordingStateResponse.custody:type_name -> callseal.v1.Custody
+	63, // 57: callseal.v1.HoldConversationRequest.until:type_name -> google.protobuf.Timestamp
+	71, // 58: callseal.v1.HoldConversationResponse.hold:type_name -> callseal.v1.Hold
+	62, // 59: callseal.v1.HoldConversationResponse.commit:type_name -> callseal.v1.Commit
+	71, // 60: callseal.v1.ReleaseConversationResponse.hold:type_name -> callseal.v1.Hold
+	62, // 61: callseal.v1.ReleaseConversationResponse.commit:type_name -> callseal.v1.Commit
+	71, // 62: callseal.v1.ListHoldsResponse.holds:type_name -> callseal.v1.Hold
+	63, // 63: callseal.v1.RetainRecordingRequest.until:type_name -> google.protobuf.Timestamp
+	72, // 64: callseal.v1.RetainRecordingResponse.retention:type_name -> callseal.v1.Retention
+	62, // 65: callseal.v1.RetainRecordingResponse.commit:type_name -> callseal.v1.Commit
+	72, // 66: callseal.v1.ListRetentionsResponse.retentions:type_name -> callseal.v1.Retention
+	0,  // 67: callseal.v1.CallService.GetCall:input_type -> callseal.v1.GetCallRequest
+	2,  // 68: callseal.v1.CallService.ListLegs:input_type -> callseal.v1.ListLegsRequest
+	4,  // 69: callseal.v1.CallService.ListCalls:input_type -> callseal.v1.ListCallsRequest
+	17, // 70: callseal.v1.CallService.GetConversation:input_type -> callseal.v1.GetConversationRequest
+	31, // 71: callseal.v1.CallService.GetCallState:input_type -> callseal.v1.GetCallStateRequest
+	33, // 72: callseal.v1.CallService.CorrectCall:input_type -> callseal.v1.CorrectCallRequest
+	35, // 73: callseal.v1.CallService.ListCorrections:input_type -> callseal.v1.ListCorrectionsRequest
+	37, // 74: callseal.v1.CallService.ListOmissions:input_type -> callseal.v1.ListOmissionsRequest
+	40, // 75: callseal.v1.CallService.ReconcileCall:input_type -> callseal.v1.ReconcileCallRequest
+	42, // 76: callseal.v1.CallService.RaiseDispute:input_type -> callseal.v1.RaiseDisputeRequest
+	44, // 77: callseal.v1.CallService.ListDisputes:input_type -> callseal.v1.ListDisputesRequest
+	6,  // 78: callseal.v1.RecordingService.GetRecording:input_type -> callseal.v1.GetRecordingRequest
+	8,  // 79: callseal.v1.RecordingService.ListRecordings:input_type -> callseal.v1.ListRecordingsRequest
+	10, // 80: callseal.v1.RecordingService.FindRecordings:input_type -> callseal.v1.FindRecordingsRequest
+	46, // 81: callseal.v1.RecordingService.GetRecordingState:input_type -> callseal.v1.GetRecordingStateRequest
+	48, // 82: callseal.v1.RecordingService.HoldConversation:input_type -> callseal.v1.HoldConversationRequest
+	50, // 83: callseal.v1.RecordingService.ReleaseConversation:input_type -> callseal.v1.ReleaseConversationRequest
+	52, // 84: callseal.v1.RecordingService.ListHolds:input_type -> callseal.v1.ListHoldsRequest
+	54, // 85: callseal.v1.RecordingService.RetainRecording:input_type -> callseal.v1.RetainRecordingRequest
+	56, // 86: callseal.v1.RecordingService.ListRetentions:input_type -> callseal.v1.ListRetentionsRequest
+	12, // 87: callseal.v1.LedgerService.GetSegment:input_type -> callseal.v1.GetSegmentRequest
+	14, // 88: callseal.v1.LedgerService.ListIncidents:input_type -> callseal.v1.ListIncidentsRequest
+	21, // 89: callseal.v1.LedgerService.GetChain:input_type -> callseal.v1.GetChainRequest
+	23, // 90: callseal.v1.LedgerService.ListGaps:input_type -> callseal.v1.ListGapsRequest
+	1,  // 91: callseal.v1.CallService.GetCall:output_type -> callseal.v1.GetCallResponse
+	3,  // 92: callseal.v1.CallService.ListLegs:output_type -> callseal.v1.ListLegsResponse
+	5,  // 93: callseal.v1.CallService.ListCalls:output_type -> callseal.v1.ListCallsResponse
+	18, // 94: callseal.v1.CallService.GetConversation:output_type -> callseal.v1.GetConversationResponse
+	32, // 95: callseal.v1.CallService.GetCallState:output_type -> callseal.v1.GetCallStateResponse
+	34, // 96: callseal.v1.CallService.CorrectCall:output_type -> callseal.v1.CorrectCallResponse
+	36, // 97: callseal.v1.CallService.ListCorrections:output_type -> callseal.v1.ListCorrectionsResponse
+	39, // 98: callseal.v1.CallService.ListOmissions:output_type -> callseal.v1.ListOmissionsResponse
+	41, // 99: callseal.v1.CallService.ReconcileCall:output_type -> callseal.v1.ReconcileCallResponse
+	43, // 100: callseal.v1.CallService.RaiseDispute:output_type -> callseal.v1.RaiseDisputeResponse
+	45, // 101: callseal.v1.CallService.ListDisputes:output_type -> callseal.v1.ListDisputesResponse
+	7,  // 102: callseal.v1.RecordingService.GetRecording:output_type -> callseal.v1.GetRecordingResponse
+	9,  // 103: callseal.v1.RecordingService.ListRecordings:output_type -> callseal.v1.ListRecordingsResponse
+	11, // 104: callseal.v1.RecordingService.FindRecordings:output_type -> callseal.v1.FindRecordingsResponse
+	47, // 105: callseal.v1.RecordingService.GetRecordingState:output_type -> callseal.v1.GetRecordingStateResponse
+	49, // 106: callseal.v1.RecordingService.HoldConversation:output_type -> callseal.v1.HoldConversationResponse
+	51, // 107: callseal.v1.RecordingService.ReleaseConversation:output_type -> callseal.v1.ReleaseConversationResponse
+	53, // 108: callseal.v1.RecordingService.ListHolds:output_type -> callseal.v1.ListHoldsResponse
+	55, // 109: callseal.v1.RecordingService.RetainRecording:output_type -> callseal.v1.RetainRecordingResponse
+	57, // 110: callseal.v1.RecordingService.ListRetentions:output_type -> callseal.v1.ListRetentionsResponse
+	13, // 111: callseal.v1.LedgerService.GetSegment:output_type -> callseal.v1.GetSegmentResponse
+	15, // 112: callseal.v1.LedgerService.ListIncidents:output_type -> callseal.v1.ListIncidentsResponse
+	22, // 113: callseal.v1.LedgerService.GetChain:output_type -> callseal.v1.GetChainResponse
+	24, // 114: callseal.v1.LedgerService.ListGaps:output_type -> callseal.v1.ListGapsResponse
+	91, // [91:115] is the sub-list for method output_type
+	67, // [67:91] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_callseal_v1_query_proto_init() }
@@ -3477,7 +4453,7 @@ func file_callseal_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callseal_v1_query_proto_rawDesc), len(file_callseal_v1_query_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   50,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

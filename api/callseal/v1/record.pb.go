@@ -215,7 +215,17 @@ type Call struct {
 	RecordJson []byte `protobuf:"bytes,18,opt,name=record_json,json=recordJson,proto3" json:"record_json,omitempty"`
 	// The canonical details, JSON, when they were asked for and the caller may
 	// see them; they hash to details_digest.
-	DetailsJson   []byte `protobuf:"bytes,19,opt,name=details_json,json=detailsJson,proto3" json:"details_json,omitempty"`
+	DetailsJson []byte `protobuf:"bytes,19,opt,name=details_json,json=detailsJson,proto3" json:"details_json,omitempty"`
+	// The STIR attestation of an incoming call: "A", "B" or "C".
+	Attestation string `protobuf:"bytes,20,opt,name=attestation,proto3" json:"attestation,omitempty"`
+	// When the Asterisk that numbered the leg was started, in ms since 1970.
+	Boot int64 `protobuf:"varint,21,opt,name=boot,proto3" json:"boot,omitempty"`
+	// Pseudonym of a trunk leg's SIP Call-ID, the same at both its operators.
+	CallRef string `protobuf:"bytes,22,opt,name=call_ref,json=callRef,proto3" json:"call_ref,omitempty"`
+	// By how much the PBX's clock was ahead of its time source, in ms.
+	ClockOffsetMs int64 `protobuf:"varint,23,opt,name=clock_offset_ms,json=clockOffsetMs,proto3" json:"clock_offset_ms,omitempty"`
+	// What the PBX found when it checked the caller's STIR identity.
+	Verdict       string `protobuf:"bytes,24,opt,name=verdict,proto3" json:"verdict,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -383,6 +393,41 @@ func (x *Call) GetDetailsJson() []byte {
 	return nil
 }
 
+func (x *Call) GetAttestation() string {
+	if x != nil {
+		return x.Attestation
+	}
+	return ""
+}
+
+func (x *Call) GetBoot() int64 {
+	if x != nil {
+		return x.Boot
+	}
+	return 0
+}
+
+func (x *Call) GetCallRef() string {
+	if x != nil {
+		return x.CallRef
+	}
+	return ""
+}
+
+func (x *Call) GetClockOffsetMs() int64 {
+	if x != nil {
+		return x.ClockOffsetMs
+	}
+	return 0
+}
+
+func (x *Call) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
 // Observed are times seen on ARI.
 type Observed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -475,7 +520,15 @@ type Recording struct {
 	// The record as it stands on the ledger, canonical JSON: what was signed.
 	RecordJson []byte `protobuf:"bytes,12,opt,name=record_json,json=recordJson,proto3" json:"record_json,omitempty"`
 	// The canonical details, JSON, when asked for and allowed.
-	DetailsJson   []byte `protobuf:"bytes,13,opt,name=details_json,json=detailsJson,proto3" json:"details_json,omitempty"`
+	DetailsJson []byte `protobuf:"bytes,13,opt,name=details_json,json=detailsJson,proto3" json:"details_json,omitempty"`
+	// Stretches without audio, on purpose.
+	Pauses []*Pause `protobuf:"bytes,14,rep,name=pauses,proto3" json:"pauses,omitempty"`
+	// Until when it is to be kept, as its record says.
+	RetentionUntil *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=retention_until,json=retentionUntil,proto3" json:"retention_until,omitempty"`
+	// The root over the pieces of audio that were committed while the call ran.
+	SegmentRoot string `protobuf:"bytes,16,opt,name=segment_root,json=segmentRoot,proto3" json:"segment_root,omitempty"`
+	// The digest of the manifest that says where the encrypted pieces are.
+	VaultManifest string `protobuf:"bytes,17,opt,name=vault_manifest,json=vaultManifest,proto3" json:"vault_manifest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -601,6 +654,34 @@ func (x *Recording) GetDetailsJson() []byte {
 	return nil
 }
 
+func (x *Recording) GetPauses() []*Pause {
+	if x != nil {
+		return x.Pauses
+	}
+	return nil
+}
+
+func (x *Recording) GetRetentionUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RetentionUntil
+	}
+	return nil
+}
+
+func (x *Recording) GetSegmentRoot() string {
+	if x != nil {
+		return x.SegmentRoot
+	}
+	return ""
+}
+
+func (x *Recording) GetVaultManifest() string {
+	if x != nil {
+		return x.VaultManifest
+	}
+	return ""
+}
+
 // Commit says by which transaction something came onto the ledger.
 type Commit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -674,6 +755,70 @@ func (x *Commit) GetValidationCode() string {
 	return ""
 }
 
+// Pause is a stretch of a recording in which nothing was recorded on purpose.
+type Pause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it begins, in ms from the recording's start.
+	FromMs int64 `protobuf:"varint,1,opt,name=from_ms,json=fromMs,proto3" json:"from_ms,omitempty"`
+	// PauseCard.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Where it ends, in ms from the recording's start, after FromMS.
+	ToMs          int64 `protobuf:"varint,3,opt,name=to_ms,json=toMs,proto3" json:"to_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pause) Reset() {
+	*x = Pause{}
+	mi := &file_callseal_v1_record_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pause) ProtoMessage() {}
+
+func (x *Pause) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_record_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
+func (*Pause) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_record_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Pause) GetFromMs() int64 {
+	if x != nil {
+		return x.FromMs
+	}
+	return 0
+}
+
+func (x *Pause) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Pause) GetToMs() int64 {
+	if x != nil {
+		return x.ToMs
+	}
+	return 0
+}
+
 var File_callseal_v1_record_proto protoreflect.FileDescriptor
 
 const file_callseal_v1_record_proto_rawDesc = "" +
@@ -688,7 +833,7 @@ const file_callseal_v1_record_proto_rawDesc = "" +
 	"\x03pbx\x18\x02 \x01(\tR\x03pbx\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x03R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x04 \x01(\x03R\x03seq\x12\x18\n" +
-	"\asegment\x18\x05 \x01(\x03R\asegment\"\xca\x05\n" +
+	"\asegment\x18\x05 \x01(\x03R\asegment\"\xdd\x06\n" +
 	"\x04Call\x12(\n" +
 	"\x05place\x18\x01 \x01(\v2\x12.callseal.v1.PlaceR\x05place\x12$\n" +
 	"\x03leg\x18\x02 \x01(\v2\x12.callseal.v1.LegIdR\x03leg\x120\n" +
@@ -716,11 +861,16 @@ const file_callseal_v1_record_proto_rawDesc = "" +
 	"\bobserved\x18\x11 \x01(\v2\x15.callseal.v1.ObservedR\bobserved\x12\x1f\n" +
 	"\vrecord_json\x18\x12 \x01(\fR\n" +
 	"recordJson\x12!\n" +
-	"\fdetails_json\x18\x13 \x01(\fR\vdetailsJson\"\x9e\x01\n" +
+	"\fdetails_json\x18\x13 \x01(\fR\vdetailsJson\x12 \n" +
+	"\vattestation\x18\x14 \x01(\tR\vattestation\x12\x12\n" +
+	"\x04boot\x18\x15 \x01(\x03R\x04boot\x12\x19\n" +
+	"\bcall_ref\x18\x16 \x01(\tR\acallRef\x12&\n" +
+	"\x0fclock_offset_ms\x18\x17 \x01(\x03R\rclockOffsetMs\x12\x18\n" +
+	"\averdict\x18\x18 \x01(\tR\averdict\"\x9e\x01\n" +
 	"\bObserved\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x122\n" +
 	"\x06answer\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06answer\x12,\n" +
-	"\x03end\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\"\xa8\x03\n" +
+	"\x03end\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\"\xe3\x04\n" +
 	"\tRecording\x12(\n" +
 	"\x05place\x18\x01 \x01(\v2\x12.callseal.v1.PlaceR\x05place\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1a\n" +
@@ -737,12 +887,20 @@ const file_callseal_v1_record_proto_rawDesc = "" +
 	"\x0edetails_digest\x18\v \x01(\tR\rdetailsDigest\x12\x1f\n" +
 	"\vrecord_json\x18\f \x01(\fR\n" +
 	"recordJson\x12!\n" +
-	"\fdetails_json\x18\r \x01(\fR\vdetailsJson\"\x8c\x01\n" +
+	"\fdetails_json\x18\r \x01(\fR\vdetailsJson\x12*\n" +
+	"\x06pauses\x18\x0e \x03(\v2\x12.callseal.v1.PauseR\x06pauses\x12C\n" +
+	"\x0fretention_until\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x0eretentionUntil\x12!\n" +
+	"\fsegment_root\x18\x10 \x01(\tR\vsegmentRoot\x12%\n" +
+	"\x0evault_manifest\x18\x11 \x01(\tR\rvaultManifest\"\x8c\x01\n" +
 	"\x06Commit\x12%\n" +
 	"\x0etransaction_id\x18\x01 \x01(\tR\rtransactionId\x12\x14\n" +
 	"\x05block\x18\x02 \x01(\x04R\x05block\x12\x1c\n" +
 	"\tendorsers\x18\x03 \x03(\tR\tendorsers\x12'\n" +
-	"\x0fvalidation_code\x18\x04 \x01(\tR\x0evalidationCodeB9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
+	"\x0fvalidation_code\x18\x04 \x01(\tR\x0evalidationCode\"M\n" +
+	"\x05Pause\x12\x17\n" +
+	"\afrom_ms\x18\x01 \x01(\x03R\x06fromMs\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x13\n" +
+	"\x05to_ms\x18\x03 \x01(\x03R\x04toMsB9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
 
 var (
 	file_callseal_v1_record_proto_rawDescOnce sync.Once
@@ -756,7 +914,7 @@ func file_callseal_v1_record_proto_rawDescGZIP() []byte {
 	return file_callseal_v1_record_proto_rawDescData
 }
 
-var file_callseal_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_callseal_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_callseal_v1_record_proto_goTypes = []any{
 	(*LegId)(nil),                 // 0: callseal.v1.LegId
 	(*Place)(nil),                 // 1: callseal.v1.Place
@@ -764,26 +922,29 @@ var file_callseal_v1_record_proto_goTypes = []any{
 	(*Observed)(nil),              // 3: callseal.v1.Observed
 	(*Recording)(nil),             // 4: callseal.v1.Recording
 	(*Commit)(nil),                // 5: callseal.v1.Commit
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*Pause)(nil),                 // 6: callseal.v1.Pause
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_callseal_v1_record_proto_depIdxs = []int32{
 	1,  // 0: callseal.v1.Call.place:type_name -> callseal.v1.Place
 	0,  // 1: callseal.v1.Call.leg:type_name -> callseal.v1.LegId
-	6,  // 2: callseal.v1.Call.start:type_name -> google.protobuf.Timestamp
-	6,  // 3: callseal.v1.Call.answer:type_name -> google.protobuf.Timestamp
-	6,  // 4: callseal.v1.Call.end:type_name -> google.protobuf.Timestamp
+	7,  // 2: callseal.v1.Call.start:type_name -> google.protobuf.Timestamp
+	7,  // 3: callseal.v1.Call.answer:type_name -> google.protobuf.Timestamp
+	7,  // 4: callseal.v1.Call.end:type_name -> google.protobuf.Timestamp
 	3,  // 5: callseal.v1.Call.observed:type_name -> callseal.v1.Observed
-	6,  // 6: callseal.v1.Observed.start:type_name -> google.protobuf.Timestamp
-	6,  // 7: callseal.v1.Observed.answer:type_name -> google.protobuf.Timestamp
-	6,  // 8: callseal.v1.Observed.end:type_name -> google.protobuf.Timestamp
+	7,  // 6: callseal.v1.Observed.start:type_name -> google.protobuf.Timestamp
+	7,  // 7: callseal.v1.Observed.answer:type_name -> google.protobuf.Timestamp
+	7,  // 8: callseal.v1.Observed.end:type_name -> google.protobuf.Timestamp
 	1,  // 9: callseal.v1.Recording.place:type_name -> callseal.v1.Place
 	0,  // 10: callseal.v1.Recording.leg:type_name -> callseal.v1.LegId
-	6,  // 11: callseal.v1.Recording.closed_at:type_name -> google.protobuf.Timestamp
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	7,  // 11: callseal.v1.Recording.closed_at:type_name -> google.protobuf.Timestamp
+	6,  // 12: callseal.v1.Recording.pauses:type_name -> callseal.v1.Pause
+	7,  // 13: callseal.v1.Recording.retention_until:type_name -> google.protobuf.Timestamp
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_callseal_v1_record_proto_init() }
@@ -797,7 +958,7 @@ func file_callseal_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callseal_v1_record_proto_rawDesc), len(file_callseal_v1_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1336,7 +1336,9 @@ type ListConversationLegsRequest struct {
 	// The PBX.
 	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
 	// Any linkedid of it.
-	Linkedid      string `protobuf:"bytes,3,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	Linkedid string `protobuf:"bytes,3,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	// The fields of a row that are wanted, such as "call.leg,erased"; all when empty.
+	Fields        *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1390,6 +1392,13 @@ func (x *ListConversationLegsRequest) GetLinkedid() string {
 		return x.Linkedid
 	}
 	return ""
+}
+
+func (x *ListConversationLegsRequest) GetFields() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
 }
 
 // ListConversationLegsResponse carries a conversation's legs.
@@ -2074,13 +2083,15 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"\aentries\x18\x01 \x03(\v2\x12.callseal.v1.EntryR\aentries\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12 \n" +
 	"\fas_of_height\x18\x03 \x01(\x04R\n" +
-	"asOfHeight\"\x7f\n" +
+	"asOfHeight\"\xfb\x01\n" +
 	"\x1bListConversationLegsRequest\x12\x1a\n" +
 	"\x03msp\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x96\x01R\x03msp\x12\x1c\n" +
 	"\x03pbx\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05 \x01(\x96\x01R\x03pbx\x12&\n" +
 	"\blinkedid\x18\x03 \x01(\tB\n" +
-	"\xbaH\ar\x05 \x01(\x96\x01R\blinkedid\"\x80\x01\n" +
+	"\xbaH\ar\x05 \x01(\x96\x01R\blinkedid\x12z\n" +
+	"\x06fields\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskBF\xbaHC\xba\x01@\n" +
+	"\ffields.paths\x12\x17names at most 50 fields\x1a\x17this.paths.size() <= 50R\x06fields\"\x80\x01\n" +
 	"\x1cListConversationLegsResponse\x12,\n" +
 	"\x05calls\x18\x01 \x03(\v2\x16.callseal.v1.FoundCallR\x05calls\x12\x10\n" +
 	"\x03cut\x18\x02 \x01(\bR\x03cut\x12 \n" +
@@ -2214,31 +2225,32 @@ var file_callseal_v1_search_proto_depIdxs = []int32{
 	24, // 26: callseal.v1.Entry.at:type_name -> google.protobuf.Timestamp
 	19, // 27: callseal.v1.Entry.cursor:type_name -> callseal.v1.ChangeCursor
 	13, // 28: callseal.v1.SearchEntriesResponse.entries:type_name -> callseal.v1.Entry
-	4,  // 29: callseal.v1.ListConversationLegsResponse.calls:type_name -> callseal.v1.FoundCall
-	19, // 30: callseal.v1.WatchRequest.after:type_name -> callseal.v1.ChangeCursor
-	22, // 31: callseal.v1.WatchResponse.change:type_name -> callseal.v1.Change
-	23, // 32: callseal.v1.WatchResponse.heartbeat:type_name -> callseal.v1.Heartbeat
-	19, // 33: callseal.v1.Change.cursor:type_name -> callseal.v1.ChangeCursor
-	19, // 34: callseal.v1.Heartbeat.cursor:type_name -> callseal.v1.ChangeCursor
-	3,  // 35: callseal.v1.SearchService.SearchCalls:input_type -> callseal.v1.SearchCallsRequest
-	6,  // 36: callseal.v1.SearchService.SearchRecordings:input_type -> callseal.v1.SearchRecordingsRequest
-	9,  // 37: callseal.v1.SearchService.SearchSubjects:input_type -> callseal.v1.SearchSubjectsRequest
-	12, // 38: callseal.v1.SearchService.SearchEntries:input_type -> callseal.v1.SearchEntriesRequest
-	15, // 39: callseal.v1.SearchService.ListConversationLegs:input_type -> callseal.v1.ListConversationLegsRequest
-	17, // 40: callseal.v1.SearchService.GetIndex:input_type -> callseal.v1.GetIndexRequest
-	20, // 41: callseal.v1.WatchService.Watch:input_type -> callseal.v1.WatchRequest
-	5,  // 42: callseal.v1.SearchService.SearchCalls:output_type -> callseal.v1.SearchCallsResponse
-	8,  // 43: callseal.v1.SearchService.SearchRecordings:output_type -> callseal.v1.SearchRecordingsResponse
-	11, // 44: callseal.v1.SearchService.SearchSubjects:output_type -> callseal.v1.SearchSubjectsResponse
-	14, // 45: callseal.v1.SearchService.SearchEntries:output_type -> callseal.v1.SearchEntriesResponse
-	16, // 46: callseal.v1.SearchService.ListConversationLegs:output_type -> callseal.v1.ListConversationLegsResponse
-	18, // 47: callseal.v1.SearchService.GetIndex:output_type -> callseal.v1.GetIndexResponse
-	21, // 48: callseal.v1.WatchService.Watch:output_type -> callseal.v1.WatchResponse
-	42, // [42:49] is the sub-list for method output_type
-	35, // [35:42] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	25, // 29: callseal.v1.ListConversationLegsRequest.fields:type_name -> google.protobuf.FieldMask
+	4,  // 30: callseal.v1.ListConversationLegsResponse.calls:type_name -> callseal.v1.FoundCall
+	19, // 31: callseal.v1.WatchRequest.after:type_name -> callseal.v1.ChangeCursor
+	22, // 32: callseal.v1.WatchResponse.change:type_name -> callseal.v1.Change
+	23, // 33: callseal.v1.WatchResponse.heartbeat:type_name -> callseal.v1.Heartbeat
+	19, // 34: callseal.v1.Change.cursor:type_name -> callseal.v1.ChangeCursor
+	19, // 35: callseal.v1.Heartbeat.cursor:type_name -> callseal.v1.ChangeCursor
+	3,  // 36: callseal.v1.SearchService.SearchCalls:input_type -> callseal.v1.SearchCallsRequest
+	6,  // 37: callseal.v1.SearchService.SearchRecordings:input_type -> callseal.v1.SearchRecordingsRequest
+	9,  // 38: callseal.v1.SearchService.SearchSubjects:input_type -> callseal.v1.SearchSubjectsRequest
+	12, // 39: callseal.v1.SearchService.SearchEntries:input_type -> callseal.v1.SearchEntriesRequest
+	15, // 40: callseal.v1.SearchService.ListConversationLegs:input_type -> callseal.v1.ListConversationLegsRequest
+	17, // 41: callseal.v1.SearchService.GetIndex:input_type -> callseal.v1.GetIndexRequest
+	20, // 42: callseal.v1.WatchService.Watch:input_type -> callseal.v1.WatchRequest
+	5,  // 43: callseal.v1.SearchService.SearchCalls:output_type -> callseal.v1.SearchCallsResponse
+	8,  // 44: callseal.v1.SearchService.SearchRecordings:output_type -> callseal.v1.SearchRecordingsResponse
+	11, // 45: callseal.v1.SearchService.SearchSubjects:output_type -> callseal.v1.SearchSubjectsResponse
+	14, // 46: callseal.v1.SearchService.SearchEntries:output_type -> callseal.v1.SearchEntriesResponse
+	16, // 47: callseal.v1.SearchService.ListConversationLegs:output_type -> callseal.v1.ListConversationLegsResponse
+	18, // 48: callseal.v1.SearchService.GetIndex:output_type -> callseal.v1.GetIndexResponse
+	21, // 49: callseal.v1.WatchService.Watch:output_type -> callseal.v1.WatchResponse
+	43, // [43:50] is the sub-list for method output_type
+	36, // [36:43] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_callseal_v1_search_proto_init() }

@@ -1,4 +1,4 @@
-package server
+package mirror_test
 
 import (
 	"reflect"
@@ -11,6 +11,7 @@ import (
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/mirror"
 )
 
 // Every message that mirrors a value of the ledger has the value's members, by name
@@ -20,7 +21,7 @@ func TestMessagesMirrorTheLedger(t *testing.T) {
 		&pb.Device{}: ledger.Device{}, &pb.DeviceVerdict{}: ledger.DeviceVerdict{}, &pb.DeviceDetails{}: ledger.DeviceDetails{},
 		&pb.Custody{}: ledger.Custody{}, &pb.Hold{}: ledger.Hold{}, &pb.Retention{}: ledger.Retention{}, &pb.ErasureStatement{}: ledger.Erasure{},
 		&pb.Consent{}: ledger.Consent{}, &pb.ConsentDecision{}: ledger.ConsentDecision{}, &pb.Violation{}: ledger.Violation{}, &pb.ViolationReport{}: ledger.ViolationReport{},
-		&pb.AnchoredCorrection{}: ledger.AnchoredCorrection{}, &pb.Changes{}: ledger.Changes{}, &pb.Dispute{}: ledger.Dispute{}, &pb.Reconciliation{}: ledger.Reconciliation{},
+		&pb.AnchoredCorrection{}: ledger.AnchoredCorrection{}, &pb.Changes{}: ledger.Changes{}, &pb.Dispute{}: ledger.Dispute{}, &pb.Reconciliation{}: ledger.Reconciliation{}, &pb.Gaps{}: ledger.Gaps{},
 		&pb.PolicyVersion{}: ledger.PolicyVersion{}, &pb.Policy{}: ledger.Policy{}, &pb.Enactment{}: ledger.Enactment{}, &pb.BallotState{}: ledger.BallotState{},
 		&pb.Enrolment{}: ledger.Enrolment{}, &pb.ChaincodeVersion{}: ledger.About{},
 		&pb.Appeal{}: ledger.Appeal{}, &pb.Pardon{}: ledger.Pardon{}, &pb.Allowance{}: ledger.Allowance{},
@@ -81,9 +82,9 @@ func TestPoliciesSurviveTheMirror(t *testing.T) {
 			text, err := ledger.Canonical(&document)
 			require.NoError(t, err)
 			message := &pb.Policy{}
-			require.NoError(t, mirror(text, message))
+			require.NoError(t, mirror.Fill(text, message))
 			var again ledger.Policy
-			require.NoError(t, unmirror(message, &again))
+			require.NoError(t, mirror.Value(message, &again))
 			written, err := ledger.Canonical(&again)
 			require.NoError(t, err)
 			require.JSONEq(t, string(text), string(written))
@@ -94,7 +95,7 @@ func TestPoliciesSurviveTheMirror(t *testing.T) {
 
 // What a newer contract adds is not passed over in silence.
 func TestMirrorRefusesWhatItDoesNotKnow(t *testing.T) {
-	require.ErrorContains(t, mirror([]byte(`{"novelty":1}`), &pb.Device{}), "cannot be read by this version")
-	_, err := mirrorEach[pb.Device]([]byte(`{}`))
+	require.ErrorContains(t, mirror.Fill([]byte(`{"novelty":1}`), &pb.Device{}), "cannot be read by this version")
+	_, err := mirror.Each[pb.Device]([]byte(`{}`))
 	require.Error(t, err)
 }

@@ -1,4 +1,7 @@
-package server
+// Package mirror turns values of the ledger into the messages that mirror them, and
+// back: their fields have the names of the values' JSON members, so one is made of the
+// other by name. A test holds the two together.
+package mirror
 
 import (
 	"fmt"
@@ -15,20 +18,17 @@ import (
 	"github.com/callseal/callseal/gateway/fault"
 )
 
-// Many messages mirror values of the ledger: their fields have the names of the
-// values' JSON members, so one is made of the other by name. A test holds the two
-// together.
-
-// mirror fills a message with what a contract answered.
-func mirror(canonical []byte, into proto.Message) error {
+// Fill fills a message with a value in canonical form, as a contract answers it. An
+// error is INTERNAL: the value has what this version does not know.
+func Fill(canonical []byte, into proto.Message) error {
 	if err := protojson.Unmarshal(canonical, into); err != nil {
 		return &fault.Error{Kind: fault.Internal, Stage: fault.StageEvaluate, Message: "a value on the ledger cannot be read by this version", Err: err}
 	}
 	return nil
 }
 
-// mirrorEach makes messages of a JSON array.
-func mirrorEach[M any, P interface {
+// Each makes messages of a JSON array of values.
+func Each[M any, P interface {
 	*M
 	proto.Message
 }](canonical []byte) ([]P, error) {
@@ -39,7 +39,7 @@ func mirrorEach[M any, P interface {
 	messages := make([]P, 0, len(elements))
 	for _, element := range elements {
 		var message P = new(M)
-		if err := mirror(element, message); err != nil {
+		if err := Fill(element, message); err != nil {
 			return nil, err
 		}
 		messages = append(messages, message)
@@ -47,8 +47,9 @@ func mirrorEach[M any, P interface {
 	return messages, nil
 }
 
-// unmirror makes a value of the ledger, a pointer, of the message that mirrors it.
-func unmirror(message proto.Message, into any) error {
+// Value fills a value of the ledger, a pointer, with what the message says that mirrors
+// it. An error is INVALID_ARGUMENT.
+func Value(message proto.Message, into any) error {
 	text, err := json.Marshal(members(message.ProtoReflect()), json.Deterministic(true))
 	if err != nil {
 		return fmt.Errorf("write the request: %w", err)
