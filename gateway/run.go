@@ -31,10 +31,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/callseal/callseal/gateway/anchor"
 	"github.com/callseal/callseal/gateway/consent"
@@ -139,6 +142,7 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 // start starts the parts in order.
 func (g *Gateway) start(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{
+		g.findRoom,
 		g.openTracing,
 		g.openMetrics,
 		g.openChannel,
@@ -160,6 +164,25 @@ func (g *Gateway) start(ctx context.Context) error {
 		if err := part(ctx); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// leastFree is what must be free where the state is kept: below it some stores cannot
+// be opened, and say so badly or not at all.
+const leastFree = 16 << 20
+
+// findRoom refuses to start on a full disk.
+func (g *Gateway) findRoom(context.Context) error {
+	if err := os.MkdirAll(g.config.StateDir, 0o700); err != nil {
+		return fmt.Errorf("make the state folder: %w", err)
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(g.config.StateDir, &disk); err != nil {
+		return fmt.Errorf("look for space in the state folder: %w", err)
+	}
+	if free := disk.Bavail * uint64(disk.Bsize); free < leastFree { //nolint:gosec // sizes are positive
+		return fmt.Errorf("the disk of %s is full, %d KiB are free and %d are needed to start: make room; what was accepted is in the journal", g.config.StateDir, free>>10, leastFree>>10)
 	}
 	return nil
 }
@@ -236,11 +259,12 @@ func OpenIndex(ctx context.Context, config *Config, log *slog.Logger, metrics *i
 	return opened, nil
 }
 
-func (g *Gateway) openKeyring(context.Context) (err error) {
+func (g *Gateway) openKeyring(ctx context.Context) (err error) {
 	if g.keyring, err = seal.Open(filepath.Join(g.config.StateDir, "keyring.db")); err != nil {
 		return fmt.Errorf("open the keyring: %w", err)
 	}
 	g.closing("keyring", g.keyring.Close)
+	g.running(ctx, "keyring's watch", unless(g.keyring.Failed(), g.keyring.Err))
 	return nil
 }
 
@@ -273,14 +297,7 @@ func (g *Gateway) openTally(ctx context.Context) error {
 	if err := g.tally.Keep(kept); err != nil {
 		return err
 	}
-	g.running(ctx, "journal of evidence", func(ctx context.Context) error {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-kept.Failed():
-			return kept.Err()
-		}
-	})
+	g.running(ctx, "journal of evidence", unless(kept.Failed(), kept.Err))
 	g.running(ctx, "reputation", forever(g.tally.Run))
 	return nil
 }
@@ -323,14 +340,7 @@ func (g *Gateway) openPipeline(ctx context.Context) (err error) {
 	}
 	g.running(ctx, "pipeline", g.pipeline.Run)
 	g.running(ctx, "journal's receipts", forever(g.dropReceipts))
-	g.running(ctx, "journal's watch", func(ctx context.Context) error {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-g.journal.Failed():
-			return g.journal.Err()
-		}
-	})
+	g.running(ctx, "journal's watch", unless(g.journal.Failed(), g.journal.Err))
 	return nil
 }
 
@@ -386,6 +396,7 @@ func (g *Gateway) openTrail(ctx context.Context) (err error) {
 	}
 	g.closing("audit trail", g.trail.Close)
 	g.running(ctx, "audit trail", forever(g.trail.Run))
+	g.running(ctx, "audit trail's watch", unless(g.trail.Failed(), g.trail.Problem))
 	return nil
 }
 
@@ -439,6 +450,19 @@ func (g *Gateway) openREST(ctx context.Context) error {
 	g.running(ctx, "REST", func(ctx context.Context) error { return serving.Serve(ctx, listener) })
 	g.log.Info("REST ready", "listen", listener.Addr().String())
 	return nil
+}
+
+// unless makes a part that ends, with the reason, when the disk failed a store: only a
+// new process can go on then.
+func unless(failed <-chan struct{}, why func() error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-failed:
+			return why()
+		}
+	}
 }
 
 // forever makes a part of what runs until its context ends.

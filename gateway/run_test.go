@@ -23,6 +23,13 @@ import (
 // alone is a gateway whose peer is away: it accepts all the same.
 func alone(t *testing.T) *gateway.Config {
 	t.Helper()
+	config, _ := aloneBy(t)
+	return config
+}
+
+// aloneBy answers who issues certificates, too.
+func aloneBy(t *testing.T) (*gateway.Config, *msp.Issuer) {
+	t.Helper()
 	folder := t.TempDir()
 	file := func(name string, content []byte) string {
 		path := filepath.Join(folder, name)
@@ -42,7 +49,7 @@ func alone(t *testing.T) *gateway.Config {
 	config.Fabric.TLSCertFile, config.Fabric.TLSKeyFile, config.Fabric.CertFile, config.Fabric.KeyFile = cert, key, cert, key
 	config.Metrics.Listen = "127.0.0.1:0"
 	config.Health.DiskFree, config.StopTimeout = 0, 15*time.Second
-	return &config
+	return &config, issuer
 }
 
 // manager is the service manager's end of NOTIFY_SOCKET.

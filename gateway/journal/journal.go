@@ -196,6 +196,9 @@ func (j *Journal) Close() error {
 	if err == nil {
 		err = j.await(batch, seq)
 	}
+	if j.Err() != nil {
+		return err // with its last word
+	}
 	j.background.Wait()
 	j.failOnce.Do(func() {
 		j.failure = fault.New(fault.Unavailable, "the gateway's journal is closed")

@@ -132,7 +132,7 @@ func (k *Keyring) overwriteDue() error {
 	if len(due) == 0 {
 		return nil
 	}
-	if err := k.slots.overwrite(due); err != nil {
+	if err := k.written(k.slots.overwrite(due)); err != nil {
 		return err
 	}
 	return k.index.update(func(tx *change) error {

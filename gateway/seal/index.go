@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"sync"
 	"syscall"
@@ -61,8 +60,9 @@ func decodeSlot(entry []byte) int64 {
 // index says where the keys are. Names are random, so it is a log-structured tree: a
 // page for each name, in place, would cost a hundred times what an entry holds.
 type index struct {
-	db   *pebble.DB
-	path string
+	db      *pebble.DB
+	path    string
+	failure *failure
 	// closing is held by who uses db, and exclusively by who closes it.
 	closing sync.RWMutex
 	closed  bool
@@ -80,8 +80,10 @@ func openIndex(path string) (*index, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("open the keyring %s: it is no file", path)
 	}
+	failed := newFailure()
 	options := &pebble.Options{
-		CacheSize: cacheBytes, MemTableSize: memTableBytes, MaxOpenFiles: 64, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{},
+		FS:        paced{vfs.Default},
+		CacheSize: cacheBytes, MemTableSize: memTableBytes, MaxOpenFiles: 64, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLog{failed},
 	}
 	for i := range options.Levels {
 		// Hashes do not get smaller.
@@ -91,7 +93,8 @@ func openIndex(path string) (*index, error) {
 	for began := time.Now(); ; time.Sleep(lockTimeout / 40) {
 		db, err := pebble.Open(IndexFolder(path), options)
 		if err == nil {
-			return &index{db: db, path: IndexFolder(path)}, nil
+			failed.running.Store(true)
+			return &index{db: db, path: IndexFolder(path), failure: failed}, nil
 		}
 		if !isLocked(err) {
 			return nil, fmt.Errorf("open the keyring %s: %w", path, err)
@@ -114,6 +117,9 @@ func (i *index) close() error {
 		return nil
 	}
 	i.closed = true
+	if i.failure.err() != nil {
+		return nil // its disk is not to be trusted with a last word
+	}
 	return i.db.Close()
 }
 
@@ -171,12 +177,15 @@ func (c *change) remove(key []byte) error {
 }
 
 // update makes a change, on disk when it returns, or none.
-func (i *index) update(write func(*change) error) error {
+func (i *index) update(write func(*change) error) (err error) {
 	letGo, err := i.use()
 	if err != nil {
 		return err
 	}
 	defer letGo()
+	if err := i.failure.err(); err != nil {
+		return err
+	}
 	if usage, err := vfs.Default.GetDiskUsage(i.path); err == nil && usage.AvailBytes < leastFree {
 		return fmt.Errorf("the disk of %s has %d bytes left: %w", i.path, usage.AvailBytes, syscall.ENOSPC)
 	}
@@ -185,10 +194,16 @@ func (i *index) update(write func(*change) error) error {
 	if err := write(tx); err != nil || tx.batch.Empty() {
 		return err
 	}
+	// Pebble panics where the next log cannot be made, with its locks in disorder.
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = i.failure.fail(fmt.Errorf("%v", reason)) //nolint:err113 // Pebble's own words
+		}
+	}()
 	if err := tx.batch.Commit(pebble.Sync); err != nil {
 		return fmt.Errorf("write the index: %w", err)
 	}
-	return nil
+	return i.failure.err()
 }
 
 // each calls for the entries with a prefix until it is answered false.
@@ -220,22 +235,4 @@ func (i *index) names() (found bool, err error) {
 func (i *index) due() (slots []int64, err error) {
 	err = i.each(duePrefix, func(key []byte) bool { slots = append(slots, decodeSlot(key)); return true })
 	return slots, err
-}
-
-// pebbleLog takes what Pebble says.
-type pebbleLog struct{}
-
-// Infof is for Pebble's developers.
-func (pebbleLog) Infof(string, ...any) {}
-
-// Errorf logs.
-func (pebbleLog) Errorf(format string, args ...any) {
-	slog.Warn("keyring: " + fmt.Sprintf(format, args...))
-}
-
-// Fatalf ends the process, as it must: Pebble would take for written what may not
-// be. What was acknowledged is on disk.
-func (pebbleLog) Fatalf(format string, args ...any) {
-	slog.Error("keyring: the disk failed; nothing acknowledged is lost, the gateway has to be started again", "error", fmt.Sprintf(format, args...))
-	os.Exit(1)
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 )
@@ -117,13 +118,26 @@ func (k *Keyring) Seal(items []Item) ([]ledger.SealedRecord, error) {
 			sealed = append(sealed, *one)
 		}
 		// On disk before the index names them.
-		return k.slots.append(fresh)
+		return k.written(k.slots.append(fresh))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("seal details: %w", err)
 	}
 	return sealed, nil
 }
+
+// written ends the keyring where its keys could not be written for another reason than
+// a full disk; an fsync that failed is no full disk's, whatever it says: the next one
+// may succeed without having written what this one lost.
+func (k *Keyring) written(err error) error {
+	if err == nil || full(err) && !errors.Is(err, errUnsynced) {
+		return err
+	}
+	return k.index.failure.fail(err)
+}
+
+// full says whether an error is a full disk's, or a quota's.
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // keyFor is the key of a record, made if there is none; nil if it was destroyed.
 func (k *Keyring) keyFor(tx *change, recordKey string, fresh *batch) ([]byte, error) {

@@ -97,15 +97,17 @@ func (s *slots) append(b *batch) error {
 		return nil
 	}
 	s.next += int64(len(b.keys) / keyBytes)
-	_, err := s.file.WriteAt(b.keys, place(b.first))
-	if err == nil {
-		err = s.file.Sync()
-	}
-	if err != nil {
+	if _, err := s.file.WriteAt(b.keys, place(b.first)); err != nil {
 		return fmt.Errorf("write keys: %w", err)
+	}
+	if err := s.file.Sync(); err != nil {
+		return fmt.Errorf("write keys: %w", errors.Join(errUnsynced, err))
 	}
 	return nil
 }
+
+// errUnsynced is in the chain of errors of an fsync.
+var errUnsynced = errors.New("it is not known to be on disk")
 
 // overwrite fills slots with zeros, on disk when it returns.
 func (s *slots) overwrite(which []int64) error {
@@ -118,7 +120,7 @@ func (s *slots) overwrite(which []int64) error {
 		}
 	}
 	if err := s.file.Sync(); err != nil {
-		return fmt.Errorf("overwrite a key: %w", err)
+		return fmt.Errorf("overwrite a key: %w", errors.Join(errUnsynced, err))
 	}
 	return nil
 }

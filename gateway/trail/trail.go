@@ -50,6 +50,7 @@ type Trail struct {
 	seq     uint64 // of the last entry
 	last    string // its digest
 	failure error  // why nothing more can be written
+	failed  chan struct{}
 	checked time.Time
 	space   error
 }
@@ -60,7 +61,7 @@ func Open(config Config, metrics *Metrics, log *slog.Logger) (*Trail, error) {
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the audit trail's folder: %w", err)
 	}
-	t := &Trail{config: config, log: log, metrics: metrics, last: genesis}
+	t := &Trail{config: config, log: log, metrics: metrics, last: genesis, failed: make(chan struct{})}
 	t.denials.trail = t
 	names, err := files(config.Dir)
 	if err != nil {
@@ -189,6 +190,19 @@ func (t *Trail) Problem() error {
 	return t.room()
 }
 
+// Failed is closed when the disk failed the trail in a way that only a new process can
+// go on after; Problem says why.
+func (t *Trail) Failed() <-chan struct{} { return t.failed }
+
+// fail ends the trail; the lock is held.
+func (t *Trail) fail(err error) error {
+	if t.failure == nil {
+		t.failure = err
+		close(t.failed)
+	}
+	return t.failure
+}
+
 // Head is the last entry's number and digest: kept elsewhere, it proves later that
 // the trail's end was not cut off.
 func (t *Trail) Head() (seq uint64, digest string) {
@@ -241,7 +255,7 @@ func (t *Trail) append(entry Entry) (position uint64, err error) {
 	if _, err := t.file.Write(line); err != nil {
 		// Half a line would be the end of the chain.
 		if undone := t.file.Truncate(t.size); undone != nil {
-			t.failure = fmt.Errorf("the audit trail is damaged and the gateway must be started anew: %w", undone)
+			return 0, t.fail(fmt.Errorf("the audit trail is damaged and the gateway must be started anew: %w", undone))
 		}
 		return 0, fmt.Errorf("write the audit trail: %w", err)
 	}
@@ -261,8 +275,7 @@ func (t *Trail) rotate() error {
 	}
 	full := t.file
 	if err := full.Sync(); err != nil {
-		t.failure = fmt.Errorf("write the audit trail: %w", err)
-		return t.failure
+		return t.fail(fmt.Errorf("the audit trail could not be written and the gateway must be started anew: %w", err))
 	}
 	t.durable = t.seq
 	if err := t.begin(); err != nil {
@@ -289,11 +302,10 @@ func (t *Trail) Flush(position uint64) error {
 	if err := file.Sync(); err != nil {
 		// What a failed fsync leaves on disk nobody knows.
 		err = fmt.Errorf("the audit trail could not be written and the gateway must be started anew: %w", err)
-		t.mu.Lock()
-		t.failure = err
-		t.mu.Unlock()
 		t.metrics.failed()
-		return err
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return t.fail(err)
 	}
 	t.durable = upTo
 	return nil
