@@ -1,13 +1,19 @@
 package connect
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
+
+// stageRequest is the stage of what the request itself got wrong.
+const stageRequest = "request"
 
 // Problem is what a gateway's error says, taken apart: what a program decides by.
 type Problem struct {
@@ -30,6 +36,36 @@ type Problem struct {
 	Fields map[string]string
 }
 
+// Error says it to people: what was wrong, where and in which transaction it was found,
+// and whether to try again.
+func (p *Problem) Error() string {
+	if p.Reason == "" {
+		if p.Code == codes.Unavailable {
+			// No gateway said this: none was reached.
+			return fmt.Sprintf("the gateway does not answer: is the network up? (%s)", p.Message)
+		}
+		return p.Message
+	}
+	var found []string
+	if p.Stage != "" && p.Stage != stageRequest {
+		found = append(found, "at "+p.Stage)
+	}
+	if p.TransactionID != "" {
+		found = append(found, "transaction "+p.TransactionID)
+	}
+	said := p.Message
+	if len(found) > 0 {
+		said += " (" + strings.Join(found, ", ") + ")"
+	}
+	switch {
+	case p.RetryAfter > 0:
+		said += fmt.Sprintf("; try again after %s", max(p.RetryAfter.Round(time.Second), time.Second))
+	case p.Retryable:
+		said += "; try again"
+	}
+	return said
+}
+
 // ProblemOf takes an error of a call apart; nil for none. An error that no gateway
 // made, such as a connection's, has no reason, and may be tried again where gRPC
 // calls it unavailable.
@@ -38,6 +74,11 @@ func ProblemOf(err error) *Problem {
 		return nil
 	}
 	given := status.Convert(err)
+	// The status of an error that was wrapped on its way says the wrapping too.
+	var within interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &within) {
+		given = within.GRPCStatus()
+	}
 	problem := &Problem{Code: given.Code(), Message: given.Message(), Retryable: given.Code() == codes.Unavailable}
 	for _, detail := range given.Details() {
 		switch said := detail.(type) {

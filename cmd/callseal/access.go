@@ -135,3 +135,7 @@ func openPeer(opened *network.Network, member network.Member, role string) (*fab
 		CertFile: identity.CertFile(), KeyFile: identity.KeyFile(),
 	})
 }
+
+// asked is a gateway's error in words: what was wrong, at which stage and in which
+// transaction, and when to try again.
+func asked(err error) error { return fmt.Errorf("ask the gateway: %w", connect.Sentence(err)) }

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
-	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/chaincode/ledger"
 )
 
@@ -85,14 +84,14 @@ able to check a CDR row in full with ` + "`callseal verify --details`" + `.`,
 			defer func() { _ = connection.Close() }()
 			legs, err := pb.NewCallServiceClient(connection).ListLegs(command.Context(), &pb.ListLegsRequest{Msp: which.msp, Pbx: which.pbx, Linkedid: args[0], IncludeDetails: details})
 			if err != nil {
-				return fmt.Errorf("ask the gateway: %w", connect.Sentence(err))
+				return asked(err)
 			}
 			if len(legs.GetCalls()) == 0 {
 				return fmt.Errorf("no leg of call %s of PBX %s of %s is on the ledger", args[0], which.pbx, which.msp)
 			}
 			recordings, err := pb.NewRecordingServiceClient(connection).ListRecordings(command.Context(), &pb.ListRecordingsRequest{Msp: which.msp, Pbx: which.pbx, Linkedid: args[0]})
 			if err != nil {
-				return fmt.Errorf("ask the gateway: %w", connect.Sentence(err))
+				return asked(err)
 			}
 			if which.json {
 				return printJSON(command.OutOrStdout(), legs, recordings)
@@ -126,7 +125,7 @@ func callListCommand() *cobra.Command {
 			defer func() { _ = connection.Close() }()
 			page, err := pb.NewCallServiceClient(connection).ListCalls(command.Context(), &pb.ListCallsRequest{Msp: which.msp, Pbx: which.pbx, PageSize: size, PageToken: token})
 			if err != nil {
-				return fmt.Errorf("ask the gateway: %w", connect.Sentence(err))
+				return asked(err)
 			}
 			if which.json {
 				return printJSON(command.OutOrStdout(), page)

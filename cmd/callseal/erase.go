@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
-	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/chaincode/ledger"
 )
 
@@ -79,7 +78,7 @@ func (e *eraser) erase(command *cobra.Command, name *pb.RecordName) error {
 	defer func() { _ = connection.Close() }()
 	answer, err := pb.NewErasureServiceClient(connection).Erase(command.Context(), request)
 	if err != nil {
-		return fmt.Errorf("ask the gateway: %w", connect.Sentence(err))
+		return asked(err)
 	}
 	if e.json {
 		return printJSON(command.OutOrStdout(), answer)

@@ -88,7 +88,11 @@ func gatewayStatus(command *cobra.Command, where *access) (*pb.GetStatusResponse
 		return nil, err
 	}
 	defer func() { _ = connection.Close() }()
-	return pb.NewStatusServiceClient(connection).GetStatus(ctx, &pb.GetStatusRequest{})
+	status, err := pb.NewStatusServiceClient(connection).GetStatus(ctx, &pb.GetStatusRequest{})
+	if err != nil {
+		return nil, asked(err)
+	}
+	return status, nil
 }
 
 func word(serving bool) string {

@@ -56,7 +56,7 @@ func outboxListCommand() *cobra.Command {
 				request.PageSize = int32(min(limit-len(all.GetEntries()), 500)) //nolint:gosec // at most 500
 				page, err := pb.NewOutboxServiceClient(connection).ListEntries(command.Context(), request)
 				if err != nil {
-					return plain(err)
+					return asked(err)
 				}
 				all.Entries = append(all.Entries, page.GetEntries()...)
 				if all.NextPageToken, request.PageToken = page.GetNextPageToken(), page.GetNextPageToken(); request.PageToken == "" {
@@ -98,7 +98,7 @@ func outboxShowCommand() *cobra.Command {
 			defer func() { _ = connection.Close() }()
 			found, err := pb.NewOutboxServiceClient(connection).GetEntry(command.Context(), &pb.GetEntryRequest{Number: numbers[0]})
 			if err != nil {
-				return plain(err)
+				return asked(err)
 			}
 			if asJSON {
 				return printJSON(command.OutOrStdout(), found)
@@ -131,7 +131,7 @@ func outboxReplayCommand() *cobra.Command {
 			defer func() { _ = connection.Close() }()
 			replayed, err := pb.NewOutboxServiceClient(connection).ReplayEntries(command.Context(), &pb.ReplayEntriesRequest{Numbers: numbers})
 			if err != nil {
-				return plain(err)
+				return asked(err)
 			}
 			if asJSON {
 				return printJSON(command.OutOrStdout(), replayed)

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
-	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
 )
@@ -54,7 +53,7 @@ func recordingGetCommand() *cobra.Command {
 				Msp: which.msp, Pbx: which.pbx, Id: args[0], Revision: revision, IncludeDetails: details,
 			})
 			if err != nil {
-				return fmt.Errorf("ask the gateway: %w", connect.Sentence(err))
+				return asked(err)
 			}
 			if which.json {
 				return printJSON(command.OutOrStdout(), answer)
@@ -90,7 +89,7 @@ func recordingListCommand() *cobra.Command {
 			defer func() { _ = connection.Close() }()
 			answer, err := pb.NewRecordingServiceClient(connection).ListRecordings(command.Context(), &pb.ListRecordingsRequest{Msp: which.msp, Pbx: which.pbx, Linkedid: args[0]})
 			if err != nil {
-				return fmt.Errorf("ask the gateway: %w", connect.Sentence(err))
+				return asked(err)
 			}
 			if which.json {
 				return printJSON(command.OutOrStdout(), answer)

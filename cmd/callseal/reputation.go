@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
-	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/chaincode/ledger"
 	arithmetic "github.com/callseal/callseal/chaincode/reputation"
 	"github.com/callseal/callseal/gateway/fabric"
@@ -59,7 +58,7 @@ func askReputation(ctx context.Context, who *access, ask func(context.Context, p
 	}
 	defer func() { _ = connection.Close() }()
 	if err := ask(ctx, pb.NewReputationServiceClient(connection)); err != nil {
-		return fmt.Errorf("ask the gateway: %w", connect.Sentence(err))
+		return asked(err)
 	}
 	return nil
 }
