@@ -19,7 +19,7 @@ import (
 // memoryLimit is what Go's collector keeps the gateway's heap to unless GOMEMLIMIT
 // says otherwise. What the stores hold outside the heap and the pages of the program
 // itself come on top.
-const memoryLimit = 48 << 20
+const memoryLimit = 80 << 20
 
 func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {

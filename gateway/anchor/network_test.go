@@ -14,7 +14,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -476,10 +476,9 @@ func testOutdated(t *testing.T, w *world) {
 		Function: "calls:Anchor", Args: []string{""}, Transient: map[string][]byte{"segments": []byte("[" + string(stored.Segment) + "]")},
 	})
 	require.NoError(t, err)
-	spoiled := &gateway.PreparedTransaction{}
+	spoiled := &common.Envelope{}
 	require.NoError(t, proto.Unmarshal(endorsed.Envelope(), spoiled))
-	signature := spoiled.GetEnvelope().GetSignature()
-	signature[len(signature)-1] ^= 1
+	spoiled.Signature[len(spoiled.Signature)-1] ^= 1
 	envelope, err := proto.Marshal(spoiled)
 	require.NoError(t, err)
 	require.NoError(t, book.Begin(ctx, journal.Transaction{ID: endorsed.ID(), Stage: journal.Public, Numbers: []int64{number}, Envelope: envelope}))

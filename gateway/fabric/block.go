@@ -66,20 +66,20 @@ func (c *Channel) query(ctx context.Context, function string, args ...string) ([
 func commitIn(block *common.Block, transactionID string) (Commit, error) {
 	codes := block.GetMetadata().GetMetadata()[common.BlockMetadataIndex_TRANSACTIONS_FILTER]
 	for i, data := range block.GetData().GetData() {
-		envelope := &common.Envelope{}
-		if err := proto.Unmarshal(data, envelope); err != nil {
-			return Commit{}, fmt.Errorf("read envelope %d of block %d: %w", i, block.GetHeader().GetNumber(), err)
-		}
-		id, err := transactionIDOf(envelope)
+		payload, err := follow(data, toPayload)
 		if err != nil {
-			return Commit{}, err
+			return Commit{}, fmt.Errorf("envelope %d of block %d: %w", i, block.GetHeader().GetNumber(), err)
+		}
+		id, err := transactionIDOf(payload)
+		if err != nil {
+			return Commit{}, fmt.Errorf("envelope %d of block %d: %w", i, block.GetHeader().GetNumber(), err)
 		}
 		if id != transactionID {
 			continue
 		}
-		endorsers, err := endorsersOf(envelope)
+		endorsers, err := endorsersOf(payload)
 		if err != nil {
-			return Commit{}, err
+			return Commit{}, fmt.Errorf("envelope %d of block %d: %w", i, block.GetHeader().GetNumber(), err)
 		}
 		if i >= len(codes) {
 			return Commit{}, fmt.Errorf("block %d says nothing of transaction %d", block.GetHeader().GetNumber(), i)
@@ -92,41 +92,45 @@ func commitIn(block *common.Block, transactionID string) (Commit, error) {
 	return Commit{}, &fault.Error{Kind: fault.NotFound, Stage: fault.StageEvaluate, TransactionID: transactionID, Message: "the block does not hold the transaction"}
 }
 
-func transactionIDOf(envelope *common.Envelope) (string, error) {
-	payload := &common.Payload{}
-	if err := proto.Unmarshal(envelope.GetPayload(), payload); err != nil {
-		return "", fmt.Errorf("read payload: %w", err)
-	}
-	header := &common.ChannelHeader{}
-	if err := proto.Unmarshal(payload.GetHeader().GetChannelHeader(), header); err != nil {
-		return "", fmt.Errorf("read channel header: %w", err)
-	}
-	return header.GetTxId(), nil
+func transactionIDOf(payload []byte) (string, error) {
+	header, err := channelHeaderOf(payload)
+	return header.GetTxId(), err
 }
 
-// endorsersOf names the MSPs that endorsed an envelope, in its order.
-func endorsersOf(envelope *common.Envelope) ([]string, error) {
-	payload := &common.Payload{}
-	if err := proto.Unmarshal(envelope.GetPayload(), payload); err != nil {
-		return nil, fmt.Errorf("read payload: %w", err)
-	}
-	transaction := &peer.Transaction{}
-	if err := proto.Unmarshal(payload.GetData(), transaction); err != nil {
-		return nil, fmt.Errorf("read transaction: %w", err)
-	}
+// endorsersOf names the MSPs that endorsed a payload, in its order.
+func endorsersOf(payload []byte) ([]string, error) {
 	var names []string
-	for _, action := range transaction.GetActions() {
-		content := &peer.ChaincodeActionPayload{}
-		if err := proto.Unmarshal(action.GetPayload(), content); err != nil {
-			return nil, fmt.Errorf("read action: %w", err)
+	err := eachAction(payload, func(action []byte) error {
+		endorsed, err := follow(action, toEndorsed)
+		if err != nil {
+			return err
 		}
-		for _, endorsement := range content.GetAction().GetEndorsements() {
+		return eachPart(endorsed, endorsementsOfAction, func(part []byte) error {
+			encoded, err := bytesIn(part, endorserOfEndorsement)
+			if err != nil {
+				return fmt.Errorf("read endorsement: %w", err)
+			}
 			endorser := &msp.SerializedIdentity{}
-			if err := proto.Unmarshal(endorsement.GetEndorser(), endorser); err != nil {
-				return nil, fmt.Errorf("read endorser: %w", err)
+			if err := proto.Unmarshal(encoded, endorser); err != nil {
+				return fmt.Errorf("read endorser: %w", err)
 			}
 			names = append(names, endorser.GetMspid())
+			return nil
+		})
+	})
+	return names, err
+}
+
+// answerOf is what the contract answered, as the first action of a payload has it.
+func answerOf(payload []byte) (answer []byte, err error) {
+	first := true
+	err = eachAction(payload, func(action []byte) error {
+		if !first {
+			return nil
 		}
-	}
-	return names, nil
+		first = false
+		answer, err = follow(action, toEndorsed, toResponse, toExtension, toAnswer, toAnswerPayload)
+		return err
+	})
+	return answer, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
+
 	"github.com/callseal/callseal/gateway/fault"
 )
 
@@ -88,19 +90,21 @@ func (c *Channel) tryAgain(at *Peer, with *partner, what Proposal) {
 // endorseAt has one own peer collect the endorsements.
 func (c *Channel) endorseAt(ctx context.Context, at *Peer, what Proposal) (*Endorsed, error) {
 	by := at.link.Load()
-	proposal, err := by.network.GetContract(c.chaincode).NewProposal(what.Function, what.options()...)
+	proposed, err := by.proposal(c.chaincode, what)
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Internal, Stage: fault.StageEndorse, Message: "the proposal cannot be built", Err: err}
 	}
 	began := time.Now()
-	transaction, err := proposal.EndorseWithContext(ctx)
+	answer, err := gateway.NewGatewayClient(by.connection).Endorse(ctx, &gateway.EndorseRequest{
+		TransactionId: proposed.GetTransactionId(), ChannelId: c.name, ProposedTransaction: proposed.GetProposal(), EndorsingOrganizations: what.EndorsedBy,
+	})
 	at.metrics.done(at, fault.StageEndorse, time.Since(began), err)
 	if err != nil {
 		if isAway(err) {
 			at.doubt()
 		}
-		return nil, classify(fault.StageEndorse, proposal.TransactionID(), err)
+		return nil, classify(fault.StageEndorse, proposed.GetTransactionId(), err)
 	}
 	at.answered()
-	return c.signed(by, transaction)
+	return c.signed(by, proposed.GetTransactionId(), answer.GetPreparedTransaction().GetPayload())
 }

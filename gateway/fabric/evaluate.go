@@ -31,14 +31,14 @@ func (c *Channel) evaluate(ctx context.Context, chaincode string, what Proposal)
 	ctx, cancel := stage(ctx, c.deadlines.Evaluate)
 	defer cancel()
 	order := c.order()
-	signed, err := order[0].link.Load().proposal(chaincode, what)
+	asked, err := order[0].link.Load().proposal(chaincode, what)
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Internal, Stage: fault.StageEvaluate, Message: "the query cannot be built", Err: err}
 	}
 	attempts := make([]attempt[[]byte], len(order))
 	for i, at := range order {
 		attempts[i] = attempt[[]byte]{peer: at, slow: at.pace.slow(queryAtLeast, queryAtMost), run: func(ctx context.Context) ([]byte, error) {
-			return at.process(ctx, signed)
+			return at.process(ctx, asked.GetProposal())
 		}}
 	}
 	result, err := race(ctx, attempts, func(err error) bool { return anotherMight(classify(fault.StageEvaluate, "", err)) })
@@ -50,11 +50,11 @@ func (c *Channel) evaluate(ctx context.Context, chaincode string, what Proposal)
 
 // evaluateAt asks one peer.
 func (c *Channel) evaluateAt(ctx context.Context, at *Peer, chaincode string, what Proposal) ([]byte, error) {
-	signed, err := at.link.Load().proposal(chaincode, what)
+	asked, err := at.link.Load().proposal(chaincode, what)
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Internal, Stage: fault.StageEvaluate, Message: "the query cannot be built", Err: err}
 	}
-	result, err := at.process(ctx, signed)
+	result, err := at.process(ctx, asked.GetProposal())
 	if err != nil {
 		return nil, classify(fault.StageEvaluate, "", err)
 	}
@@ -67,9 +67,8 @@ func anotherMight(problem *fault.Error) bool {
 	return problem.Kind == fault.Unavailable || problem.Kind == fault.Busy || problem.Kind == fault.Internal
 }
 
-// proposal builds and signs what a single peer is asked.
-func (l *link) proposal(chaincode string, what Proposal) (*peer.SignedProposal, error) {
-	what.EndorsedBy = nil
+// proposal builds and signs what peers are asked.
+func (l *link) proposal(chaincode string, what Proposal) (*gateway.ProposedTransaction, error) {
 	built, err := l.network.GetContract(chaincode).NewProposal(what.Function, what.options()...)
 	if err != nil {
 		return nil, fmt.Errorf("build the proposal: %w", err)
@@ -82,9 +81,8 @@ func (l *link) proposal(chaincode string, what Proposal) (*peer.SignedProposal, 
 	if err := proto.Unmarshal(serialized, proposed); err != nil {
 		return nil, fmt.Errorf("build the proposal: %w", err)
 	}
-	signed := proposed.GetProposal()
-	signed.Signature, err = l.signer.signDigest(built.Digest())
-	return signed, err
+	proposed.Proposal.Signature, err = l.signer.signDigest(built.Digest())
+	return proposed, err
 }
 
 // resultOf is what a contract answered through a peer. A refusal becomes the

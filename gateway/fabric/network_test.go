@@ -14,11 +14,13 @@ import (
 	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-gateway/pkg/hash"
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
@@ -284,7 +286,11 @@ func testCommitsAcrossRestart(t *testing.T, w *world) {
 	defer hangUp()
 	w.Kill("atlas-peer")
 	for _, one := range endorsed {
-		transaction, err := elsewhere.NewTransaction(one.Envelope())
+		envelope := &common.Envelope{}
+		require.NoError(t, proto.Unmarshal(one.Envelope(), envelope))
+		prepared, err := proto.Marshal(&gateway.PreparedTransaction{TransactionId: one.ID(), Envelope: envelope})
+		require.NoError(t, err)
+		transaction, err := elsewhere.NewTransaction(prepared)
 		require.NoError(t, err)
 		_, err = transaction.SubmitWithContext(ctx)
 		require.NoError(t, err)

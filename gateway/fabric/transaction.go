@@ -1,7 +1,10 @@
 package fabric
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,7 +16,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/callseal/callseal/gateway/fault"
 )
@@ -49,69 +52,77 @@ func (p *Proposal) options() []client.ProposalOption {
 
 // Endorsed is a transaction that enough operators signed, not yet sent.
 type Endorsed struct {
-	channel  *Channel
-	id       string
-	result   []byte
-	envelope *common.Envelope
-	kept     []byte
+	channel *Channel
+	id      string
+	result  []byte
+	// envelope is the signed transaction as it is kept and sent; payload and
+	// signature are the parts of it.
+	envelope, payload, signature []byte
 	// sent says that it may have been sent before.
 	sent atomic.Bool
 }
 
 // signed signs a transaction, once: however often it is sent, and after whichever
 // restart, it is the same envelope.
-func (c *Channel) signed(by *link, transaction *client.Transaction) (*Endorsed, error) {
-	serialized, err := transaction.Bytes()
+func (c *Channel) signed(by *link, transactionID string, payload []byte) (*Endorsed, error) {
+	digest := sha256.Sum256(payload)
+	signature, err := by.signer.signDigest(digest[:])
 	if err == nil {
-		var signature []byte
-		if signature, err = by.signer.signDigest(transaction.Digest()); err == nil {
-			return c.reopen(serialized, signature)
+		envelope := make([]byte, 0, len(payload)+len(signature)+2*(1+binary.MaxVarintLen32))
+		envelope = protowire.AppendTag(envelope, toPayload.at, protowire.BytesType)
+		envelope = protowire.AppendBytes(envelope, payload)
+		envelope = protowire.AppendTag(envelope, toSignature.at, protowire.BytesType)
+		envelope = protowire.AppendBytes(envelope, signature)
+		var endorsed *Endorsed
+		if endorsed, err = c.opened(envelope); err == nil && endorsed.id == transactionID {
+			return endorsed, nil
+		}
+		if err == nil {
+			err = fmt.Errorf("the peer answered with transaction %s", endorsed.id)
 		}
 	}
 	return nil, &fault.Error{
-		Kind: fault.Internal, Stage: fault.StageEndorse, TransactionID: transaction.TransactionID(),
+		Kind: fault.Internal, Stage: fault.StageEndorse, TransactionID: transactionID,
 		Message: "the endorsed transaction cannot be signed", Err: err,
 	}
 }
 
 // Reopen makes of an envelope's bytes the transaction they were taken from.
 func (c *Channel) Reopen(envelope []byte) (*Endorsed, error) {
-	prepared := &gateway.PreparedTransaction{}
-	if err := proto.Unmarshal(envelope, prepared); err != nil {
+	endorsed, err := c.opened(envelope)
+	if err != nil {
 		return nil, fmt.Errorf("read the transaction: %w", err)
 	}
-	if len(prepared.GetEnvelope().GetSignature()) == 0 {
+	if len(endorsed.signature) == 0 {
 		return nil, errors.New("read the transaction: it is not signed")
-	}
-	endorsed, err := c.reopen(envelope, prepared.GetEnvelope().GetSignature())
-	if err != nil {
-		return nil, err
 	}
 	endorsed.sent.Store(true)
 	return endorsed, nil
 }
 
-func (c *Channel) reopen(envelope, signature []byte) (*Endorsed, error) {
-	transaction, err := c.peers[0].link.Load().gateway.NewSignedTransaction(envelope, signature)
-	if err != nil {
-		return nil, fmt.Errorf("read the transaction: %w", err)
+func (c *Channel) opened(envelope []byte) (*Endorsed, error) {
+	endorsed := &Endorsed{channel: c, envelope: envelope}
+	var err error
+	if endorsed.payload, err = follow(envelope, toPayload); err != nil {
+		return nil, err
 	}
-	kept, err := transaction.Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("serialize the transaction: %w", err)
+	if endorsed.signature, err = follow(envelope, toSignature); err != nil {
+		return nil, err
 	}
-	prepared := &gateway.PreparedTransaction{}
-	if err := proto.Unmarshal(kept, prepared); err != nil {
-		return nil, fmt.Errorf("read the transaction: %w", err)
+	if endorsed.id, err = transactionIDOf(endorsed.payload); err != nil {
+		return nil, err
 	}
-	return &Endorsed{
-		channel: c, id: transaction.TransactionID(), result: transaction.Result(), envelope: prepared.GetEnvelope(), kept: kept,
-	}, nil
+	if endorsed.id == "" {
+		return nil, errors.New("it has no id")
+	}
+	answer, err := answerOf(endorsed.payload)
+	endorsed.result = bytes.Clone(answer)
+	return endorsed, err
 }
 
 // Envelope is the signed transaction as bytes, to be kept until its outcome is
 // known: Reopen makes the same transaction of them after a restart.
-func (e *Endorsed) Envelope() []byte { return e.kept }
+func (e *Endorsed) Envelope() []byte { return e.envelope }
 
 // ID is the transaction's id.
 func (e *Endorsed) ID() string { return e.id }
@@ -120,7 +131,7 @@ func (e *Endorsed) ID() string { return e.id }
 func (e *Endorsed) Result() []byte { return e.result }
 
 // Endorsers are the MSPs that signed.
-func (e *Endorsed) Endorsers() ([]string, error) { return endorsersOf(e.envelope) }
+func (e *Endorsed) Endorsers() ([]string, error) { return endorsersOf(e.payload) }
 
 // Submitted is a transaction that was sent to the orderers.
 type Submitted struct {
@@ -171,7 +182,7 @@ func (e *Endorsed) sendBy(ctx context.Context, at *Peer) error {
 	defer cancel()
 	began := time.Now()
 	_, err := gateway.NewGatewayClient(at.link.Load().connection).Submit(ctx, &gateway.SubmitRequest{
-		TransactionId: e.id, ChannelId: e.channel.name, PreparedTransaction: e.envelope,
+		TransactionId: e.id, ChannelId: e.channel.name, PreparedTransaction: &common.Envelope{Payload: e.payload, Signature: e.signature},
 	})
 	if alreadyProcessed(err) {
 		err = nil

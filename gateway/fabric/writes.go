@@ -5,9 +5,8 @@ import (
 	"slices"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
-	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset"
-	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -20,7 +19,8 @@ type Write struct {
 	TransactionID string
 	// Chaincode is whose state was written.
 	Chaincode string
-	// Key is the key within the chaincode's state, Value what stands there now.
+	// Key is the key within the chaincode's state, Value what stands there now, which
+	// is a part of the block.
 	Key   string
 	Value []byte
 	// Deleted says that nothing stands there any more.
@@ -65,66 +65,72 @@ func PublicWrites(block *common.Block, chaincodes ...string) ([]Write, error) {
 }
 
 // writesOf are the public writes of one envelope, which has none unless it is a
-// transaction of a chaincode.
-func writesOf(data []byte, chaincodes []string) ([]Write, error) {
-	envelope, payload, header := &common.Envelope{}, &common.Payload{}, &common.ChannelHeader{}
-	if err := proto.Unmarshal(data, envelope); err != nil {
-		return nil, fmt.Errorf("read envelope: %w", err)
+// transaction of a chaincode. Values are parts of the envelope.
+func writesOf(envelope []byte, chaincodes []string) ([]Write, error) {
+	payload, err := follow(envelope, toPayload)
+	if err != nil {
+		return nil, err
 	}
-	if err := proto.Unmarshal(envelope.GetPayload(), payload); err != nil {
-		return nil, fmt.Errorf("read payload: %w", err)
-	}
-	if err := proto.Unmarshal(payload.GetHeader().GetChannelHeader(), header); err != nil {
-		return nil, fmt.Errorf("read channel header: %w", err)
+	header, err := channelHeaderOf(payload)
+	if err != nil {
+		return nil, err
 	}
 	if common.HeaderType(header.GetType()) != common.HeaderType_ENDORSER_TRANSACTION {
 		return nil, nil
 	}
-	transaction := &peer.Transaction{}
-	if err := proto.Unmarshal(payload.GetData(), transaction); err != nil {
-		return nil, fmt.Errorf("read transaction: %w", err)
-	}
 	var writes []Write
-	for _, action := range transaction.GetActions() {
-		results, err := resultsOf(action)
+	err = eachAction(payload, func(action []byte) error {
+		results, err := follow(action, toEndorsed, toResponse, toExtension, toResults)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, namespace := range results.GetNsRwset() {
-			if !slices.Contains(chaincodes, namespace.GetNamespace()) {
-				continue
+		return eachPart(results, namespacesOfResults, func(part []byte) error {
+			name, err := bytesIn(part, namespaceName)
+			if err != nil || !slices.Contains(chaincodes, string(name)) {
+				return err
 			}
-			set := &kvrwset.KVRWSet{}
-			if err := proto.Unmarshal(namespace.GetRwset(), set); err != nil {
-				return nil, fmt.Errorf("read write set: %w", err)
+			set, err := follow(part, toNamespaceSet)
+			if err != nil {
+				return err
 			}
-			for _, write := range set.GetWrites() {
-				writes = append(writes, Write{
-					TransactionID: header.GetTxId(), Chaincode: namespace.GetNamespace(), Key: write.GetKey(), Value: write.GetValue(),
-					// To a peer an empty value is a deletion too.
-					Deleted: write.GetIsDelete() || len(write.GetValue()) == 0,
-				})
-			}
-		}
-	}
-	return writes, nil
+			return eachPart(set, writesOfSet, func(part []byte) error {
+				write, err := writeOf(part)
+				write.TransactionID, write.Chaincode = header.GetTxId(), string(name)
+				writes = append(writes, write)
+				return err
+			})
+		})
+	})
+	return writes, err
 }
 
-// resultsOf is what endorsers signed that an action reads and writes.
-func resultsOf(action *peer.TransactionAction) (*rwset.TxReadWriteSet, error) {
-	content, response, simulated := &peer.ChaincodeActionPayload{}, &peer.ProposalResponsePayload{}, &peer.ChaincodeAction{}
-	if err := proto.Unmarshal(action.GetPayload(), content); err != nil {
-		return nil, fmt.Errorf("read action: %w", err)
+func writeOf(encoded []byte) (Write, error) {
+	var write Write
+	err := eachField(encoded, func(one field) error {
+		switch {
+		case one.number == keyOfWrite && one.kind == protowire.BytesType:
+			write.Key = string(one.part)
+		case one.number == deletionOfWrite && one.kind == protowire.VarintType:
+			write.Deleted = protowire.DecodeBool(one.value)
+		case one.number == valueOfWrite && one.kind == protowire.BytesType:
+			write.Value = one.part
+		}
+		return nil
+	})
+	// To a peer an empty value is a deletion too.
+	write.Deleted = write.Deleted || len(write.Value) == 0
+	return write, err
+}
+
+// channelHeaderOf is the channel's header of a payload.
+func channelHeaderOf(payload []byte) (*common.ChannelHeader, error) {
+	encoded, err := follow(payload, toHeader, toChannelHeader)
+	if err != nil {
+		return nil, err
 	}
-	if err := proto.Unmarshal(content.GetAction().GetProposalResponsePayload(), response); err != nil {
-		return nil, fmt.Errorf("read proposal response: %w", err)
+	header := &common.ChannelHeader{}
+	if err := proto.Unmarshal(encoded, header); err != nil {
+		return nil, fmt.Errorf("read channel header: %w", err)
 	}
-	if err := proto.Unmarshal(response.GetExtension(), simulated); err != nil {
-		return nil, fmt.Errorf("read chaincode action: %w", err)
-	}
-	results := &rwset.TxReadWriteSet{}
-	if err := proto.Unmarshal(simulated.GetResults(), results); err != nil {
-		return nil, fmt.Errorf("read results: %w", err)
-	}
-	return results, nil
+	return header, nil
 }

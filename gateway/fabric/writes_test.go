@@ -16,28 +16,28 @@ import (
 // sets are the writes of a transaction, by namespace.
 type sets map[string][]*kvrwset.KVWrite
 
-func marshal(t *testing.T, message proto.Message) []byte {
-	t.Helper()
+func marshal(tb testing.TB, message proto.Message) []byte {
+	tb.Helper()
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return text
 }
 
 // envelope is a transaction as a block holds it.
-func envelope(t *testing.T, id string, kind common.HeaderType, written sets) []byte {
-	t.Helper()
+func envelope(tb testing.TB, id string, kind common.HeaderType, written sets) []byte {
+	tb.Helper()
 	results := &rwset.TxReadWriteSet{}
 	for _, namespace := range []string{"_lifecycle", "callseal", "other"} {
 		if writes, found := written[namespace]; found {
-			results.NsRwset = append(results.NsRwset, &rwset.NsReadWriteSet{Namespace: namespace, Rwset: marshal(t, &kvrwset.KVRWSet{Writes: writes})})
+			results.NsRwset = append(results.NsRwset, &rwset.NsReadWriteSet{Namespace: namespace, Rwset: marshal(tb, &kvrwset.KVRWSet{Writes: writes})})
 		}
 	}
-	event := marshal(t, &peer.ChaincodeEvent{ChaincodeId: "callseal", EventName: "anchored", Payload: []byte("forged")})
-	response := &peer.ProposalResponsePayload{Extension: marshal(t, &peer.ChaincodeAction{Results: marshal(t, results), Events: event})}
-	content := &peer.ChaincodeActionPayload{Action: &peer.ChaincodeEndorsedAction{ProposalResponsePayload: marshal(t, response)}}
-	return marshal(t, &common.Envelope{Payload: marshal(t, &common.Payload{
-		Header: &common.Header{ChannelHeader: marshal(t, &common.ChannelHeader{Type: int32(kind), TxId: id})},
-		Data:   marshal(t, &peer.Transaction{Actions: []*peer.TransactionAction{{Payload: marshal(t, content)}}}),
+	event := marshal(tb, &peer.ChaincodeEvent{ChaincodeId: "callseal", EventName: "anchored", Payload: []byte("forged")})
+	response := &peer.ProposalResponsePayload{Extension: marshal(tb, &peer.ChaincodeAction{Results: marshal(tb, results), Events: event})}
+	content := &peer.ChaincodeActionPayload{Action: &peer.ChaincodeEndorsedAction{ProposalResponsePayload: marshal(tb, response)}}
+	return marshal(tb, &common.Envelope{Payload: marshal(tb, &common.Payload{
+		Header: &common.Header{ChannelHeader: marshal(tb, &common.ChannelHeader{Type: int32(kind), TxId: id})},
+		Data:   marshal(tb, &peer.Transaction{Actions: []*peer.TransactionAction{{Payload: marshal(tb, content)}}}),
 	})})
 }
 

@@ -62,8 +62,14 @@ func (j *Journal) Append(ctx context.Context, accepts ...Accept) ([]Accepted, er
 	if err := j.acquire(ctx); err != nil {
 		return nil, err
 	}
-	batch := j.db.NewBatch()
-	results, seq, err := j.accept(batch, accepts)
+	size := spare
+	packed := make([][]byte, len(accepts))
+	for i := range accepts {
+		packed[i] = pack(accepts[i].Payload)
+		size += spare + len(packed[i])
+	}
+	batch := j.db.NewBatchWithSize(size)
+	results, seq, err := j.accept(batch, accepts, packed)
 	j.release()
 	if err != nil {
 		return nil, err
@@ -77,10 +83,10 @@ func (j *Journal) Append(ctx context.Context, accepts ...Accept) ([]Accepted, er
 	return results, nil
 }
 
-// accept puts segments into a batch and the batch into the log; the caller holds
-// the lock. A batch of repetitions alone is written too: what they were answered
+// accept puts segments, with their packed payloads, into a batch and the batch into
+// the log; the caller holds the lock. A batch of repetitions alone is written too: what they were answered
 // with may itself not be on disk yet.
-func (j *Journal) accept(batch *pebble.Batch, accepts []Accept) ([]Accepted, uint64, error) {
+func (j *Journal) accept(batch *pebble.Batch, accepts []Accept, packed [][]byte) ([]Accepted, uint64, error) {
 	results := make([]Accepted, len(accepts))
 	fresh := map[Name]int{}
 	next := j.meta
@@ -102,7 +108,7 @@ func (j *Journal) accept(batch *pebble.Batch, accepts []Accept) ([]Accepted, uin
 			AcceptedAt: j.now().UTC().Truncate(time.Millisecond), State: Queued,
 		}
 		next.next++
-		if err := put(batch, &entry, accept.Payload); err != nil {
+		if err := put(batch, &entry, packed[i]); err != nil {
 			return nil, 0, err
 		}
 		results[i] = Accepted{Entry: entry}
@@ -137,7 +143,7 @@ func (j *Journal) known(accept *Accept, fresh map[Name]int, results []Accepted) 
 	return j.find(accept.Name)
 }
 
-func put(batch *pebble.Batch, entry *Entry, payload []byte) error {
+func put(batch *pebble.Batch, entry *Entry, packed []byte) error {
 	value, err := encodeEntry(entry)
 	if err != nil {
 		return err
@@ -145,7 +151,7 @@ func put(batch *pebble.Batch, entry *Entry, payload []byte) error {
 	number := numberKey(keyEntry, entry.Number)
 	for _, pair := range [][2][]byte{
 		{number, value},
-		{numberKey(keyPayload, entry.Number), payload},
+		{numberKey(keyPayload, entry.Number), packed},
 		{nameKey(entry.Name), number[1:]},
 		{laneKey(entry.Name.PBX, entry.Number), nil},
 	} {

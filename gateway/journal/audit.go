@@ -19,19 +19,19 @@ func (j *Journal) audit() error {
 	if err != nil {
 		return err
 	}
-	payloads, err := j.auditKeys(keyPayload)
+	payloads, err := j.auditKeys(keyPayload, unpackedLength)
 	if err != nil {
 		return err
 	}
-	refused, err := j.auditKeys(keyRefused)
+	refused, err := j.auditKeys(keyRefused, nil)
 	if err != nil {
 		return err
 	}
-	receipts, err := j.auditKeys(keySettled)
+	receipts, err := j.auditKeys(keySettled, nil)
 	if err != nil {
 		return err
 	}
-	names, err := j.auditKeys(keyName)
+	names, err := j.auditKeys(keyName, nil)
 	if err != nil {
 		return err
 	}
@@ -97,12 +97,17 @@ type keys struct {
 	bytes int64
 }
 
-func (j *Journal) auditKeys(kind byte) (keys, error) {
+// auditKeys counts what stands under keys of a kind, and the lengths of it if asked.
+func (j *Journal) auditKeys(kind byte, length func(value []byte) (int, error)) (keys, error) {
 	var found keys
 	err := j.scan([]byte{kind}, nil, func(_, value []byte) (bool, error) {
 		found.keys++
-		found.bytes += int64(len(value))
-		return true, nil
+		if length == nil {
+			return true, nil
+		}
+		has, err := length(value)
+		found.bytes += int64(has)
+		return true, err
 	})
 	return found, err
 }

@@ -39,7 +39,7 @@ func filled(t testing.TB, j *journal.Journal, entries int) map[journal.Name]held
 	ctx, all := t.Context(), map[journal.Name]held{}
 	for i := range entries {
 		a := accept(fmt.Sprintf("pbx%d", i%3), int64(i))
-		a.Payload = bytes.Repeat(a.Payload, 40)
+		a.Payload = append(a.Payload, noise(39*len(a.Payload))...)
 		results, err := j.Append(ctx, a)
 		require.NoError(t, err)
 		number := results[0].Entry.Number

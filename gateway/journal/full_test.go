@@ -82,7 +82,7 @@ func TestNearlyFull(t *testing.T) {
 func settle(t *testing.T, j *journal.Journal, number int64) {
 	t.Helper()
 	id := fmt.Sprint("tx", number)
-	require.NoError(t, j.Begin(t.Context(), journal.Transaction{ID: id, Stage: journal.Public, Numbers: []int64{number}, Envelope: make([]byte, 4096)}))
+	require.NoError(t, j.Begin(t.Context(), journal.Transaction{ID: id, Stage: journal.Public, Numbers: []int64{number}, Envelope: noise(4096)}))
 	require.NoError(t, j.Resolve(t.Context(), id, journal.Outcome{Number: number, State: journal.Settled, Commit: &journal.Commit{TransactionID: id, Block: 1}}))
 }
 
@@ -140,7 +140,7 @@ func TestFullBeyondTheReserve(t *testing.T) {
 			// Ever larger, so that space is needed that never was.
 			round := rounds.Load()
 			id, number := fmt.Sprint(round), round%entries+1
-			if err := j.Begin(ctx, journal.Transaction{ID: id, Stage: journal.Public, Numbers: []int64{number}, Envelope: make([]byte, min(round, 100)<<14)}); err != nil {
+			if err := j.Begin(ctx, journal.Transaction{ID: id, Stage: journal.Public, Numbers: []int64{number}, Envelope: noise(int(min(round, 100)) << 14)}); err != nil {
 				return err
 			}
 			if err := j.Resolve(ctx, id, journal.Outcome{Number: number, State: journal.Queued}); err != nil {
@@ -198,7 +198,7 @@ func TestFullWhereTheLogIsChanged(t *testing.T) {
 		ended <- func() error {
 			for i := range rounds {
 				id := fmt.Sprint(i)
-				if err := j.Begin(ctx, journal.Transaction{ID: id, Stage: journal.Public, Numbers: []int64{1}, Envelope: make([]byte, 32<<10)}); err != nil {
+				if err := j.Begin(ctx, journal.Transaction{ID: id, Stage: journal.Public, Numbers: []int64{1}, Envelope: noise(32 << 10)}); err != nil {
 					return err
 				}
 				if err := j.Resolve(ctx, id, journal.Outcome{Number: 1, State: journal.Queued}); err != nil {

@@ -139,8 +139,7 @@ func (j *Journal) options(fs vfs.FS) *pebble.Options {
 			},
 		},
 	}
-	// Payloads are ciphertext for the most part: compressing them cost a sixth of the
-	// gateway's processor and won little.
+	// What is large is packed before it comes here, once.
 	options.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
 	return options
 }
@@ -359,22 +358,38 @@ func (j *Journal) scan(prefix, from []byte, each func(key, value []byte) (bool, 
 }
 
 // get reads a value; nil when there is none.
-func (j *Journal) get(key []byte) ([]byte, error) {
+func (j *Journal) get(key []byte) (value []byte, err error) {
+	return value, j.look(key, func(stored []byte) error {
+		value = append([]byte{}, stored...)
+		return nil
+	})
+}
+
+// getPacked reads a value that was packed; nil when there is none.
+func (j *Journal) getPacked(key []byte) (value []byte, err error) {
+	return value, j.look(key, func(stored []byte) error {
+		value, err = unpack(stored)
+		return err
+	})
+}
+
+// look takes a value where it is; it is taken only if there is one.
+func (j *Journal) look(key []byte, take func(stored []byte) error) error {
 	if err := j.Err(); err != nil {
-		return nil, err
+		return err
 	}
-	value, closer, err := j.db.Get(key)
+	stored, closer, err := j.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, unreadable(j.dir, err)
+		return unreadable(j.dir, err)
 	}
-	value = append([]byte{}, value...)
-	if err := closer.Close(); err != nil {
-		return nil, unreadable(j.dir, err)
+	taken := take(stored)
+	if err := errors.Join(taken, closer.Close()); err != nil {
+		return unreadable(j.dir, err)
 	}
-	return value, nil
+	return nil
 }
 
 // pebbleLog takes what Pebble says.

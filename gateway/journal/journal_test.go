@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
@@ -117,4 +118,11 @@ func TestAnEntrysWay(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, stats.Queued)
 	require.Zero(t, stats.Committed+stats.Refused+stats.Settled+stats.InFlight)
+}
+
+// noise is what cannot be packed.
+func noise(size int) []byte {
+	bytes := make([]byte, size)
+	_, _ = rand.Read(bytes)
+	return bytes
 }

@@ -75,7 +75,7 @@ func TestADiskThatFailsWhereTheLogIsChanged(t *testing.T) {
 			require.NoError(t, err)
 			fail(watched)
 			// More than the log holds, so that it is changed for this batch.
-			large := journal.Transaction{ID: "large", Stage: journal.Public, Numbers: []int64{1}, Envelope: make([]byte, 4*small.MemTableBytes)}
+			large := journal.Transaction{ID: "large", Stage: journal.Public, Numbers: []int64{1}, Envelope: noise(4 * int(small.MemTableBytes))}
 			require.ErrorIs(t, j.Begin(t.Context(), large), journal.ErrFailed)
 			require.ErrorIs(t, j.Err(), journal.ErrFailed)
 			require.NoError(t, j.Close())
@@ -99,7 +99,7 @@ func TestTheLogItselfMeetsAFullDisk(t *testing.T) {
 	stuff(t, dir, 0)
 	for i := range 100 {
 		id := fmt.Sprint(i)
-		require.NoError(t, j.Begin(t.Context(), journal.Transaction{ID: id, Stage: journal.Public, Numbers: []int64{1}, Envelope: make([]byte, 16<<10)}))
+		require.NoError(t, j.Begin(t.Context(), journal.Transaction{ID: id, Stage: journal.Public, Numbers: []int64{1}, Envelope: noise(16 << 10)}))
 		require.NoError(t, j.Resolve(t.Context(), id, journal.Outcome{Number: 1, State: journal.Queued}))
 	}
 	require.Positive(t, watched.full.Load(), "the log never met a full disk: this proves nothing")
@@ -366,7 +366,7 @@ func BenchmarkWay(b *testing.B) {
 				group.Go(func() {
 					for i := range work {
 						a := accept(fmt.Sprint("pbx", caller), i)
-						a.Payload = make([]byte, 1<<10)
+						a.Payload = noise(1 << 10)
 						results, err := j.Append(context.Background(), a)
 						if err != nil {
 							b.Error(err)

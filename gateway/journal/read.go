@@ -12,7 +12,7 @@ import (
 // Payload answers what an entry was accepted with. It is gone when the entry is
 // settled: then, and when there is no such entry, it is a fault of kind NotFound.
 func (j *Journal) Payload(number int64) ([]byte, error) {
-	payload, err := j.get(numberKey(keyPayload, number))
+	payload, err := j.getPacked(numberKey(keyPayload, number))
 	if err == nil && payload == nil {
 		err = fault.New(fault.NotFound, "the journal holds no payload of entry %d", number)
 	}

@@ -52,8 +52,9 @@ func (j *Journal) Begin(ctx context.Context, transaction Transaction) error {
 	if err := j.acquire(ctx); err != nil {
 		return err
 	}
-	batch := j.db.NewBatch()
-	seq, err := j.begin(batch, transaction)
+	envelope := pack(transaction.Envelope)
+	batch := j.db.NewBatchWithSize(len(envelope) + spare + bytesANumber*len(transaction.Numbers))
+	seq, err := j.begin(batch, transaction, envelope)
 	j.release()
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func (j *Journal) Begin(ctx context.Context, transaction Transaction) error {
 	return j.await(batch, seq)
 }
 
-func (j *Journal) begin(batch *pebble.Batch, transaction Transaction) (uint64, error) {
+func (j *Journal) begin(batch *pebble.Batch, transaction Transaction, envelope []byte) (uint64, error) {
 	if j.flights[transaction.ID] != nil {
 		return 0, fault.New(fault.Internal, "transaction %s is under way already", transaction.ID)
 	}
@@ -87,7 +88,7 @@ func (j *Journal) begin(batch *pebble.Batch, transaction Transaction) (uint64, e
 	if err := batch.Set(transactionKey(keyTransaction, transaction.ID), value, nil); err != nil {
 		return 0, fmt.Errorf("write the journal: %w", err)
 	}
-	if err := batch.Set(transactionKey(keyEnvelope, transaction.ID), transaction.Envelope, nil); err != nil {
+	if err := batch.Set(transactionKey(keyEnvelope, transaction.ID), envelope, nil); err != nil {
 		return 0, fmt.Errorf("write the journal: %w", err)
 	}
 	seq, err := j.enqueue(batch, j.meta)
@@ -133,7 +134,7 @@ func (j *Journal) InFlight() ([]Transaction, error) {
 	slices.SortFunc(transactions, func(a, b Transaction) int { return cmp.Compare(a.Order, b.Order) })
 	for i := range transactions {
 		var err error
-		if transactions[i].Envelope, err = j.get(transactionKey(keyEnvelope, transactions[i].ID)); err != nil {
+		if transactions[i].Envelope, err = j.getPacked(transactionKey(keyEnvelope, transactions[i].ID)); err != nil {
 			return nil, err
 		}
 	}
