@@ -1,23 +1,22 @@
 package gateway_test
 
 import (
-	"context"
-	"database/sql"
 	"encoding/json"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/gatewaytest"
 	"github.com/callseal/callseal/gateway/health"
 	"github.com/callseal/callseal/network/msp"
 )
@@ -178,23 +177,27 @@ func testExpiredIdentity(t *testing.T, w *world) {
 	w.awaitHealth(t, statuses{"identity": serving, "callseal.v1.DeviceService": serving})
 }
 
-// A database that answers no more is told of though no block comes: what is served
-// from it, and nothing else, is away.
+// A PostgreSQL that is stopped is told of though no block comes: what is served from
+// it, and nothing else, is away. When it is back the index catches up by itself.
 func testIndexAway(t *testing.T, w *world) {
-	file := filepath.Join(w.Layout().Operator("Atlas").GatewayState(), "index.db")
-	database, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(30000)")
-	require.NoError(t, err)
-	defer func() { _ = database.Close() }()
-	_, err = database.ExecContext(within(t, patience), "ALTER TABLE checkpoint RENAME TO checkpoint_away")
-	require.NoError(t, err)
-	back := sync.OnceValue(func() error {
-		_, err := database.ExecContext(context.Background(), "ALTER TABLE checkpoint_away RENAME TO checkpoint")
-		return err
-	})
-	t.Cleanup(func() { require.NoError(t, back()) })
+	search := pb.NewSearchServiceClient(w.as(t, "Atlas", "auditor"))
+	find := func(leg ledger.LegID) (int, error) {
+		found, err := search.ListConversationLegs(within(t, patience), &pb.ListConversationLegsRequest{Pbx: atlasPBX, Linkedid: leg.LinkedID})
+		return len(found.GetCalls()), err
+	}
+	w.postgres.Stop()
 	w.awaitHealth(t, statuses{"index": notServing, "callseal.v1.SearchService": notServing, "callseal.v1.WatchService": notServing, "callseal.v1.ViewService": notServing})
-	require.NotEmpty(t, w.dependency(t, "index").Reason)
+	require.Contains(t, w.dependency(t, "index").Reason, "database does not answer")
 	w.awaitHealth(t, statuses{"": serving, "callseal.v1.AnchorService": serving, "callseal.v1.CallService": serving, "callseal.v1.DeviceService": serving})
-	require.NoError(t, back())
-	w.awaitHealth(t, statuses{"index": serving, "callseal.v1.SearchService": serving})
+	call := gatewaytest.Call(t)
+	_, err := find(call.Record.Call.Leg)
+	info := refused(t, err, codes.Unavailable, "database does not answer")
+	require.Equal(t, "true", info.GetMetadata()["retryable"])
+	w.anchor(t, call) // accepted, committed and settled meanwhile
+	w.postgres.Again()
+	w.awaitHealth(t, statuses{"index": serving, "callseal.v1.SearchService": serving, "callseal.v1.WatchService": serving, "callseal.v1.ViewService": serving})
+	require.Eventually(t, func() bool {
+		legs, err := find(call.Record.Call.Leg)
+		return err == nil && legs == 1
+	}, patience, 20*time.Millisecond, "it catches up")
 }

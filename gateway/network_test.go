@@ -23,6 +23,8 @@ import (
 	"github.com/callseal/callseal/gateway"
 	"github.com/callseal/callseal/gateway/fabric"
 	"github.com/callseal/callseal/gateway/gatewaytest"
+	"github.com/callseal/callseal/gateway/index/postgrestest"
+	"github.com/callseal/callseal/gateway/setting"
 	"github.com/callseal/callseal/network"
 	"github.com/callseal/callseal/network/msp"
 	"github.com/callseal/callseal/network/networktest"
@@ -39,7 +41,7 @@ const (
 // operators. Atlas's gateway runs in this process, under its race detector; the
 // others are programs of their own. What kills nodes comes last.
 func TestOnARealNetwork(t *testing.T) {
-	w := &world{Network: networktest.Start(t, networktest.WithGateways())}
+	w := &world{Network: networktest.Start(t, networktest.WithGateways()), postgres: postgrestest.Start(t)}
 	w.adopt(t)
 	w.adapter = w.atlasAdapter(t)
 	for _, part := range []struct {
@@ -71,9 +73,10 @@ func TestOnARealNetwork(t *testing.T) {
 // world is the network with Atlas's gateway in this process.
 type world struct {
 	*networktest.Network
-	adapter *gatewaytest.Adapter
-	log     lockedBuffer
-	spans   receiver
+	adapter  *gatewaytest.Adapter
+	postgres *postgrestest.Server // of Atlas's index
+	log      lockedBuffer
+	spans    receiver
 }
 
 type lockedBuffer struct {
@@ -99,6 +102,7 @@ func (w *world) adopt(t *testing.T) {
 	w.Stop("atlas-gateway")
 	config, err := gateway.LoadConfig(w.Layout().Operator("Atlas").GatewayConfig())
 	require.NoError(t, err)
+	config.Index.Postgres.DSN = setting.Secret(w.postgres.Database())
 	w.collect(t, config)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -9,9 +9,16 @@ import (
 )
 
 // onReload has a part told of a configuration in which something changed that it
-// can take up while it runs. It is told of valid configurations only.
-func (g *Gateway) onReload(part string, take func(*Config) error) {
+// can take up while it runs, at once where that was before the part was there. It is
+// told of valid configurations only.
+func (g *Gateway) onReload(part string, take func(*Config) error) error {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
 	g.reloads = append(g.reloads, reload{part, take})
+	if g.inForce == g.config {
+		return nil
+	}
+	return take(g.inForce)
 }
 
 type reload struct {
@@ -26,11 +33,11 @@ func (g *Gateway) Reload(next *Config) ([]string, error) {
 	defer g.reloading.Unlock()
 	notifyReloading()
 	defer notifyReloaded()
-	taken, waiting := changes(g.config, next)
+	taken, waiting := changes(g.inForce, next)
 	if len(waiting) > 0 {
 		g.log.Warn("these changes of the configuration wait for a restart", "options", waiting)
 	}
-	effective := *g.config
+	effective := *g.inForce
 	for _, name := range taken {
 		Options.Copy(&effective, next, name)
 	}
@@ -43,7 +50,7 @@ func (g *Gateway) Reload(next *Config) ([]string, error) {
 	if len(failures) > 0 {
 		return nil, fmt.Errorf("reload the configuration: %w", errors.Join(failures...))
 	}
-	g.config = &effective
+	g.inForce = &effective
 	g.log.Info("configuration reloaded", "options", taken)
 	return taken, nil
 }

@@ -64,10 +64,12 @@ const flushFor = 3 * time.Second
 type Gateway struct {
 	assembly
 
-	config    *Config
-	registry  *metrics.Registry
-	level     *slog.LevelVar
+	config   *Config // as it was started with
+	registry *metrics.Registry
+	level    *slog.LevelVar
+
 	reloading sync.Mutex
+	inForce   *Config // with what was reloaded
 	reloads   []reload
 
 	channel  *fabric.Channel
@@ -107,13 +109,13 @@ func WithLevel(level *slog.LevelVar) Option {
 // New prepares a gateway; Run starts it.
 func New(config *Config, log *slog.Logger, options ...Option) *Gateway {
 	g := &Gateway{
-		assembly: assembly{log: log, failed: make(chan error, 1)}, config: config, registry: metrics.NewRegistry(), level: new(slog.LevelVar),
+		assembly: assembly{log: log, failed: make(chan error, 1)}, config: config, inForce: config, registry: metrics.NewRegistry(), level: new(slog.LevelVar),
 		startedAt: time.Now(),
 	}
 	for _, option := range options {
 		option(g)
 	}
-	g.onReload("log", g.setLevel)
+	_ = g.onReload("log", g.setLevel) // nothing was reloaded yet
 	return g
 }
 
@@ -401,10 +403,11 @@ func (g *Gateway) openTrail(ctx context.Context) (err error) {
 }
 
 func (g *Gateway) openServer(ctx context.Context) (err error) {
-	if tokens := &g.config.Server.Tokens; tokens.ReferenceKeyFile == "" {
-		tokens.ReferenceKeyFile = filepath.Join(g.config.StateDir, "callers.key")
+	config := g.config.Server
+	if config.Tokens.ReferenceKeyFile == "" {
+		config.Tokens.ReferenceKeyFile = filepath.Join(g.config.StateDir, "callers.key")
 	}
-	if g.server, err = server.New(g.config.Server, server.Parts{
+	if g.server, err = server.New(config, server.Parts{
 		Channel:  g.channel,
 		Keyring:  g.keyring,
 		Pipeline: g.pipeline,
@@ -423,6 +426,12 @@ func (g *Gateway) openServer(ctx context.Context) (err error) {
 		Trail:    g.trail,
 	}, g.log); err != nil {
 		return fmt.Errorf("assemble the server: %w", err)
+	}
+	if err := g.onReload("limits", func(config *Config) error {
+		g.server.SetLimits(config.Server.Limits)
+		return nil
+	}); err != nil {
+		return err
 	}
 	g.running(ctx, "health", g.health.Run)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.config.Server.Listen)

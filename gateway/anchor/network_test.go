@@ -56,6 +56,7 @@ func TestOnARealNetwork(t *testing.T) {
 		{"a client dies and sends again", testDyingClient},
 		{"what an admin mends by callseal", testMendedByAnAdmin},
 		{"the gateway is killed", testKilled},
+		{"the gateway is told to stop", testStopped},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, w) })
 	}

@@ -186,7 +186,7 @@ func (x *Index) conversation(ctx context.Context, msp, pbx, linkedID string) (fo
 	for i := 0; i < len(found); i++ {
 		rows, err := x.db.reader.QueryContext(ctx, "SELECT to_id FROM links WHERE msp = $1 AND pbx = $2 AND from_id = $3 UNION SELECT from_id FROM links WHERE msp = $1 AND pbx = $2 AND to_id = $3 ORDER BY 1 LIMIT 65", msp, pbx, found[i])
 		if err != nil {
-			return nil, false, fmt.Errorf("read links: %w", err)
+			return nil, false, unread(ctx, fmt.Errorf("read links: %w", err))
 		}
 		next, err := collect(rows, func(id *string) []any { return []any{id} })
 		if err != nil {

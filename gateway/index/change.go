@@ -147,7 +147,7 @@ func (x *Index) endOfScan(ctx context.Context, after, end Cursor, kind Kind) (Cu
 	case errors.Is(err, sql.ErrNoRows):
 		return end, nil
 	case err != nil:
-		return end, fmt.Errorf("read changes: %w", err)
+		return end, unread(ctx, fmt.Errorf("read changes: %w", err))
 	}
 	return cursorOf(last), nil
 }
@@ -175,7 +175,7 @@ const changeColumns = "c.ref, t.id, c.kind, c.msp, c.pbx, c.deleted, c.unreadabl
 func (x *Index) readChanges(ctx context.Context, text string, args ...any) ([]Change, error) {
 	rows, err := x.db.reader.QueryContext(ctx, text, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read changes: %w", err)
+		return nil, unread(ctx, fmt.Errorf("read changes: %w", err))
 	}
 	type row struct {
 		Change

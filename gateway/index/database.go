@@ -4,19 +4,27 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing/fstest"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/callseal/callseal/gateway/fault"
 )
 
 //go:embed schema/*.sql
@@ -183,15 +191,35 @@ func (d *database) begin(ctx context.Context) (*sql.Tx, error) {
 func (d *database) read(ctx context.Context, queries func(*sql.Tx) error) error {
 	tx, err := d.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: d.snapshot()})
 	if err != nil {
-		return fmt.Errorf("read the index: %w", err)
+		return unread(ctx, fmt.Errorf("read the index: %w", err))
 	}
 	if err := queries(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
+		return unread(ctx, errors.Join(err, tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("read the index: %w", err)
+		return unread(ctx, fmt.Errorf("read the index: %w", err))
 	}
 	return nil
+}
+
+// awayFor is when to ask again for what is in a database that is away.
+const awayFor = 2 * time.Second
+
+// unread is the error of a query: a fault that passes where the database cannot be
+// reached or ends the connection, unless nobody waits for it any more.
+func unread(ctx context.Context, err error) error {
+	var unreached *pgconn.ConnectError
+	var broken *net.OpError
+	var said *pgconn.PgError
+	gone := errors.As(err, &unreached) || errors.As(err, &broken) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) ||
+		errors.As(err, &said) && strings.HasPrefix(said.Code, "57P") // it is shut down
+	if !gone || ctx.Err() != nil {
+		return err
+	}
+	return &fault.Error{
+		Kind: fault.Unavailable, Stage: fault.StageEvaluate, RetryAfter: awayFor, Err: err,
+		Message: "the index's database does not answer: lists wait until it does",
+	}
 }
 
 // snapshot is the isolation under which all queries of a transaction see the same

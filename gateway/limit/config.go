@@ -14,9 +14,9 @@ type Config struct {
 	Total Bounds `yaml:"total"`
 	// Clients is how many callers are remembered; the one that called least
 	// recently is forgotten for a new one.
-	Clients int `yaml:"clients"`
+	Clients int `yaml:"clients" reload:"true"`
 	// Patience is how long a call waits for its turn when as many run as may.
-	Patience time.Duration `yaml:"patience"`
+	Patience time.Duration `yaml:"patience" reload:"true"`
 	// Connections bounds connections, whoever makes them.
 	Connections ConnectionConfig `yaml:"connections"`
 }
@@ -36,11 +36,11 @@ type Bounds struct {
 // Bound is how many calls may begin in a second and run at once.
 type Bound struct {
 	// Rate is calls in a second, in the long run.
-	Rate float64 `yaml:"rate"`
+	Rate float64 `yaml:"rate" reload:"true"`
 	// Burst is how many may come at once after a pause.
-	Burst int `yaml:"burst"`
+	Burst int `yaml:"burst" reload:"true"`
 	// Concurrent is how many may be under way.
-	Concurrent int `yaml:"concurrent"`
+	Concurrent int `yaml:"concurrent" reload:"true"`
 }
 
 // DefaultConfig is wide enough that 64 adapters at full speed never meet it, and

@@ -69,6 +69,33 @@ func New(config Config, metrics *Metrics) *Limiter {
 	return &Limiter{config: config, metrics: metrics, total: budgets{}, clients: map[string]*list.Element{}, recent: list.New()}
 }
 
+// Set has other bounds hold for calls that begin from now on. Those under way, and
+// those that wait for their turn, stay with what they began with.
+func (l *Limiter) Set(config Config) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.config = config
+	l.total.keep(&config.Total)
+	for _, element := range l.clients {
+		element.Value.(*client).budgets.keep(&config.Client)
+	}
+}
+
+// keep drops the budgets whose bounds are others now.
+func (b budgets) keep(bounds *Bounds) {
+	for class, held := range b {
+		if held.bound != bounds.of(class) {
+			delete(b, class)
+		}
+	}
+}
+
+func (l *Limiter) patience() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.config.Patience
+}
+
 // Begin lets the caller begin a call of the class, or answers a fault that says
 // when to try again. Who has too much under way waits its turn for a while, which
 // costs little: nothing of the call but its headers has been read. The call's end
@@ -83,7 +110,7 @@ func (l *Limiter) Begin(ctx context.Context, caller string, class Class) (done f
 		defer l.mu.Unlock()
 		known.calls--
 	}
-	waiting, cancel := context.WithTimeout(ctx, l.config.Patience)
+	waiting, cancel := context.WithTimeout(ctx, l.patience())
 	defer cancel()
 	if own.slots.Acquire(waiting, 1) != nil {
 		leave()

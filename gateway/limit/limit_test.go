@@ -97,6 +97,34 @@ func TestWhoHasTooMuchUnderWayWaitsItsTurn(t *testing.T) {
 	})
 }
 
+func TestOtherBoundsWhileCallsRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(config(Bound{1000, 1000, 1}, Bound{1000, 1000, 100}), nil)
+		first, err := l.Begin(t.Context(), "a", Write)
+		require.NoError(t, err)
+		_, err = l.Begin(t.Context(), "a", Write)
+		refused(t, err, "1 write calls under way")
+		next := config(Bound{1, 2, 1}, Bound{1000, 1000, 100})
+		next.Client.Read = Bound{1000, 1000, 1}
+		next.Patience = time.Hour
+		l.Set(next)
+		second, err := l.Begin(t.Context(), "a", Write)
+		require.NoError(t, err, "the new bound has its own place")
+		time.AfterFunc(time.Minute, second)
+		third, err := l.Begin(t.Context(), "a", Write)
+		require.NoError(t, err, "it waits for the second as long as may now be waited")
+		first() // it ends where it began
+		third()
+		for range 2 {
+			done, err := l.Begin(t.Context(), "a", Write)
+			require.NoError(t, err)
+			done()
+		}
+		_, err = l.Begin(t.Context(), "a", Write)
+		refused(t, err, "more than 1 write calls a second")
+	})
+}
+
 func TestTheTableIsBounded(t *testing.T) {
 	c := config(Bound{1000, 1000, 2}, Bound{1e6, 1e6, 1e6})
 	c.Clients = 3

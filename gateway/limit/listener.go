@@ -12,9 +12,9 @@ import (
 // ConnectionConfig bounds connections, before anybody has said who they are.
 type ConnectionConfig struct {
 	// Total is how many may be open.
-	Total int `yaml:"total"`
+	Total int `yaml:"total" reload:"true"`
 	// PerAddress is how many one IPv4 address or IPv6 /64 may hold.
-	PerAddress int `yaml:"per_address"`
+	PerAddress int `yaml:"per_address" reload:"true"`
 	// HandshakeTimeout bounds the time until TLS and HTTP/2 have begun.
 	HandshakeTimeout time.Duration `yaml:"handshake_timeout"`
 	// StrangerTimeout is how long a connection may stay whose holder has not shown
@@ -61,6 +61,13 @@ type Doorkeeper struct {
 // NewDoorkeeper makes one.
 func NewDoorkeeper(config ConnectionConfig, metrics *Metrics, log *slog.Logger) *Doorkeeper {
 	return &Doorkeeper{config: config, metrics: metrics, log: log, by: map[netip.Prefix]int{}}
+}
+
+// Set has other bounds hold for connections from now on. Those that are open stay.
+func (d *Doorkeeper) Set(config ConnectionConfig) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.config = config
 }
 
 // Listen is the listener with connections counted: one too many is closed at once.

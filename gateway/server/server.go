@@ -176,6 +176,12 @@ func (s *Server) TLS() *tls.Config { return s.credentials.TLS() }
 // Door counts a listener's connections with all others'.
 func (s *Server) Door(listener net.Listener) net.Listener { return s.door.Listen(listener) }
 
+// SetLimits has other limits hold from now on.
+func (s *Server) SetLimits(limits limit.Config) {
+	s.chain.limiter.Set(limits)
+	s.door.Set(limits.Connections)
+}
+
 // Problem is what keeps certificates or revocation lists that were replaced from
 // being in force, nil when nothing does.
 func (s *Server) Problem() error { return s.credentials.Problem() }

@@ -30,8 +30,10 @@ type Server struct {
 	bin    string
 	owner  *syscall.Credential
 
-	mu    sync.Mutex
-	count int
+	mu      sync.Mutex
+	count   int
+	process *os.Process // nil while it is stopped
+	ended   chan error
 }
 
 // Start makes and starts a server with a cluster of its own. Its locale is not C, so
@@ -58,20 +60,27 @@ func Start(tb testing.TB) *Server {
 		}
 	}
 	s.run("initdb", "-D", s.data(), "-U", "callseal", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale", "C.UTF-8")
-	server := s.command(context.Background(), "postgres", "-D", s.data(), "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60")
-	log, err := os.Create(filepath.Join(folder, "log"))
+	tb.Cleanup(s.Stop)
+	s.Again()
+	return s
+}
+
+// Again starts the server, as Start did and after Stop, and waits until it answers.
+func (s *Server) Again() {
+	s.tb.Helper()
+	server := s.command(context.Background(), "postgres", "-D", s.data(), "-k", s.folder, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60")
+	log, err := os.OpenFile(filepath.Join(s.folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		tb.Fatalf("open PostgreSQL's log: %v", err)
+		s.tb.Fatalf("open PostgreSQL's log: %v", err)
 	}
 	server.Stdout, server.Stderr = log, log
 	if err := server.Start(); err != nil {
-		tb.Fatalf("start PostgreSQL: %v", err)
+		s.tb.Fatalf("start PostgreSQL: %v", err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Wait(); _ = log.Close() }()
-	tb.Cleanup(func() { s.stop(server.Process, ended) })
+	s.process, s.ended = server.Process, ended
 	s.await(ended)
-	return s
 }
 
 // Database makes an empty database and answers how to connect to it.
@@ -124,10 +133,16 @@ func (s *Server) await(ended <-chan error) {
 	s.tb.Fatalf("PostgreSQL does not answer after %s", patience)
 }
 
-func (s *Server) stop(process *os.Process, ended <-chan error) {
+// Stop stops the server, which cuts its connections.
+func (s *Server) Stop() {
+	if s.process == nil {
+		return
+	}
+	process := s.process
+	s.process = nil
 	_ = process.Signal(syscall.SIGINT) // a fast shutdown
 	select {
-	case <-ended:
+	case <-s.ended:
 	case <-time.After(patience):
 		_ = process.Kill()
 		s.tb.Errorf("PostgreSQL did not stop within %s", patience)
