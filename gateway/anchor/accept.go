@@ -121,7 +121,10 @@ func (p *Pipeline) full(one *item) *fault.Error {
 	if !p.open {
 		return closing()
 	}
-	if p.perPBX[pbx] < p.config.MaxPerPBX && len(p.known) < p.config.MaxUnderWay {
+	bound := min(p.config.MaxUnderWay, p.journal.MaxEntries())
+	among := p.shares.among(pbx, time.Now())
+	crowded := exceeded(p.perPBX[pbx], len(p.known), bound, among)
+	if p.perPBX[pbx] < p.config.MaxPerPBX && len(p.known) < p.config.MaxUnderWay && !crowded {
 		return nil
 	}
 	if entry, err := p.journal.Find(one.name); err == nil && entry.Digest == one.digest {
@@ -129,6 +132,10 @@ func (p *Pipeline) full(one *item) *fault.Error {
 	}
 	if len(p.known) >= p.config.MaxUnderWay {
 		return busy(p.drain.retryAfter(time.Now(), p.config.MaxUnderWay), "%d segments wait for the ledger, as many as the gateway may hold: send the segment again later", len(p.known))
+	}
+	if crowded {
+		// As long as it takes until each of them has had its turn.
+		return busy(p.drain.retryAfter(time.Now(), max(bound, int(float64(among)/makeRoom))), "%d segments of this PBX wait for the ledger, its part of %d while %d PBXs send: send the segment again later", p.perPBX[pbx], bound, among)
 	}
 	return busy(p.drain.retryAfter(time.Now(), p.config.MaxPerPBX), "%d segments of this PBX wait for the ledger, as many as may: send the segment again later", p.perPBX[pbx])
 }

@@ -64,6 +64,7 @@ type Pipeline struct {
 	open     bool
 	known    map[identity]*item
 	perPBX   map[string]int
+	shares   *shares
 	arrived  []*arrival
 	lanes    *lanes
 	settling []*item // COMMITTED, in order, waiting for their details
@@ -89,7 +90,7 @@ func newPipeline(on Ledger, parts Parts, config Config) *Pipeline {
 		config: config, ledger: on, journal: parts.Journal, keyring: parts.Keyring, metrics: parts.Metrics, log: parts.Log,
 		accepting: semaphore.NewWeighted(int64(config.AcceptBytes)), arrivals: make(chan struct{}, 1),
 		public: newGate(), private: newGate(),
-		known: map[identity]*item{}, perPBX: map[string]int{}, lanes: newLanes(),
+		known: map[identity]*item{}, perPBX: map[string]int{}, shares: newShares(), lanes: newLanes(),
 	}
 	p.under, p.abandon = context.WithCancel(context.Background())
 	p.metrics.watch(p)

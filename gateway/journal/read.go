@@ -19,6 +19,9 @@ func (j *Journal) Payload(number int64) ([]byte, error) {
 	return payload, err
 }
 
+// MaxEntries is how many entries it may hold that are not settled.
+func (j *Journal) MaxEntries() int { return j.config.MaxEntries }
+
 // Entry answers the entry of a number, or a fault of kind NotFound.
 func (j *Journal) Entry(number int64) (*Entry, error) {
 	entry, err := j.entry(number)
