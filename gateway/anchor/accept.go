@@ -134,8 +134,8 @@ func (p *Pipeline) full(one *item) *fault.Error {
 		return busy(p.drain.retryAfter(time.Now(), p.config.MaxUnderWay), "%d segments wait for the ledger, as many as the gateway may hold: send the segment again later", len(p.known))
 	}
 	if crowded {
-		// As long as it takes until each of them has had its turn.
-		return busy(p.drain.retryAfter(time.Now(), max(bound, int(float64(among)/makeRoom))), "%d segments of this PBX wait for the ledger, its part of %d while %d PBXs send: send the segment again later", p.perPBX[pbx], bound, among)
+		// Until half of them have had a turn: a lane that is empty by then waits in vain.
+		return busy(p.drain.retryAfter(time.Now(), int(float64(among)/2/makeRoom)), "%d segments of this PBX wait for the ledger, its part of %d while %d PBXs send: send the segment again later", p.perPBX[pbx], bound, among)
 	}
 	return busy(p.drain.retryAfter(time.Now(), p.config.MaxPerPBX), "%d segments of this PBX wait for the ledger, as many as may: send the segment again later", p.perPBX[pbx])
 }
