@@ -203,6 +203,8 @@ func sealedNeedles(label string, stored []byte) []privacy.Needle {
 // call was erased and the peer compacted, for what was left of it.
 func TestNothingPersonalIsInClearAndErasedIsGone(t *testing.T) {
 	c := &consortium{Network: networktest.Start(t, networktest.WithGateways()), t: t}
+	atlas := c.member("Atlas")
+	c.overhear(atlas)
 	people := map[string][2]person{
 		"Atlas": {
 			{"Beatriz Almeida", "351912345671", "93.184.216.71", "2026/03/beatriz-almeida-71.wav", "sip-account-71"},
@@ -235,7 +237,9 @@ func TestNothingPersonalIsInClearAndErasedIsGone(t *testing.T) {
 	for operator, both := range people {
 		c.tell(operator, both[0], said[operator][0].Record.Call.Leg)
 	}
-	atlas := c.member("Atlas")
+	for i, who := range people["Atlas"] {
+		c.inquire(atlas, who, said["Atlas"][2*i], said["Atlas"][2*i+1])
+	}
 	pbx, erased, kept := atlas.PBXs[0], said["Atlas"][:2], said["Atlas"][2:]
 	leg, recording := erased[0].Record.Call.Leg, erased[1].Record.Recording
 	compliance := c.peer("Atlas", "compliance")
@@ -249,7 +253,9 @@ func TestNothingPersonalIsInClearAndErasedIsGone(t *testing.T) {
 
 	// Before: nothing in clear anywhere; what is public is on every node; what is
 	// sealed is with its owner alone.
+	c.scrape(atlas)
 	c.down()
+	c.requireOverheard(atlas)
 	const public, callKey, recordingKey = "the linkedid, which is public", "the call's key", "the recording's key"
 	control := []privacy.Needle{{Name: public, Value: []byte(leg.LinkedID)}}
 	traces := append(sealedNeedles("the call", sealedCall), sealedNeedles("the recording", sealedRecording)...)

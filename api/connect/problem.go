@@ -16,7 +16,7 @@ import (
 const stageRequest = "request"
 
 // Problem is what a gateway's error says, taken apart: what a program decides by.
-type Problem struct {
+type Problem struct { //nolint:errname // an error taken apart
 	// Code is gRPC's.
 	Code codes.Code
 	// Message is the sentence for people.

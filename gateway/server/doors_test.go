@@ -29,7 +29,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -44,7 +43,7 @@ const patience = time.Minute
 // issues what a test needs. Its peer is away.
 type house struct {
 	*Server
-	t       *testing.T
+	t       testing.TB
 	folder  string
 	address string
 	log     *logged
@@ -69,7 +68,7 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-func newHouse(t *testing.T, changes ...func(*Config)) *house {
+func newHouse(t testing.TB, changes ...func(*Config)) *house {
 	t.Helper()
 	h := &house{t: t, folder: t.TempDir(), log: &logged{}, roots: x509.NewCertPool()}
 	var err error
@@ -445,12 +444,7 @@ func patienceFor(method protoreflect.MethodDescriptor) time.Duration {
 // TestEveryFieldOfEveryRequest sends every method every kind of bad value in every
 // field, as a caller who may call it, and garbage instead of a message.
 func TestEveryFieldOfEveryRequest(t *testing.T) {
-	h := newHouse(t, func(c *Config) {
-		free := c.Limits.Total
-		free.Write.Rate, free.Read.Rate, free.List.Rate, free.Stream.Rate = 1e6, 1e6, 1e6, 1e6
-		free.Write.Burst, free.Read.Burst, free.List.Burst, free.Stream.Burst = 1e6, 1e6, 1e6, 1e6
-		c.Limits.Client, c.Limits.Total = free, free
-	})
+	h := newHouse(t, unlimited)
 	connections := map[string]*grpc.ClientConn{}
 	calls := 0
 	for method, rule := range allowed {
@@ -462,9 +456,7 @@ func TestEveryFieldOfEveryRequest(t *testing.T) {
 			connections[role] = h.dial(h.issue(h.issuer, role))
 		}
 		connection := connections[role]
-		found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(strings.ReplaceAll(method[1:], "/", ".")))
-		require.NoError(t, err)
-		described := found.(protoreflect.MethodDescriptor)
+		described := describedAs(t, method)
 		request := dynamicpb.NewMessage(described.Input())
 		send := func(what string, message proto.Message, options ...grpc.CallOption) {
 			calls++

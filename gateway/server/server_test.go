@@ -50,7 +50,7 @@ func newServer(t *testing.T) *Server {
 }
 
 // assemble is a server of the configuration whose peer is not there.
-func assemble(t *testing.T, config Config, audit *trail.Trail, log *slog.Logger) *Server {
+func assemble(t testing.TB, config Config, audit *trail.Trail, log *slog.Logger) *Server {
 	t.Helper()
 	folder, err := os.MkdirTemp(t.TempDir(), "state")
 	require.NoError(t, err)
