@@ -37,6 +37,18 @@ func own() networktest.Option {
 	return func(o *network.Options) { o.Builder = []string{os.Args[0], "builder"} }
 }
 
+// twoPeersEach is the development consortium in which every operator has two peers.
+func twoPeersEach() networktest.Option {
+	consortium := network.Development()
+	for i := range consortium.Operators {
+		port := 21053 + 100*i
+		consortium.Operators[i].MorePeers = []network.PeerAddresses{{
+			Address: fmt.Sprintf("127.0.0.1:%d", port), Operations: fmt.Sprintf("127.0.0.1:%d", port+1),
+		}}
+	}
+	return networktest.WithConsortium(consortium)
+}
+
 func states(t *testing.T, n *networktest.Network) map[string]network.NodeStatus {
 	t.Helper()
 	report, err := n.Status(t.Context())
@@ -146,9 +158,21 @@ func contractAs(t *testing.T, n *networktest.Network, member, name string) *clie
 // contractIn connects it to any chaincode there.
 func contractIn(t *testing.T, n *networktest.Network, member, name, chaincode string) *client.Contract {
 	t.Helper()
+	return contractAt(t, n, seats(t, n, member)[0], name, chaincode)
+}
+
+// seats are a member as each of its peers sees it.
+func seats(t *testing.T, n *networktest.Network, member string) []network.Member {
+	t.Helper()
 	m, err := n.Consortium().Member(member)
 	require.NoError(t, err)
-	files := n.Layout().Operator(member)
+	return m.Peers()
+}
+
+// contractAt connects it to a chaincode at one of the member's peers.
+func contractAt(t *testing.T, n *networktest.Network, m network.Member, name, chaincode string) *client.Contract {
+	t.Helper()
+	files := n.Layout().Operator(m.Name)
 	who := files.Identity(name)
 	cert, err := identity.ReadCertificate(who.CertFile())
 	require.NoError(t, err)
@@ -212,7 +236,7 @@ func enrolNew(t *testing.T, n *networktest.Network, member string, endorsers ...
 }
 
 func TestRunningNetwork(t *testing.T) {
-	n := networktest.Start(t, own())
+	n := networktest.Start(t, own(), twoPeersEach())
 	t.Run("two of three operators endorse", func(t *testing.T) {
 		require.Equal(t, peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE, enrolNew(t, n, "atlas", "AtlasMSP"))
 		require.Equal(t, peer.TxValidationCode_VALID, enrolNew(t, n, "atlas", "AtlasMSP", "CorvusMSP"))
@@ -288,9 +312,9 @@ func requireMutualTLS(t *testing.T, n *networktest.Network) {
 	require.NoError(t, os.WriteFile(keyFile, pair.KeyPEM, 0o600))
 	for _, member := range n.Consortium().Members() {
 		files := n.Layout().Operator(member.Name)
-		addresses := []string{
-			member.Peer.Address, member.Peer.Operations,
-			member.Orderer.Address, member.Orderer.Admin, member.Orderer.Operations,
+		addresses := []string{member.Orderer.Address, member.Orderer.Admin, member.Orderer.Operations}
+		for _, seat := range member.Peers() {
+			addresses = append(addresses, seat.Peer.Address, seat.Peer.Operations)
 		}
 		if member.Chaincode != nil {
 			addresses = append(addresses, member.Chaincode.Address, member.Chaincode.Governance)

@@ -154,13 +154,37 @@ func evaluated(t *testing.T, contract *client.Contract, msp, function string, ar
 	return string(answer)
 }
 
+// requireEveryPeer asks each operator's peers one by one, the others being away, for
+// their version and what else is to be seen.
+func requireEveryPeer(t *testing.T, n *networktest.Network, version string, see func(contract *client.Contract, msp string)) {
+	t.Helper()
+	for i, away := range []string{"-peer2", "-peer"} {
+		for _, operator := range n.Consortium().Operators {
+			n.Stop(operator.ID() + away)
+		}
+		for _, operator := range n.Consortium().Operators {
+			contract := contractAt(t, n, seats(t, n, operator.ID())[i], "auditor", n.Consortium().Chaincode)
+			// A peer sends questions to its neighbour until it has noticed that it is away.
+			require.Eventually(t, func() bool {
+				_, err := contract.Evaluate("about:Version", client.WithEndorsingOrganizations(operator.MSP))
+				return err == nil
+			}, 30*time.Second, 50*time.Millisecond)
+			require.Contains(t, evaluated(t, contract, operator.MSP, "about:Version"), fmt.Sprintf("%q:%q", "chaincode", version))
+			see(contract, operator.MSP)
+		}
+		for _, operator := range n.Consortium().Operators {
+			n.StartNode(operator.ID() + away)
+		}
+	}
+}
+
 // TestUpgradeFromVersion1 takes a ledger that the real version 1.0 wrote over to
 // this version, back, and over again.
 func TestUpgradeFromVersion1(t *testing.T) {
 	old := buildVersion1(t)
 	current := networktest.Build(t, "callseal-chaincode", "callseal-gateway")
 	require.NoError(t, os.Link(filepath.Join(current, "callseal-gateway"), filepath.Join(old, "callseal-gateway")))
-	n := networktest.Start(t, own(), networktest.WithGateways(), networktest.WithBin(old), func(o *network.Options) {
+	n := networktest.Start(t, own(), twoPeersEach(), networktest.WithGateways(), networktest.WithBin(old), func(o *network.Options) {
 		o.ChaincodeVersion, o.WithoutGovernance = "1.0", true
 	})
 	requireDefined := func(version string, calls, governance int64) {
@@ -249,8 +273,13 @@ func TestUpgradeFromVersion1(t *testing.T) {
 	}
 	present := func(*network.Options) {}
 	gatewayBefore := states(t, n)["atlas-gateway"].PID
+	n.Stop("corvus-peer2") // it is started and upgraded like any other
 	upgrade(current, present)
 	requireDefined("2.0", 2, 1)
+	requireEveryPeer(t, n, "2.0", func(contract *client.Contract, msp string) {
+		question := fmt.Sprintf("calls:Get AtlasMSP atlas-pbx-1 %s %s 7", leg.LinkedID, leg.UniqueID)
+		require.Equal(t, before[question], evaluated(t, contract, msp, "calls:Get", strings.Fields(question)[1:]...))
+	})
 	require.NotEqual(t, gatewayBefore, states(t, n)["atlas-gateway"].PID, "gateways start again from the new folder")
 	require.Equal(t, before, readable(), "byte for byte")
 	var result ledger.AnchorResult
