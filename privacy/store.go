@@ -26,6 +26,9 @@ const (
 	// kindLog is a log of LevelDB: records split over blocks of 32 KiB.
 	kindLog
 	kindGzip
+	// kindPebbleTable and kindPebbleLog are Pebble's, in a form of its own.
+	kindPebbleTable
+	kindPebbleLog
 )
 
 func kindOf(file io.ReaderAt, path string) kind {
@@ -34,6 +37,16 @@ func kindOf(file io.ReaderAt, path string) kind {
 		return kindGzip
 	}
 	folder, name := filepath.Split(path)
+	if marks, _ := filepath.Glob(filepath.Join(folder, "marker.manifest.*")); len(marks) > 0 {
+		switch filepath.Ext(name) {
+		case ".sst":
+			return kindPebbleTable
+		case ".log":
+			return kindPebbleLog
+		default:
+			return kindPlain
+		}
+	}
 	if _, err := os.Stat(filepath.Join(folder, "CURRENT")); err != nil {
 		return kindPlain
 	}

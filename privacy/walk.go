@@ -164,6 +164,10 @@ func (w *walk) file(path string) {
 		err = w.log(file)
 	case kindGzip:
 		err = w.gzip(file)
+	case kindPebbleTable:
+		err = w.pebbleTable(path)
+	case kindPebbleLog:
+		err = w.pebbleLog(path)
 	default:
 	}
 	if err != nil {

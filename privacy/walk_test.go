@@ -13,7 +13,9 @@ import (
 	"testing"
 	"unicode/utf16"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/klauspost/compress/s2"
 	"github.com/stretchr/testify/require"
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/util"
@@ -181,6 +183,35 @@ func TestInALevelDBLogAcrossBlocks(t *testing.T) {
 	}
 	require.True(t, found, "at one of them a search of the bytes as they are misses it")
 }
+
+// A gateway's journal packs what it holds, in logs and in tables.
+func TestInAPebbleDatabaseThatPacks(t *testing.T) {
+	for name, flush := range map[string]bool{"in its log": false, "in a table": true} {
+		t.Run(name, func(t *testing.T) {
+			folder := filepath.Join(t.TempDir(), "db")
+			db, err := pebble.Open(folder, &pebble.Options{Logger: quiet{}})
+			require.NoError(t, err)
+			packed := s2.Encode(nil, []byte(strings.Repeat("3519", 40)+number+strings.Repeat("3519", 40)))
+			for n := range 50 {
+				require.NoError(t, db.Set(fmt.Appendf(nil, "entry-%d", n), packed, pebble.Sync))
+			}
+			if flush {
+				require.NoError(t, db.Flush())
+			}
+			require.NoError(t, db.Close())
+			require.False(t, raw(t, folder), "it must be found where a plain search misses it")
+			found := walked(t, folder, needle).Of("the caller")
+			require.NotEmpty(t, found)
+			require.Contains(t, found[0].Place, "packed")
+		})
+	}
+}
+
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)              {}
+func (quiet) Errorf(string, ...any)             {}
+func (quiet) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 func TestInABboltFile(t *testing.T) {
 	folder := t.TempDir()

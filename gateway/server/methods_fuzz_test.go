@@ -61,8 +61,8 @@ func FuzzEveryMethod(f *testing.F) {
 		require.NoError(f, h.chain.validate(request), method)
 		wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(request)
 		require.NoError(f, err)
-		f.Add(uint16(i), wire)               //nolint:gosec // there are some eighty
-		f.Add(uint16(i), wire[:len(wire)/2]) //nolint:gosec // there are some eighty
+		f.Add(uint16(i), wire)
+		f.Add(uint16(i), wire[:len(wire)/2])
 	}
 	f.Fuzz(func(t *testing.T, which uint16, wire []byte) {
 		method := methods[int(which)%len(methods)]
