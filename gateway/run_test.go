@@ -151,7 +151,8 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		var log lockedBuffer
-		go func() { ended <- gateway.Run(ctx, alone(t), slog.New(slog.NewTextHandler(&log, nil))) }()
+		config := alone(t)
+		go func() { ended <- gateway.Run(ctx, config, slog.New(slog.NewTextHandler(&log, nil))) }()
 		require.Eventually(t, func() bool { return bytes.Contains(log.Bytes(), []byte("gateway ready")) }, patience, 10*time.Millisecond)
 		stop()
 		require.NoError(t, <-ended, "%s", stacks{})

@@ -163,8 +163,8 @@ func testKilledWhileEvidenceIsReported(t *testing.T, w *world) {
 	require.Equal(t, alpha, positives)
 	require.Equal(t, beta, negatives)
 	for subject, opinion := range last {
-		require.EqualValues(t, 1000*alpha[subject], opinion.Totals.Alpha)
-		require.EqualValues(t, 1000*beta[subject], opinion.Totals.Beta)
+		require.Equal(t, 1000*alpha[subject], opinion.Totals.Alpha)
+		require.Equal(t, 1000*beta[subject], opinion.Totals.Beta)
 	}
 }
 
