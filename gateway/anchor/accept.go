@@ -88,7 +88,7 @@ func (p *Pipeline) Accept(ctx context.Context, s *Submission, tell Progress) (*F
 	}
 	// It may be endorsed while it is on its way to the disk; it is not submitted
 	// before it is there.
-	p.lanes.add(made)
+	p.queue(made)
 	p.dispatch()
 	return following, nil
 }
@@ -322,7 +322,7 @@ func (p *Pipeline) repeated(one *item, entry *journal.Entry) {
 		one.reach(Accepted)
 		one.receipt = receiptOf(entry, true)
 		one.reach(Committed)
-		p.settling = append(p.settling, one)
+		p.unsettled(one)
 		p.dispatch()
 	case journal.Settled:
 		one.reach(Accepted)

@@ -1,6 +1,10 @@
 package anchor
 
-import "github.com/callseal/callseal/chaincode/ledger"
+import (
+	"time"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+)
 
 // maxAhead is how many transactions of one PBX may be under way: one that is being
 // ordered, and one that is endorsed meanwhile and submitted only after the first
@@ -14,8 +18,11 @@ type lanes struct {
 	byPBX map[string]*lane
 	// turn is the order in which lanes are asked: who gave something goes to the
 	// end, so that a PBX that floods gets no more than its share.
-	turn    []*lane
-	waiting int // segments
+	turn []*lane
+	// waiting, records and bytes are the segments that wait, and what is in them.
+	waiting, records, bytes int
+	// since is since when some have.
+	since time.Time
 }
 
 // lane is one PBX's.
@@ -34,7 +41,21 @@ func newLanes() *lanes { return &lanes{byPBX: map[string]*lane{}} }
 func (l *lanes) add(one *item) {
 	where := l.lane(one.name.PBX)
 	where.queue = append(where.queue, one)
-	l.waiting++
+	if l.waiting == 0 {
+		l.since = time.Now()
+	}
+	l.waiting, l.records, l.bytes = l.waiting+1, l.records+one.records, l.bytes+one.wireBytes+1
+}
+
+// companyFor bounds how long segments wait for company while another transaction is
+// under way. A transaction costs every peer and orderer the same whether it has one
+// segment or a hundred: many small ones beside each other keep all of them waiting.
+const companyFor = 250 * time.Millisecond
+
+// ripe says whether what waits should go, with so many transactions under way: a lone
+// segment at once; beside others a full transaction, or what has waited for long.
+func (l *lanes) ripe(inFlight, maxBytes int) bool {
+	return l.waiting > 0 && (inFlight == 0 || l.records >= ledger.MaxRecords || l.bytes >= maxBytes || time.Since(l.since) >= companyFor)
 }
 
 // take composes the next batch, nil when there is nothing that may go: whole
@@ -81,7 +102,7 @@ func (l *lanes) take(maxBytes int) *batch {
 		next.lanes = append(next.lanes, one)
 	}
 	l.turn = append(kept, gave...)
-	l.waiting -= len(next.items)
+	l.waiting, l.records, l.bytes = l.waiting-len(next.items), l.records-next.records, l.bytes-next.bytes
 	return next
 }
 

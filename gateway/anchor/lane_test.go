@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -167,4 +168,23 @@ func done(channels []<-chan struct{}) bool {
 		}
 	}
 	return true
+}
+
+// A lone segment goes at once; beside a transaction that is under way only what is
+// worth one, or has waited.
+func TestRipe(t *testing.T) {
+	lanes := newLanes()
+	require.False(t, lanes.ripe(0, maxWireBytes), "nothing waits")
+	lanes.add(waitingItem("a", 1, 1, 10))
+	require.True(t, lanes.ripe(0, maxWireBytes))
+	require.False(t, lanes.ripe(1, maxWireBytes))
+	require.True(t, lanes.ripe(1, 10), "a full one by its size")
+	lanes.since = time.Now().Add(-companyFor)
+	require.True(t, lanes.ripe(1, maxWireBytes), "it has waited")
+	lanes.since = time.Now()
+	lanes.add(waitingItem("b", 1, ledger.MaxRecords-1, 10))
+	require.True(t, lanes.ripe(3, maxWireBytes), "a full one by its records")
+	require.NotNil(t, lanes.take(maxWireBytes))
+	require.Zero(t, lanes.records+lanes.bytes+lanes.waiting)
+	require.False(t, lanes.ripe(0, maxWireBytes))
 }

@@ -70,8 +70,10 @@ type Pipeline struct {
 	settling []*item // COMMITTED, in order, waiting for their details
 	inFlight int
 	storing  int
-	held     int64
-	drain    drain
+	// unsettledSince is since when something in settling waits for company.
+	unsettledSince time.Time
+	held           int64
+	drain          drain
 }
 
 // New makes a pipeline, which takes nothing before it runs.
@@ -145,12 +147,29 @@ func closing() *fault.Error {
 	return what
 }
 
+// queue puts a segment at the end of its lane. The caller holds the lock.
+func (p *Pipeline) queue(one *item) {
+	if p.lanes.waiting == 0 {
+		p.dispatchIn(companyFor)
+	}
+	p.lanes.add(one)
+}
+
+// dispatchIn begins, after a while, what may begin by then.
+func (p *Pipeline) dispatchIn(wait time.Duration) {
+	time.AfterFunc(wait, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.dispatch()
+	})
+}
+
 // dispatch begins what may begin. The caller holds the lock.
 func (p *Pipeline) dispatch() {
 	if !p.open {
 		return
 	}
-	for p.inFlight < p.config.InFlight {
+	for p.inFlight < p.config.InFlight && p.lanes.ripe(p.inFlight, maxWireBytes) {
 		next := p.lanes.take(maxWireBytes)
 		if next == nil {
 			break
@@ -158,7 +177,7 @@ func (p *Pipeline) dispatch() {
 		p.inFlight++
 		p.running.Go(func() { p.publish(p.under, next, nil) })
 	}
-	for p.storing < p.config.DetailsInFlight && len(p.settling) > 0 {
+	for p.storing < p.config.DetailsInFlight && p.settleNow() {
 		next := p.takeSettling()
 		p.storing++
 		p.running.Go(func() { p.settle(p.under, next) })

@@ -328,7 +328,7 @@ func (p *Pipeline) committed(ctx context.Context, id string, items []*item) {
 	}
 	p.resolve(ctx, id, outcomes)
 	p.mu.Lock()
-	p.settling = append(p.settling, left...)
+	p.unsettled(left...)
 	p.settledLocked(settled)
 	p.dispatch()
 	p.mu.Unlock()

@@ -51,14 +51,14 @@ func (p *Pipeline) recover() error {
 				waiting++
 				one := p.restore(&entries[i])
 				if one.state == Committed {
-					p.settling = append(p.settling, one)
+					p.unsettled(one)
 				} else {
 					public = append(public, one)
 				}
 			}
 		}
 		for _, one := range public {
-			p.lanes.add(one)
+			p.queue(one)
 		}
 	}
 	slices.SortFunc(p.settling, func(a, b *item) int { return int(a.number - b.number) })
@@ -100,10 +100,10 @@ func (p *Pipeline) resumeEntry(entry *journal.Entry) {
 	}
 	one := p.restore(entry)
 	if one.state == Committed {
-		p.settling = append(p.settling, one)
+		p.unsettled(one)
 		return
 	}
-	p.lanes.add(one)
+	p.queue(one)
 }
 
 // resumeTransaction finds out what became of a transaction that was under way.

@@ -18,6 +18,42 @@ import (
 // call is on the ledger when that is committed. Both at once would share the
 // machine, and often not the block, and the call would wait.
 
+// settleWithin bounds how long details wait for company while records are on their
+// way: a transaction of one costs as much as one of a hundred, and the call is on the
+// ledger already.
+const settleWithin = 500 * time.Millisecond
+
+// unsettled hands segments on whose details are to be stored. The caller holds the
+// lock.
+func (p *Pipeline) unsettled(items ...*item) {
+	if len(items) == 0 {
+		return
+	}
+	if len(p.settling) == 0 {
+		p.unsettledSince = time.Now()
+		p.dispatchIn(settleWithin)
+	}
+	p.settling = append(p.settling, items...)
+}
+
+// settleNow says whether details are to be stored now: when no record is on its way,
+// when they fill a transaction, or when they have waited. The caller holds the lock.
+func (p *Pipeline) settleNow() bool {
+	if len(p.settling) == 0 {
+		return false
+	}
+	if p.inFlight == 0 || time.Since(p.unsettledSince) >= settleWithin {
+		return true
+	}
+	records := 0
+	for _, one := range p.settling {
+		if records += one.records; records >= ledger.MaxRecords {
+			return true
+		}
+	}
+	return false
+}
+
 // takeSettling takes what fits into one transaction. The caller holds the lock.
 func (p *Pipeline) takeSettling() []*item {
 	records, bytes, count := 0, 0, 0
