@@ -115,8 +115,8 @@ func TestTheDiskFails(t *testing.T) {
 			s.start()
 			s.until(s.watch(), serving)
 			queued := s.queued()
-			for _, first := range flow.accepted {
-				require.True(t, queued[first], "segment %d was accepted and is lost", first)
+			for _, name := range flow.taken() {
+				require.True(t, queued[name], "segment %v was accepted and is lost", name)
 			}
 			again := s.flow()
 			require.Eventually(t, func() bool { return again.count() > 10 }, patience, time.Millisecond)
@@ -143,14 +143,14 @@ func TestTheDiskIsFull(t *testing.T) {
 	require.Positive(t, flow.problem().GetRetryAfter().AsDuration())
 	_, err := sendAs(t, dial(t, s.as["adapter"]), s.adapter.Reborn(t).Segment(t, gatewaytest.Calls(t, 1)))
 	require.Equal(t, codes.Unavailable, status.Code(err), "what cannot be audited is not begun: %v", err)
-	before := flow.count()
+	before := flow.taken()
 	require.NoError(t, os.Remove(filepath.Join(d.dir, "another-program's")))
 	s.until(heard, serving)
 	again := s.flow()
 	require.Eventually(t, func() bool { return again.count() > 50 }, patience, time.Millisecond)
 	queued := s.queued()
-	for _, first := range flow.accepted[:before] {
-		require.True(t, queued[first], "segment %d was accepted and is lost", first)
+	for _, name := range before {
+		require.True(t, queued[name], "segment %v was accepted and is lost", name)
 	}
 	// Killed on a full disk it does not start on one, and says why.
 	stuff(t, d.dir)
@@ -163,8 +163,8 @@ func TestTheDiskIsFull(t *testing.T) {
 	s.start()
 	s.until(s.watch(), serving)
 	after := s.queued()
-	for first := range queued {
-		require.True(t, after[first], "segment %d was accepted and is lost", first)
+	for name := range queued {
+		require.True(t, after[name], "segment %v was accepted and is lost", name)
 	}
 	s.Signal(unix.SIGTERM)
 	require.Equal(t, 0, s.Exit(patience))

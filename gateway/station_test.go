@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -129,20 +130,25 @@ func (s *station) until(heard func() []healthpb.HealthCheckResponse_ServingStatu
 	}, patience, 10*time.Millisecond, "accepting must become %s", wanted)
 }
 
+// segmentName is a segment's name within its PBX.
+type segmentName struct{ epoch, first int64 }
+
 // flow sends one segment after the other and notes which were accepted, until the
 // stream ends.
 type flow struct {
 	mu       sync.Mutex
-	accepted []int64
+	accepted []segmentName
 	rejected *pb.Problem // the last
 	ended    chan error
 }
 
-func (f *flow) count() int {
+func (f *flow) taken() []segmentName {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.accepted)
+	return slices.Clone(f.accepted)
 }
+
+func (f *flow) count() int { return len(f.taken()) }
 
 func (f *flow) problem() *pb.Problem {
 	f.mu.Lock()
@@ -154,10 +160,10 @@ func (s *station) flow() *flow {
 	s.t.Helper()
 	stream, err := pb.NewAnchorServiceClient(dial(s.t, s.as["adapter"])).Deliver(within(s.t, 3*patience), grpc.WaitForReady(true))
 	require.NoError(s.t, err)
-	f := &flow{ended: make(chan error, 1)}
+	f, adapter := &flow{ended: make(chan error, 1)}, s.adapter.Reborn(s.t)
 	go func() {
 		for {
-			segment := s.adapter.Segment(s.t, gatewaytest.Calls(s.t, 3))
+			segment := adapter.Segment(s.t, gatewaytest.Calls(s.t, 3))
 			if stream.Send(&pb.DeliverRequest{Segment: segment}) != nil {
 				return // Recv says why
 			}
@@ -173,7 +179,7 @@ func (s *station) flow() *flow {
 			}
 			f.mu.Lock()
 			if response.GetState() == pb.DeliveryState_DELIVERY_STATE_ACCEPTED {
-				f.accepted = append(f.accepted, response.GetFirstSeq())
+				f.accepted = append(f.accepted, segmentName{response.GetEpoch(), response.GetFirstSeq()})
 			} else {
 				f.rejected = response.GetProblem()
 			}
@@ -183,16 +189,16 @@ func (s *station) flow() *flow {
 	return f
 }
 
-// queued are the first numbers of the segments that wait in the journal.
-func (s *station) queued() map[int64]bool {
+// queued are the segments that wait in the journal.
+func (s *station) queued() map[segmentName]bool {
 	s.t.Helper()
 	outbox := pb.NewOutboxServiceClient(dial(s.t, s.as["admin"]))
-	all, token := map[int64]bool{}, ""
+	all, token := map[segmentName]bool{}, ""
 	for {
 		page, err := outbox.ListEntries(within(s.t, patience), &pb.ListEntriesRequest{PageSize: 500, PageToken: token})
 		require.NoError(s.t, err)
 		for _, entry := range page.GetEntries() {
-			all[entry.GetFirstSeq()] = true
+			all[segmentName{entry.GetEpoch(), entry.GetFirstSeq()}] = true
 		}
 		if token = page.GetNextPageToken(); token == "" {
 			return all
