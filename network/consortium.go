@@ -393,6 +393,16 @@ func (c *Consortium) checkMembers() error {
 			pbxs[pbx] = m.Name
 		}
 	}
+	if err := c.checkOperators(); err != nil {
+		return err
+	}
+	if r := c.Regulator; r != nil && (r.Chaincode != nil || r.Gateway != nil || len(r.PBXs) > 0 || len(r.MorePeers) > 0) {
+		return fmt.Errorf("the regulator %s only orders and audits: remove its chaincode, gateway, pbxs and more_peers", r.Name)
+	}
+	return nil
+}
+
+func (c *Consortium) checkOperators() error {
 	for _, m := range c.Operators {
 		switch {
 		case m.Chaincode == nil:
@@ -406,9 +416,6 @@ func (c *Consortium) checkMembers() error {
 				return fmt.Errorf("the chaincode services of %s are at %s and at %s: one program serves them, so give them one host", m.Name, own, host)
 			}
 		}
-	}
-	if r := c.Regulator; r != nil && (r.Chaincode != nil || r.Gateway != nil || len(r.PBXs) > 0 || len(r.MorePeers) > 0) {
-		return fmt.Errorf("the regulator %s only orders and audits: remove its chaincode, gateway, pbxs and more_peers", r.Name)
 	}
 	return nil
 }

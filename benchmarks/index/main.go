@@ -161,10 +161,10 @@ func (m *measurement) size(file string) {
 
 // somewhere is a span that ends at a random time.
 func (m *measurement) somewhere() index.Span {
-	return index.Span{To: ledger.TimeOf(time.UnixMilli(m.from + rand.Int64N(m.to-m.from)))} //nolint:gosec // a place to look at
+	return index.Span{To: ledger.TimeOf(time.UnixMilli(m.from + rand.Int64N(m.to-m.from)))}
 }
 
-func (m *measurement) some() index.Call { return m.sample[rand.IntN(len(m.sample))] } //nolint:gosec // as above
+func (m *measurement) some() index.Call { return m.sample[rand.IntN(len(m.sample))] }
 
 // lists times pages of 50, with values, of every kind of list.
 func (m *measurement) lists(ctx context.Context, turns int) error {
@@ -255,11 +255,11 @@ func (m *measurement) otherLists(ctx context.Context) []question {
 		_, err := m.index.Subjects(ctx, index.SubjectFilter{}, index.Page{Ascending: true})
 		return err //nolint:wrapcheck // as above
 	}}, question{"changes", func() error {
-		_, _, err := m.index.Changes(ctx, index.Cursor{Block: rand.Uint64N(m.index.Height())}, 200, index.Filter{}) //nolint:gosec // a place to look at
-		return err                                                                                                  //nolint:wrapcheck // as above
+		_, _, err := m.index.Changes(ctx, index.Cursor{Block: rand.Uint64N(m.index.Height())}, 200, index.Filter{})
+		return err //nolint:wrapcheck // as above
 	}}, question{"changes-of-a-PBX", func() error {
 		c := m.some()
-		_, _, err := m.index.Changes(ctx, index.Cursor{Block: rand.Uint64N(m.index.Height())}, 200, index.Filter{MSP: c.MSP, PBX: c.PBX}) //nolint:gosec // as above
-		return err                                                                                                                        //nolint:wrapcheck // as above
+		_, _, err := m.index.Changes(ctx, index.Cursor{Block: rand.Uint64N(m.index.Height())}, 200, index.Filter{MSP: c.MSP, PBX: c.PBX})
+		return err //nolint:wrapcheck // as above
 	}})
 }

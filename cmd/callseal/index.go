@@ -60,12 +60,12 @@ func indexStatus(ctx context.Context, file string, out io.Writer) (err error) {
 		return err
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "index\t%s\nchannel\t%s\noperator\t%s\nfirst block\t%s\nblocks\t%d\n", status.Where, status.Channel, status.MSP, status.Genesis, status.Height)
+	_, _ = fmt.Fprintf(table, "index\t%s\nchannel\t%s\noperator\t%s\nfirst block\t%s\nblocks\t%d\n", status.Where, status.Channel, status.MSP, status.Genesis, status.Height)
 	if channel, failed := fabric.Open(config.Fabric); failed == nil {
 		if height, failed := channel.Height(ctx); failed == nil {
-			fmt.Fprintf(table, "blocks of the peer\t%d\n", height)
+			_, _ = fmt.Fprintf(table, "blocks of the peer\t%d\n", height)
 		} else {
-			fmt.Fprintf(table, "blocks of the peer\tunknown: it does not answer\n")
+			_, _ = fmt.Fprintf(table, "blocks of the peer\tunknown: it does not answer\n")
 		}
 		err = channel.Close()
 	}

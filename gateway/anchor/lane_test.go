@@ -111,7 +111,7 @@ func TestWhatIsUnderWayComesFirstAfterARestart(t *testing.T) {
 // PBX's segments go in order, one transaction after the other.
 func TestLanesKeepOrder(t *testing.T) {
 	for seed := range uint64(50) {
-		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test that can be repeated
+		random := rand.New(rand.NewPCG(seed, 1))
 		l := newLanes()
 		next, taken := map[string]int64{}, map[string]int64{}
 		var under []*batch

@@ -541,12 +541,24 @@ func testAway(t *testing.T, w *world) {
 // stream opens a Deliver stream to the gateway's own program.
 func (w *world) stream(t *testing.T, ctx context.Context, one *pbx) grpc.BidiStreamingClient[pb.DeliverRequest, pb.DeliverResponse] { //nolint:revive // testing first
 	t.Helper()
-	connection, err := connect.Dial(one.access)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = connection.Close() })
-	opened, err := pb.NewAnchorServiceClient(connection).Deliver(ctx, grpc.WaitForReady(true))
+	opened, err := one.open(t, ctx)
 	require.NoError(t, err)
 	return opened
+}
+
+// open begins a stream to the gateway's program.
+func (p *pbx) open(t *testing.T, ctx context.Context) (grpc.BidiStreamingClient[pb.DeliverRequest, pb.DeliverResponse], error) { //nolint:revive // testing first
+	t.Helper()
+	connection, err := connect.Dial(p.access)
+	if err != nil {
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	t.Cleanup(func() { _ = connection.Close() })
+	opened, err := pb.NewAnchorServiceClient(connection).Deliver(ctx, grpc.WaitForReady(true))
+	if err != nil {
+		return nil, fmt.Errorf("open the stream: %w", err)
+	}
+	return opened, nil
 }
 
 func testDyingClient(t *testing.T, w *world) {
@@ -616,7 +628,11 @@ func (w *world) fleet(t *testing.T, one *pbx, segments []*pb.SignedSegment, sett
 			return nil
 		}
 		trying, cancel := context.WithCancel(ctx)
-		stream := w.stream(t, trying, one)
+		stream, err := one.open(t, trying)
+		if err != nil {
+			cancel()
+			return err
+		}
 		go func() {
 			for i := range segments {
 				if !ended[i] && stream.Send(&pb.DeliverRequest{Segment: segments[i]}) != nil {

@@ -47,9 +47,9 @@ func (p *Pipeline) span(ctx context.Context, name string, items []*item) *span {
 		}
 		from := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier(one.trace))
 		links = append(links, trace.LinkFromContext(from))
-		if len(items) == 1 {
-			ctx = trace.ContextWithRemoteSpanContext(ctx, trace.SpanContextFromContext(from))
-		}
+	}
+	if len(items) == 1 && len(links) == 1 {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, links[0].SpanContext)
 	}
 	ctx, begun := tracer.Start(ctx, name, trace.WithLinks(links...), trace.WithAttributes(
 		attribute.Int("callseal.segments", len(items)), attribute.Int("callseal.records", records),

@@ -24,7 +24,7 @@ func (c *shared) order() []*Peer {
 	if len(c.peers) == 1 {
 		return c.peers
 	}
-	turn := int(c.turn.Add(1) % uint64(len(c.peers)))
+	turn := int(c.turn.Add(1) % uint64(len(c.peers))) //nolint:gosec // less than the number of peers
 	ordered := append(slices.Clone(c.peers[turn:]), c.peers[:turn]...)
 	var tip uint64
 	standing := make(map[*Peer]int, len(ordered))

@@ -104,7 +104,7 @@ func (c *Channel) pass(ctx context.Context, from *blocksOf, next *uint64, to cha
 	}()
 	defer func() {
 		from.cancel()
-		<-failed
+		<-failed //nolint:errcheck // only that it has ended
 	}()
 	_, fell := from.peer.state()
 	looking := time.NewTicker(streamPatience / 4)

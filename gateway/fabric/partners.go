@@ -60,7 +60,7 @@ func (p *partners) choose() (asked, again []*partner) {
 	if len(p.all) == 0 {
 		return nil, nil
 	}
-	turn := int(p.turn.Add(1) % uint64(len(p.all)))
+	turn := int(p.turn.Add(1) % uint64(len(p.all))) //nolint:gosec // less than the number of partners
 	for _, each := range append(slices.Clone(p.all[turn:]), p.all[:turn]...) {
 		switch each.circuit.State() {
 		case gobreaker.StateClosed:

@@ -169,7 +169,7 @@ type call struct {
 	err          error
 }
 
-func startLoad(t *testing.T, w *world, channel *fabric.Channel, readers, writers int) *load {
+func startLoad(t *testing.T, channel *fabric.Channel, readers, writers int) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{stop: cancel}
@@ -267,7 +267,7 @@ func testFaultsUnderLoad(t *testing.T, w *world) {
 	}
 	const during = 2 * time.Second
 	for node, name := range []string{"atlas-peer", "atlas-peer2"} {
-		l := startLoad(t, w, channel, 2, 2)
+		l := startLoad(t, channel, 2, 2)
 		time.Sleep(time.Second)
 		begun := time.Now()
 		w.Kill(name)
@@ -279,7 +279,7 @@ func testFaultsUnderLoad(t *testing.T, w *world) {
 		l.end()
 		l.since(t, begun, "kill -9 of "+name)
 
-		l = startLoad(t, w, channel, 2, 2)
+		l = startLoad(t, channel, 2, 2)
 		time.Sleep(time.Second)
 		begun = time.Now()
 		w.Freeze(name)
@@ -294,7 +294,7 @@ func testFaultsUnderLoad(t *testing.T, w *world) {
 	require.Zero(t, channel.Commits().Expected())
 
 	// Another operator that hangs is left out, and comes back.
-	l := startLoad(t, w, channel, 1, 2)
+	l := startLoad(t, channel, 1, 2)
 	time.Sleep(time.Second)
 	begun := time.Now()
 	w.Freeze("borealis-peer")
@@ -320,7 +320,7 @@ func testBlocksAcrossFaults(t *testing.T, w *world) {
 	defer done()
 	ctx, cancel := context.WithCancel(within(t))
 	defer cancel()
-	l := startLoad(t, w, channel, 0, 2)
+	l := startLoad(t, channel, 0, 2)
 	defer l.end()
 	var mu sync.Mutex
 	var next uint64
@@ -453,7 +453,7 @@ func holds(t *testing.T, folder, text string) bool {
 		}
 		content, err := os.ReadFile(path)
 		found = err == nil && bytes.Contains(content, []byte(text))
-		return nil //nolint:nilerr // the same
+		return nil
 	})
 	require.NoError(t, err)
 	return found

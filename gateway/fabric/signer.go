@@ -68,8 +68,8 @@ func (c *Config) signer(in hardwareKey) (*signer, error) {
 // been replaced and the other not yet.
 func matches(certificate *x509.Certificate, key crypto.PrivateKey) error {
 	holder, is := key.(crypto.Signer)
-	public, comparable := certificate.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	if !is || !comparable || !public.Equal(holder.Public()) {
+	public, canCompare := certificate.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !is || !canCompare || !public.Equal(holder.Public()) {
 		return errors.New("the key is not the certificate's")
 	}
 	return nil

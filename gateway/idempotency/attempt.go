@@ -64,18 +64,18 @@ func KeyOf(ctx context.Context) (name, content []byte, keyed bool) {
 }
 
 // Note is a choice that every run of the request shares, such as a random id: made
-// by the first one, and on disk before it is used. Without a key it is make's.
-func Note(ctx context.Context, name string, make func() ([]byte, error)) ([]byte, error) {
+// by the first one, and on disk before it is used. Without a key it is what choose answers.
+func Note(ctx context.Context, name string, choose func() ([]byte, error)) ([]byte, error) {
 	run := attemptOf(ctx)
 	if run == nil {
-		return make()
+		return choose()
 	}
 	run.mu.Lock()
 	defer run.mu.Unlock()
 	if noted, found := run.entry.Notes[name]; found {
 		return noted, nil
 	}
-	made, err := make()
+	made, err := choose()
 	if err != nil {
 		return nil, err
 	}

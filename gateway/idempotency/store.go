@@ -146,7 +146,7 @@ func (s *Store) Run(ctx context.Context) error {
 
 // Sweep forgets what is too old at a time.
 func (s *Store) Sweep(now time.Time) error {
-	before := binary.BigEndian.AppendUint64(nil, uint64(max(0, now.Add(-s.config.Keep).UnixMilli()))) //nolint:gosec // not negative
+	before := binary.BigEndian.AppendUint64(nil, uint64(max(0, now.Add(-s.config.Keep).UnixMilli())))
 	for {
 		forgotten := 0
 		err := s.db.Update(func(tx *bbolt.Tx) error {

@@ -31,7 +31,7 @@ func (x *Index) Dump(ctx context.Context, to io.Writer) error {
 
 func (t *table) dump(ctx context.Context, tx *sql.Tx, to io.Writer) error {
 	columns := strings.Join(t.columns, ", ")
-	rows, err := tx.QueryContext(ctx, "SELECT "+columns+" FROM "+t.name+" ORDER BY "+columns)
+	rows, err := tx.QueryContext(ctx, "SELECT "+columns+" FROM "+t.name+" ORDER BY "+columns) //nolint:gosec // names of the code's own
 	if err != nil {
 		return fmt.Errorf("dump %s: %w", t.name, err)
 	}

@@ -82,7 +82,7 @@ func (x *Index) follow(ctx context.Context, source Source) error {
 	defer func() {
 		cancel()
 		go func() {
-			for range blocks { //nolint:revive // drained
+			for range blocks {
 			}
 		}()
 	}()
@@ -217,7 +217,7 @@ func (x *Index) Clear(ctx context.Context) error {
 		return err
 	}
 	for _, t := range projected {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+t.name); err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+t.name); err != nil { //nolint:gosec // a name of the code's own
 			return errors.Join(fmt.Errorf("clear %s: %w", t.name, err), tx.Rollback())
 		}
 	}

@@ -108,8 +108,7 @@ func Kinds() []Kind {
 
 // OfPBX says whether what is of a kind belongs to a PBX.
 func OfPBX(name Kind) bool {
-	switch name {
-	case KindErasure, KindAdapter:
+	if name == KindErasure || name == KindAdapter {
 		return true
 	}
 	for _, one := range kinds {

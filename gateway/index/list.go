@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// DefaultPageSize is a page when none is asked for, MaxPageSize the largest.
+	// DefaultPageSize is a page when none is asked for.
 	DefaultPageSize = 50
-	MaxPageSize     = 1000
+	// MaxPageSize is the largest that may be.
+	MaxPageSize = 1000
 	// window bounds the rows that one page looks at where the filter has members that
 	// no index answers: such a page may come short, or empty, with a token to go on.
 	window = 2000
@@ -204,7 +205,7 @@ func (l *list[T]) page(ctx context.Context, tx *sql.Tx, key []byte, asked questi
 
 // compare orders two places as the page does.
 func (l *list[T]) compare(a, b place, ascending bool) int {
-	order := 0
+	var order int
 	switch {
 	case a.sort != b.sort:
 		order = map[bool]int{true: -1, false: 1}[a.sort < b.sort]
@@ -270,7 +271,7 @@ func (l *list[T]) read(ctx context.Context, tx *sql.Tx, page Page, size int, aft
 // query is the statement of a page.
 func (l *list[T]) query(page Page, limit int, after, bound *place, by *filter) (string, []any) {
 	s := &statement{}
-	fmt.Fprintf(&s.text, "SELECT t.%s, t.%s, %s", l.sort, l.tie, l.columns)
+	s.text.WriteString("SELECT t." + l.sort + ", t." + l.tie + ", " + l.columns)
 	if page.Values && l.value != nil {
 		s.text.WriteString(", (SELECT c.value FROM changes c WHERE c.ref = t.ref)")
 	}
@@ -301,7 +302,7 @@ func (l *list[T]) endOfWindow(ctx context.Context, tx *sql.Tx, page Page, after 
 	tie := []any{any(&number), any(&text)}[map[bool]int{false: 0, true: 1}[l.text]]
 	err := tx.QueryRowContext(ctx, s.text.String(), s.args...).Scan(&end.sort, tie)
 	switch {
-	case err == sql.ErrNoRows: //nolint:errorlint // as database/sql documents it
+	case err == sql.ErrNoRows:
 		return nil, nil //nolint:nilnil // no end
 	case err != nil:
 		return nil, fmt.Errorf("list %s: %w", l.name, err)

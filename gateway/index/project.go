@@ -164,14 +164,12 @@ func (b *batch) remove(w *write, of kind) error {
 		}
 		return nil
 	})
-	switch of.name {
-	case KindOpinion, KindPardon, KindAllowance:
+	if of.name == KindOpinion || of.name == KindPardon || of.name == KindAllowance {
 		epoch, _ := key[0].(int64)
 		subject, _ := key[1].(string)
 		b.subjects[subjectKey{epoch, subject}] = true
-	case KindPolicy:
-		b.rescore = true
 	}
+	b.rescore = b.rescore || of.name == KindPolicy
 	return nil
 }
 

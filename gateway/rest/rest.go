@@ -109,7 +109,7 @@ func newHandler(config Config, upon *server.Server) (http.Handler, error) {
 	all := http.NewServeMux()
 	all.Handle("GET /openapi.json", described("application/json", openapi.JSON))
 	all.Handle("GET /openapi.yaml", described("application/yaml", openapi.YAML))
-	all.Handle("/", upon.Authenticate(http.MaxBytesHandler(untimed(mux), int64(config.MaxBody)), refuse)) //nolint:gosec // a size that fits
+	all.Handle("/", upon.Authenticate(http.MaxBytesHandler(untimed(mux), int64(config.MaxBody)), refuse))
 	return all, nil
 }
 

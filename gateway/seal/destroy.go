@@ -110,7 +110,7 @@ func (k *Keyring) destroyIn(tx *change, of name) (Destroyed, error) {
 			return Destroyed{}, err
 		}
 	}
-	entry = binary.BigEndian.AppendUint64(nil, uint64(one.At.UnixMilli())) //nolint:gosec // after 1970
+	entry = binary.BigEndian.AppendUint64(nil, uint64(one.At.UnixMilli()))
 	return one, tx.set(destroyedKey(of), append(entry, one.Commitment...))
 }
 

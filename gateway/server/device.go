@@ -82,7 +82,7 @@ func (s *deviceService) RotateDevice(ctx context.Context, request *pb.RotateDevi
 
 // seal makes the pseudonyms of an identity and seals its details for a version. Every
 // run of a request has the same.
-func (s *deviceService) seal(ctx context.Context, id string, version int64, clear *pb.DeviceIdentity) (*sealedDevice, error) {
+func (s *deviceService) seal(ctx context.Context, id string, version int64, plain *pb.DeviceIdentity) (*sealedDevice, error) {
 	key, epoch, err := s.pseudonyms(ctx)
 	if err != nil {
 		return nil, err
@@ -90,9 +90,9 @@ func (s *deviceService) seal(ctx context.Context, id string, version int64, clea
 	noted, err := idempotency.Note(ctx, "device", func() ([]byte, error) {
 		identity := device.Identity{
 			Details: ledger.DeviceDetails{
-				Account: clear.GetAccount(), AORs: clear.GetAors(), Fingerprints: clear.GetFingerprints(), Label: clear.GetLabel(), Networks: clear.GetNetworks(),
+				Account: plain.GetAccount(), AORs: plain.GetAors(), Fingerprints: plain.GetFingerprints(), Label: plain.GetLabel(), Networks: plain.GetNetworks(),
 			},
-			CredentialRef: clear.GetCredentialRef(), ValidFrom: timeOf(clear.GetValidFrom()), ValidUntil: timeOf(clear.GetValidUntil()),
+			CredentialRef: plain.GetCredentialRef(), ValidFrom: timeOf(plain.GetValidFrom()), ValidUntil: timeOf(plain.GetValidUntil()),
 		}
 		credentials, details, err := identity.Credentials(key, epoch)
 		if err != nil {
@@ -329,12 +329,12 @@ func (s *deviceService) CheckDevice(ctx context.Context, request *pb.CheckDevice
 }
 
 // ref makes a pseudonym of what is in clear.
-func (s *deviceService) ref(ctx context.Context, make func([]byte, string) (string, error), clear string) (string, error) {
+func (s *deviceService) ref(ctx context.Context, of func([]byte, string) (string, error), plain string) (string, error) {
 	key, _, err := s.pseudonyms(ctx)
 	if err != nil {
 		return "", err
 	}
-	return make(key, clear)
+	return of(key, plain)
 }
 
 // checkMask refuses a mask that names no field of the message.

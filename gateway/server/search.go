@@ -11,7 +11,6 @@ import (
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/chaincode/ledger"
-	arithmetic "github.com/callseal/callseal/chaincode/reputation"
 	"github.com/callseal/callseal/gateway/fault"
 	"github.com/callseal/callseal/gateway/index"
 )
@@ -263,7 +262,7 @@ func (s *searchService) SearchSubjects(ctx context.Context, request *pb.SearchSu
 	for i := range listed.Rows {
 		row := &listed.Rows[i]
 		found := &pb.FoundSubject{Then: &pb.Reputation{
-			Subject: row.Subject, Epoch: row.Epoch, Score: row.Score, Standing: standings[row.Standing], Blocks: arithmetic.Standing(row.Standing).Blocks(),
+			Subject: row.Subject, Epoch: row.Epoch, Score: row.Score, Standing: standings[row.Standing], Blocks: row.Standing.Blocks(),
 			At: millis(row.AtMS), Until: millis(row.UntilMS), Holders: row.Holders,
 		}}
 		if withNow {

@@ -33,7 +33,7 @@ type Origins map[string]string
 const DefaultOrigin = "default"
 
 // Problems is all that is wrong with a configuration, a sentence each.
-type Problems struct{ list []string }
+type Problems struct{ list []string } //nolint:errname // it is a list
 
 // Error has one problem a line.
 func (p *Problems) Error() string { return strings.Join(p.list, "\n") }
@@ -217,7 +217,7 @@ func joined(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if several, is := err.(interface{ Unwrap() []error }); is { //nolint:errorlint // only the outermost is a list
+	if several, is := err.(interface{ Unwrap() []error }); is {
 		var all []error
 		for _, one := range several.Unwrap() {
 			all = append(all, joined(one)...)

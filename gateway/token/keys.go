@@ -49,7 +49,7 @@ type keys struct {
 
 // VerifySignature implements oidc.KeySet.
 func (k *keys) VerifySignature(ctx context.Context, text string) ([]byte, error) {
-	signed, err := jose.ParseSigned(text, k.algorithms)
+	signed, err := jose.ParseSignedCompact(text, k.algorithms)
 	if err != nil {
 		return nil, fmt.Errorf("read the token: %w", err)
 	}

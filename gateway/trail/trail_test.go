@@ -186,14 +186,14 @@ func TestWhatACrashLeaves(t *testing.T) {
 
 func TestTooLittleSpace(t *testing.T) {
 	trail := open(t, t.TempDir())
-	position, err := trail.Begin(Entry{Method: "/m"})
+	_, err := trail.Begin(Entry{Method: "/m"})
 	require.NoError(t, err)
 	require.NoError(t, trail.Problem())
 	trail.config.Reserve, trail.checked = 1<<62, time.Time{}
 	_, err = trail.Begin(Entry{Method: "/m"})
 	require.ErrorIs(t, err, ErrFull)
 	require.ErrorIs(t, trail.Problem(), ErrFull)
-	position, err = trail.End(Entry{Method: "/m", Outcome: "OK"})
+	position, err := trail.End(Entry{Method: "/m", Outcome: "OK"})
 	require.NoError(t, err, "what has begun has room for its end")
 	require.NoError(t, trail.Flush(position))
 }

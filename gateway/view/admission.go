@@ -205,5 +205,5 @@ func parse(text string, chain []byte) (index.Cursor, bool) {
 		return index.Cursor{}, false
 	}
 	position, err := strconv.ParseUint(parts[2], 10, 31)
-	return index.Cursor{Block: block, Position: int(position)}, err == nil //nolint:gosec // 31 bits
+	return index.Cursor{Block: block, Position: int(position)}, err == nil
 }

@@ -52,14 +52,14 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("write the description: %w", err)
 	}
-	if err := os.WriteFile(to+".json", append(written, '\n'), 0o644); err != nil { //nolint:gosec // public
+	if err := os.WriteFile(to+".json", append(written, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write the description: %w", err)
 	}
 	asYAML, err := yaml.JSONToYAML(written)
 	if err != nil {
 		return fmt.Errorf("write the description: %w", err)
 	}
-	return os.WriteFile(to+".yaml", asYAML, 0o644) //nolint:gosec // public
+	return os.WriteFile(to+".yaml", asYAML, 0o644)
 }
 
 // describe says what protos do not.

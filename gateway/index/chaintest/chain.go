@@ -66,7 +66,7 @@ func (c *Chain) Add(transactions ...Transaction) *common.Block {
 	var codes []byte
 	for i := range transactions {
 		id := sha256.Sum256(fmt.Appendf(nil, "%d/%d", c.height(), i))
-		data, codes = append(data, envelope(hex.EncodeToString(id[:]), &transactions[i])), append(codes, byte(transactions[i].Code))
+		data, codes = append(data, envelope(hex.EncodeToString(id[:]), &transactions[i])), append(codes, byte(transactions[i].Code)) //nolint:gosec // a code of Fabric
 	}
 	return c.append(data, codes)
 }

@@ -36,7 +36,7 @@ var Operators = []string{"AtlasMSP", "BorealisMSP", "CorvusMSP"}
 
 // NewWorld begins on the first of January 2026.
 func NewWorld(seed uint64) *World {
-	w := &World{random: rand.New(rand.NewPCG(seed, seed)), clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)} //nolint:gosec // reproducible on purpose
+	w := &World{random: rand.New(rand.NewPCG(seed, seed)), clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	for i, msp := range Operators {
 		for n := range 6 + i {
 			one := &pbx{msp: msp, name: fmt.Sprintf("pbx%d", n+1), epoch: w.clock.UnixMilli() + int64(i*100+n), next: 1, share: 1 + w.random.IntN(20), boot: w.clock.UnixMilli()}
@@ -53,7 +53,7 @@ func NewWorld(seed uint64) *World {
 func (w *World) hex(n int) string {
 	raw := make([]byte, n)
 	for i := range raw {
-		raw[i] = byte(w.random.UintN(256))
+		raw[i] = byte(w.random.UintN(256)) //nolint:gosec // a byte
 	}
 	return hex.EncodeToString(raw)
 }

@@ -142,7 +142,7 @@ func (s *Server) Stop() {
 	s.process = nil
 	_ = process.Signal(syscall.SIGINT) // a fast shutdown
 	select {
-	case <-s.ended:
+	case <-s.ended: //nolint:errcheck // however it ended
 	case <-time.After(patience):
 		_ = process.Kill()
 		s.tb.Errorf("PostgreSQL did not stop within %s", patience)
