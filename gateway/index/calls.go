@@ -91,6 +91,18 @@ func (x *Index) Calls(ctx context.Context, by CallFilter, page Page) (*Listed[Ca
 	return calls.run(ctx, x, page, filters...)
 }
 
+// rareCalls is what an index of few calls is made by.
+func rareCalls(by *CallFilter) string {
+	switch {
+	case by.Erased:
+		return "t.erased > 0"
+	case by.Corrected:
+		return "t.corrections > 0"
+	default:
+		return "t.held_until_ms > 0"
+	}
+}
+
 func callFilters(by *CallFilter) ([]filter, error) {
 	asked := *by
 	asked.At = ledger.Time{}
@@ -121,6 +133,13 @@ func callFilters(by *CallFilter) ([]filter, error) {
 		f.with(&f.key, "msp", by.MSP)
 		f.with(&f.key, "pbx", by.PBX)
 		f.with(&f.key, "linkedid", by.LinkedID)
+		f.with(&f.rest, "disposition", by.Disposition)
+	case by.Held || by.Erased || by.Corrected:
+		// Of these there are few: their own indexes answer them.
+		f.key = append(f.key, condition{text: rareCalls(by)})
+		if err := f.owner(&f.rest, by.MSP, by.PBX); err != nil {
+			return nil, err
+		}
 		f.with(&f.rest, "disposition", by.Disposition)
 	case by.MSP != "" && by.PBX == "" && by.Disposition != "":
 		f.with(&f.key, "disposition", by.Disposition)

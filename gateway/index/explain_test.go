@@ -48,7 +48,7 @@ func explained(t *testing.T) map[string]struct {
 		}
 	}
 	for _, by := range []CallFilter{
-		{}, {MSP: "m"}, {MSP: "m", PBX: "p"}, {Disposition: "BUSY"}, {MSP: "m", PBX: "p", Disposition: "BUSY"}, {Direction: "inbound"}, {PartyRef: "r"}, {CallRef: "r"}, {Held: true}, {MSP: "m", Disposition: "BUSY"},
+		{}, {MSP: "m"}, {MSP: "m", PBX: "p"}, {Disposition: "BUSY"}, {MSP: "m", PBX: "p", Disposition: "BUSY"}, {Direction: "inbound"}, {PartyRef: "r"}, {CallRef: "r"}, {Held: true}, {Erased: true}, {Corrected: true, MSP: "m", PBX: "p"}, {Held: true, Erased: true, MSP: "m", Disposition: "BUSY"}, {MSP: "m", Disposition: "BUSY"},
 		{MSP: "m", PBX: "p", LinkedID: "l"},
 	} {
 		filters, err := callFilters(&by)
