@@ -313,10 +313,15 @@ func (s *scene) testLocalTimes(t *testing.T) {
 	require.NotEmpty(t, rows)
 	r.until(t, "call anchored", len(rows))
 	for i := range rows {
-		response, err := pb.NewCallServiceClient(s.auditor).GetCall(t.Context(), &pb.GetCallRequest{
-			Msp: other.MSP, Pbx: other.PBXs[0], Leg: &pb.LegId{Linkedid: rows[i].LinkedID, Uniqueid: rows[i].UniqueID, Sequence: rows[i].Sequence},
-		})
-		require.NoError(t, err, "every operator's gateway can say")
+		var response *pb.GetCallResponse
+		// Every operator's gateway can say, once its own peer has the block too.
+		require.Eventually(t, func() bool {
+			var err error
+			response, err = pb.NewCallServiceClient(s.auditor).GetCall(t.Context(), &pb.GetCallRequest{
+				Msp: other.MSP, Pbx: other.PBXs[0], Leg: &pb.LegId{Linkedid: rows[i].LinkedID, Uniqueid: rows[i].UniqueID, Sequence: rows[i].Sequence},
+			})
+			return err == nil
+		}, patience, 20*time.Millisecond)
 		require.Equal(t, rows[i].Start, response.GetCall().GetStart().AsTime())
 		require.Equal(t, rows[i].End, response.GetCall().GetEnd().AsTime())
 	}

@@ -52,8 +52,9 @@ func (d *disk) mount() {
 // operator would.
 func (d *disk) mend() {
 	d.t.Helper()
-	d.run("umount", d.dir)
+	// In this order: what ext4 still has to write when it is let go, it writes once.
 	_ = os.Remove(filepath.Join(d.store, "another-program's"))
+	d.run("umount", d.dir)
 	check := exec.CommandContext(d.t.Context(), "fsck.ext4", "-fy", d.image())
 	output, _ := check.CombinedOutput()
 	require.Less(d.t, check.ProcessState.ExitCode(), 4, "%s", output) // it was whole, or is now
