@@ -32,7 +32,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(networktest.Finish(m.Run())) }
 
-const patience = time.Minute
+// patience bounds each step; a walk reads and decodes all files of a network.
+const patience = 5 * time.Minute
 
 // person is what calls say of one person; none of it may be found in clear.
 type person struct{ name, number, address, file, account string }
