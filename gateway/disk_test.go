@@ -15,11 +15,11 @@ import (
 	"github.com/callseal/callseal/gateway/gatewaytest"
 )
 
-// disk is a filesystem of its own on a device of its own.
+// disk is a filesystem of its own on a device of its own, which can fail.
 type disk struct {
 	t     *testing.T
 	dir   string // where it is mounted
-	store string
+	store string // where the device's image is
 }
 
 func newDisk(t *testing.T, size, store string) *disk {

@@ -9,8 +9,8 @@ import (
 
 // Config bounds a segment's way to the ledger.
 type Config struct {
-	// InFlight is how many public transactions are under way at once; endorsers,
-	// orderers and peers then work side by side.
+	// InFlight is how many public transactions may be under way at once; a second one
+	// begins only when it is full or its segments have waited.
 	InFlight int `yaml:"in_flight"`
 	// DetailsInFlight is the same of transactions that store details.
 	DetailsInFlight int `yaml:"details_in_flight"`
