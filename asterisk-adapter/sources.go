@@ -25,9 +25,9 @@ const (
 	sourceCSV = "csv"
 	sourceAMI = "ami"
 
-	// observeWait is how long a leg waits for ARI's last word on its channel,
-	// which comes within milliseconds of the CDR.
-	observeWait = 100 * time.Millisecond
+	// observeWait is how long a leg waits at most for ARI's last word on its channel.
+	// It comes within milliseconds of the CDR, later where the PBX is busy.
+	observeWait = 2 * time.Second
 	// askTimeout bounds a question to the gateway at the start of an epoch, and
 	// maxAsking is how many are asked at once.
 	askTimeout = 10 * time.Second
@@ -207,8 +207,10 @@ func (a *Adapter) settle(ctx context.Context, leg *journal.Leg) {
 		}
 		// Of a channel that was gone when the adapter started, ARI says nothing.
 		if a.observer != nil && !leg.Call.End.Std().Before(a.started.Truncate(time.Second)) {
-			if times, ended := a.observer.Observe(leg.Call.Leg.UniqueID, observeWait); ended {
+			if times, ended := a.observer.Observe(ctx, leg.Call.Leg.UniqueID, observeWait); ended {
 				observe(&leg.Call, times)
+			} else {
+				a.log.Warn("ARI did not tell a channel's end: its times have the CDR's one second", "uniqueid", leg.Call.Leg.UniqueID)
 			}
 		}
 		a.pairing.leg(ctx, leg)

@@ -53,7 +53,7 @@ func newChannels(forget time.Duration) *channels {
 	return &channels{forget: forget, known: make(map[string]*channel)}
 }
 
-func (c *channels) observe(id string, wait time.Duration) (ChannelTimes, bool) {
+func (c *channels) observe(ctx context.Context, id string, wait time.Duration) (ChannelTimes, bool) {
 	c.mu.Lock()
 	ch := c.get(id)
 	times, ended := ch.ChannelTimes, ch.ended
@@ -63,6 +63,7 @@ func (c *channels) observe(id string, wait time.Duration) (ChannelTimes, bool) {
 		defer timer.Stop()
 		select {
 		case <-ended:
+		case <-ctx.Done():
 		case <-timer.C:
 		}
 	}

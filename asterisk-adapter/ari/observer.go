@@ -12,6 +12,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/CyCoreSystems/ari/v6"
@@ -70,6 +71,8 @@ type Observer struct {
 	opts     Options
 	channels *channels
 	http     http.Client
+	// connected is whether events come.
+	connected atomic.Bool
 }
 
 // New returns an observer that Run will connect.
@@ -84,10 +87,14 @@ func New(opts Options) *Observer {
 	return &Observer{opts: opts, channels: newChannels(opts.Forget), http: http.Client{Timeout: 2 * time.Second}}
 }
 
-// Observe returns what is known of a channel, waiting up to wait for its end;
-// false means that nothing is known, or not its end.
-func (o *Observer) Observe(uniqueID string, wait time.Duration) (ChannelTimes, bool) {
-	return o.channels.observe(uniqueID, wait)
+// Observe returns what is known of a channel, waiting for its end up to wait, or
+// until the context ends, and not at all while there is no connection; false means
+// that nothing is known, or not its end.
+func (o *Observer) Observe(ctx context.Context, uniqueID string, wait time.Duration) (ChannelTimes, bool) {
+	if !o.connected.Load() {
+		wait = 0
+	}
+	return o.channels.observe(ctx, uniqueID, wait)
 }
 
 // Run connects, and again whenever the connection is lost, until the context
@@ -144,12 +151,14 @@ func (o *Observer) Run(ctx context.Context, handler Handler) error {
 		if err := o.subscribed(ctx, broken, retry); err != nil {
 			return err
 		}
+		o.connected.Store(true)
 		o.seedChannels(ctx)
 		q.push(notice{connected: attempt})
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-broken:
+			o.connected.Store(false)
 			retry.Reset()
 			q.push(notice{lost: err})
 		}

@@ -16,7 +16,7 @@ func data(timestamp ari.DateTime) ari.EventData { return ari.EventData{Timestamp
 
 func TestChannelTimes(t *testing.T) {
 	c := newChannels(time.Minute)
-	_, known := c.observe("1.1", 0)
+	_, known := c.observe(t.Context(), "1.1", 0)
 	require.False(t, known)
 	channel := ari.ChannelData{ID: "1.1", Name: "PJSIP/1001-1", State: "Ring", ProtocolId: "call@phone"}
 	c.apply(&ari.ChannelCreated{EventData: data(at(1)), Channel: channel})
@@ -25,7 +25,7 @@ func TestChannelTimes(t *testing.T) {
 	c.apply(&ari.ChannelStateChange{EventData: data(at(3)), Channel: channel}) // a duplicate
 	waited := make(chan ChannelTimes)
 	go func() {
-		times, _ := c.observe("1.1", time.Minute)
+		times, _ := c.observe(t.Context(), "1.1", time.Minute)
 		waited <- times
 	}()
 	c.apply(&ari.ChannelHangupRequest{EventData: data(at(4)), Channel: channel})

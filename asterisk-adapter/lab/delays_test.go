@@ -143,7 +143,7 @@ func BenchmarkHangUp(b *testing.B) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	for id := range seen["AMI-Cdr"] {
-		times, ok := observer.Observe(id, time.Second)
+		times, ok := observer.Observe(ctx, id, time.Second)
 		if !ok {
 			b.Errorf("ARI saw no end of %s", id)
 			continue

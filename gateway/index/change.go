@@ -84,9 +84,9 @@ type Filter struct {
 const (
 	// maxChanges bounds one answer of Changes.
 	maxChanges = 1000
-	// scanned bounds the writes of each kind that one answer looks at where a filter
+	// maxScan bounds the writes of each kind that one answer looks at where a filter
 	// leaves most out.
-	scanned = 10_000
+	maxScan = 10_000
 )
 
 // Changes answers, in order, up to limit changes (1000 at most) after a cursor, and
@@ -142,7 +142,7 @@ func (x *Index) endOfScan(ctx context.Context, after, end Cursor, kind Kind) (Cu
 		text, args = text+" AND kind = $3", append(args, string(kind))
 	}
 	var last int64
-	err := x.db.reader.QueryRowContext(ctx, text+fmt.Sprintf(" ORDER BY ref LIMIT 1 OFFSET %d", scanned-1), args...).Scan(&last)
+	err := x.db.reader.QueryRowContext(ctx, text+fmt.Sprintf(" ORDER BY ref LIMIT 1 OFFSET %d", x.scan-1), args...).Scan(&last)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return end, nil

@@ -19,6 +19,7 @@ type Index struct {
 	db                 *database
 	statements         *statements
 	tokenKey           []byte
+	scan               int // maxScan, or what a test says
 	log                *slog.Logger
 	metrics            *Metrics
 	height, peerHeight atomic.Uint64
@@ -49,7 +50,7 @@ func Open(ctx context.Context, config Config, of Subject, log *slog.Logger, metr
 		metrics = NewMetrics(nil)
 	}
 	x := &Index{
-		config: config, msp: of.MSP, channel: of.Channel, chaincodes: []string{of.Chaincode, ledger.GovernanceChaincode}, db: db,
+		config: config, msp: of.MSP, channel: of.Channel, scan: maxScan, chaincodes: []string{of.Chaincode, ledger.GovernanceChaincode}, db: db,
 		statements: newStatements(db), log: log, metrics: metrics, advanced: make(chan struct{}),
 	}
 	if err := x.load(ctx); err != nil {
