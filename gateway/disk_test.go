@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +16,9 @@ import (
 	"github.com/callseal/callseal/gateway/gatewaytest"
 )
 
-// disk is a filesystem of its own on a device of its own, which can fail.
+// disk is a filesystem of its own on a device of its own, which can fail. Its blocks
+// come out of a store, as a thinly provisioned volume's do: the filesystem has room
+// and the store may have none.
 type disk struct {
 	t     *testing.T
 	dir   string // where it is mounted
@@ -45,17 +48,29 @@ func (d *disk) run(command string, arguments ...string) {
 func (d *disk) mount() {
 	d.t.Helper()
 	d.run("mount", "-o", "loop", d.image(), d.dir)
+	// A loop device says of a write whose first pages fit into the store and whose
+	// last do not that all of it is done. So it is given one page at a time.
+	output, err := exec.CommandContext(d.t.Context(), "losetup", "--associated", d.image(), "--noheadings", "--output", "NAME").Output()
+	require.NoError(d.t, err)
+	limit := filepath.Join("/sys/block", filepath.Base(strings.TrimSpace(string(output))), "queue/max_sectors_kb")
+	require.NoError(d.t, os.WriteFile(limit, []byte("4"), 0o600))
 }
 
-// mend has the filesystem looked through, as an operator would.
+// mend has the store give blocks again, and the filesystem looked through, as an
+// operator would.
 func (d *disk) mend() {
 	d.t.Helper()
 	d.run("umount", d.dir)
+	_ = os.Remove(filepath.Join(d.store, anothers))
 	check := exec.CommandContext(d.t.Context(), "fsck.ext4", "-fy", d.image())
 	output, _ := check.CombinedOutput()
 	require.Less(d.t, check.ProcessState.ExitCode(), 4, "%s", output) // it was whole, or is now
 	d.mount()
 }
+
+// exhaust takes every block the store has left: writes are taken by the filesystem,
+// and their fsync fails.
+func (d *disk) exhaust() { stuff(d.t, d.store) }
 
 // shut has every request to the filesystem fail from now on, as when a disk dies.
 func (d *disk) shut() {
@@ -67,10 +82,13 @@ func (d *disk) shut() {
 	_ = unix.Close(folder)
 }
 
+// anothers is a file of another program.
+const anothers = "another-program's"
+
 // stuff fills a filesystem to the last byte, as another program would.
 func stuff(t *testing.T, dir string) {
 	t.Helper()
-	file, err := os.OpenFile(filepath.Join(dir, "another-program's"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(filepath.Join(dir, anothers), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	require.NoError(t, err)
 	for size := 1 << 20; size > 0; {
 		if _, err := file.Write(make([]byte, size)); err != nil {
@@ -85,7 +103,8 @@ func stuff(t *testing.T, dir string) {
 // code than 0 so that it is started again, and has lost nothing it acknowledged.
 func TestTheDiskFails(t *testing.T) {
 	for name, fails := range map[string]func(*disk){
-		"every request fails": (*disk).shut,
+		"an fsync fails because the volume's store is full": (*disk).exhaust,
+		"every request fails":                               (*disk).shut,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDisk(t, "512m", "48m")
@@ -136,7 +155,7 @@ func TestTheDiskIsFull(t *testing.T) {
 	_, err := sendAs(t, dial(t, s.as["adapter"]), s.adapter.Reborn(t).Segment(t, gatewaytest.Calls(t, 1)))
 	require.Equal(t, codes.Unavailable, status.Code(err), "what cannot be audited is not begun: %v", err)
 	before := flow.taken()
-	require.NoError(t, os.Remove(filepath.Join(d.dir, "another-program's")))
+	require.NoError(t, os.Remove(filepath.Join(d.dir, anothers)))
 	s.until(heard, serving)
 	again := s.flow()
 	require.Eventually(t, func() bool { return again.count() > 50 }, patience, time.Millisecond)
@@ -151,7 +170,7 @@ func TestTheDiskIsFull(t *testing.T) {
 	full := gatewaytest.Run(t, s.program, s.file)
 	require.Equal(t, 1, full.Exit(patience))
 	require.Contains(t, full.Log(), "the disk of "+filepath.Join(d.dir, "state")+" is full")
-	require.NoError(t, os.Remove(filepath.Join(d.dir, "another-program's")))
+	require.NoError(t, os.Remove(filepath.Join(d.dir, anothers)))
 	s.start()
 	s.until(s.watch(), serving)
 	after := s.queued()

@@ -70,9 +70,9 @@ func indexStatus(ctx context.Context, file string, out io.Writer) (err error) {
 		err = channel.Close()
 	}
 	for _, one := range status.Rows {
-		fmt.Fprintf(table, "%s\t%d\n", one.Table, one.Rows)
+		_, _ = fmt.Fprintf(table, "%s\t%d\n", one.Table, one.Rows)
 	}
-	fmt.Fprintf(table, "unreadable writes\t%d\n", status.Unreadable)
+	_, _ = fmt.Fprintf(table, "unreadable writes\t%d\n", status.Unreadable)
 	return errors.Join(err, table.Flush())
 }
 
@@ -109,7 +109,7 @@ func indexRebuild(ctx context.Context, file string, out io.Writer) (err error) {
 			return err
 		}
 		if reached || stored >= height {
-			fmt.Fprintf(out, "%d blocks are in the index, after %s\n", max(stored, height), time.Since(began).Round(time.Millisecond))
+			_, _ = fmt.Fprintf(out, "%d blocks are in the index, after %s\n", max(stored, height), time.Since(began).Round(time.Millisecond))
 			return nil
 		}
 		if trouble := opened.Trouble(); trouble != nil {

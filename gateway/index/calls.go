@@ -150,16 +150,7 @@ func callFilters(by *CallFilter) ([]filter, error) {
 		}
 		f.with(&f.key, "disposition", by.Disposition)
 	}
-	f.with(&f.rest, "direction", by.Direction)
-	if by.Held {
-		f.rest = append(f.rest, condition{"t.held_until_ms > ?", by.At.UnixMilli()})
-	}
-	if by.Erased {
-		f.rest = append(f.rest, condition{text: "t.erased > 0"})
-	}
-	if by.Corrected {
-		f.rest = append(f.rest, condition{text: "t.corrections > 0"})
-	}
+	by.sort(&f)
 	if party == nil {
 		return []filter{f}, nil
 	}
@@ -170,6 +161,20 @@ func callFilters(by *CallFilter) ([]filter, error) {
 		filters = append(filters, one)
 	}
 	return filters, nil
+}
+
+// sort adds what sort of call is asked for.
+func (by *CallFilter) sort(f *filter) {
+	f.with(&f.rest, "direction", by.Direction)
+	if by.Held {
+		f.rest = append(f.rest, condition{"t.held_until_ms > ?", by.At.UnixMilli()})
+	}
+	if by.Erased {
+		f.rest = append(f.rest, condition{text: "t.erased > 0"})
+	}
+	if by.Corrected {
+		f.rest = append(f.rest, condition{text: "t.corrections > 0"})
+	}
 }
 
 // Legs lists the legs of the conversation that a linkedid belongs to, over
