@@ -115,6 +115,6 @@ func indexRebuild(ctx context.Context, file string, out io.Writer) (err error) {
 		if trouble := opened.Trouble(); trouble != nil {
 			return trouble
 		}
-		fmt.Fprintf(out, "%d of %d blocks\n", stored, height)
+		_, _ = fmt.Fprintf(out, "%d of %d blocks\n", stored, height)
 	}
 }
