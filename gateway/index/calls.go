@@ -133,6 +133,7 @@ func callFilters(by *CallFilter) ([]filter, error) {
 		f.with(&f.key, "msp", by.MSP)
 		f.with(&f.key, "pbx", by.PBX)
 		f.with(&f.key, "linkedid", by.LinkedID)
+		f.few = true
 		f.with(&f.rest, "disposition", by.Disposition)
 	case by.Held || by.Erased || by.Corrected:
 		// Of these there are few: their own indexes answer them.

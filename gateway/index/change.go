@@ -86,12 +86,12 @@ const (
 	maxChanges = 1000
 	// maxScan bounds the writes of each kind that one answer looks at where a filter
 	// leaves most out.
-	maxScan = 10_000
+	maxScan = 5_000
 )
 
 // Changes answers, in order, up to limit changes (1000 at most) after a cursor, and
 // the cursor to go on from, which may lie beyond the last change where a filter left
-// some out. It looks at some ten thousand writes at most: an answer may be short, or
+// some out. It looks at some five thousand writes at most: an answer may be short, or
 // empty, and not be the last. It never waits: where that cursor is at Height, wait for
 // Advanced.
 func (x *Index) Changes(ctx context.Context, after Cursor, limit int, filter Filter) ([]Change, Cursor, error) {

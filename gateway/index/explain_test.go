@@ -97,6 +97,9 @@ func TestEveryListUsesAnIndex(t *testing.T) {
 			bad := sorting[x.db.postgres]
 			if one.few {
 				bad = regexp.MustCompile(`SCAN t\b(?:$|[^U]*$)|Seq Scan`)
+				if !x.db.postgres { // PostgreSQL goes by how many rows there are, and there are none
+					require.Contains(t, plan, "calls_leg", "%s\n%s", name, one.text)
+				}
 			}
 			for _, line := range strings.Split(plan, "\n") {
 				require.NotRegexp(t, bad, line, "%s\n%s\n%s", name, one.text, plan)

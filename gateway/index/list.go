@@ -58,6 +58,9 @@ type filter struct {
 	key, rest []condition
 	// span bounds the sort column: low included, high excluded.
 	low, high *int64
+	// few says that the key leaves so few rows that they are sorted: a planner that
+	// knows nothing of them must not walk another index that has the order.
+	few bool
 }
 
 // condition is an SQL condition with one argument for its one "?", or none.
@@ -281,9 +284,9 @@ func (l *list[T]) query(page Page, limit int, after, bound *place, by *filter) (
 		s.add(one)
 	}
 	if bound != nil {
-		l.beyond(s, *bound, map[bool]string{true: "<=", false: ">="}[page.Ascending])
+		l.beyond(s, by, *bound, map[bool]string{true: "<=", false: ">="}[page.Ascending])
 	}
-	l.order(s, page)
+	l.order(s, page, by)
 	fmt.Fprintf(&s.text, " LIMIT %d", limit)
 	return s.text.String(), s.args
 }
@@ -294,7 +297,7 @@ func (l *list[T]) endOfWindow(ctx context.Context, tx *sql.Tx, page Page, after 
 	s := &statement{}
 	fmt.Fprintf(&s.text, "SELECT t.%s, t.%s", l.sort, l.tie)
 	l.where(s, page, after, by)
-	l.order(s, page)
+	l.order(s, page, by)
 	fmt.Fprintf(&s.text, " LIMIT 1 OFFSET %d", window-1)
 	end := &place{}
 	var number int64
@@ -329,21 +332,31 @@ func (l *list[T]) where(s *statement, page Page, after *place, by *filter) {
 		s.add(one)
 		s.text.WriteString(" AND ")
 	}
-	s.add(condition{"t." + l.sort + " >= ?", low})
+	sort := l.sortOf(by)
+	s.add(condition{sort + " >= ?", low})
 	s.text.WriteString(" AND ")
-	s.add(condition{"t." + l.sort + " < ?", high})
+	s.add(condition{sort + " < ?", high})
 	if after != nil {
-		l.beyond(s, *after, map[bool]string{true: ">", false: "<"}[page.Ascending])
+		l.beyond(s, by, *after, map[bool]string{true: ">", false: "<"}[page.Ascending])
 	}
 }
 
-// beyond bounds the place.
-func (l *list[T]) beyond(s *statement, at place, how string) {
-	s.args = append(s.args, at.sort, at.tie)
-	fmt.Fprintf(&s.text, " AND (t.%s, t.%s) %s ($%d, $%d)", l.sort, l.tie, how, len(s.args)-1, len(s.args))
+// sortOf is what a list is in order of, written so that an index has that order or,
+// of few rows, none.
+func (l *list[T]) sortOf(by *filter) string {
+	if by.few {
+		return "t." + l.sort + " + 0"
+	}
+	return "t." + l.sort
 }
 
-func (l *list[T]) order(s *statement, page Page) {
+// beyond bounds the place.
+func (l *list[T]) beyond(s *statement, by *filter, at place, how string) {
+	s.args = append(s.args, at.sort, at.tie)
+	fmt.Fprintf(&s.text, " AND (%s, t.%s) %s ($%d, $%d)", l.sortOf(by), l.tie, how, len(s.args)-1, len(s.args))
+}
+
+func (l *list[T]) order(s *statement, page Page, by *filter) {
 	way := map[bool]string{true: "", false: " DESC"}[page.Ascending]
-	fmt.Fprintf(&s.text, " ORDER BY t.%s%s, t.%s%s", l.sort, way, l.tie, way)
+	fmt.Fprintf(&s.text, " ORDER BY %s%s, t.%s%s", l.sortOf(by), way, l.tie, way)
 }
