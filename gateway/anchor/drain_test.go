@@ -159,6 +159,22 @@ func (l *load) over(t *testing.T) {
 	}
 }
 
+// idle is a stream on which one segment came, which is on the ledger, and then nothing.
+func (w *world) idle(t *testing.T, of *pbx) grpc.ClientStreamingClient[pb.AnchorSegmentsRequest, pb.AnchorSegmentsResponse] {
+	t.Helper()
+	connection, err := connect.Dial(of.access)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = connection.Close() })
+	stream, err := pb.NewAnchorServiceClient(connection).AnchorSegments(within(t, patience))
+	require.NoError(t, err)
+	require.NoError(t, stream.Send(&pb.AnchorSegmentsRequest{Segment: of.Segment(t, gatewaytest.Calls(t, 1))}))
+	require.Eventually(t, func() bool {
+		_, err := pb.NewLedgerServiceClient(connection).GetChain(within(t, patience), &pb.GetChainRequest{Msp: of.MSP, Pbx: of.PBX})
+		return err == nil
+	}, patience, 20*time.Millisecond)
+	return stream
+}
+
 // testStopped tells the gateway's own program to stop while it is under load: while
 // all is well, while no partner endorses, and with a second signal. What was accepted
 // is never sent again, and lands.
@@ -174,12 +190,16 @@ func testStopped(t *testing.T, w *world) {
 	}
 	caller := w.enrolled(t)
 
-	gateway := run()
+	gateway := run("--server.stop_timeout", "5m")
 	under := w.begin(t, senders, caller)
+	idle := w.idle(t, w.enrolled(t))
 	gateway.Signal(unix.SIGTERM)
 	require.Equal(t, 0, gateway.Exit(patience))
 	under.over(t)
 	require.NoError(t, <-under.unary, "a call that was under way came to its end")
+	response, err := idle.CloseAndRecv()
+	require.NoError(t, err, "nobody waits for a stream on which nothing comes")
+	require.Len(t, response.GetReceipts(), 1)
 
 	w.Kill("borealis-peer")
 	w.Kill("corvus-peer")

@@ -36,26 +36,58 @@ func (s *anchorService) AnchorSegment(ctx context.Context, request *pb.AnchorSeg
 	return &pb.AnchorSegmentResponse{Receipt: receipt}, nil
 }
 
-// AnchorSegments implements callseal.v1.AnchorService.
+// AnchorSegments implements callseal.v1.AnchorService. A gateway that stops answers
+// with the receipts there are; a segment without one was not taken.
 func (s *anchorService) AnchorSegments(stream grpc.ClientStreamingServer[pb.AnchorSegmentsRequest, pb.AnchorSegmentsResponse]) error {
 	response := &pb.AnchorSegmentsResponse{}
+	next := received(stream)
 	for {
-		request, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
+		var one reception
+		select {
+		case <-s.stopping:
+			return stream.SendAndClose(response)
+		case one = <-next:
+		}
+		if errors.Is(one.err, io.EOF) {
 			return stream.SendAndClose(response)
 		}
-		if err != nil {
-			return err
+		if one.err != nil {
+			return one.err
 		}
 		if len(response.Receipts) == maxStreamed {
 			return fault.New(fault.TooLarge, "one stream takes %d segments: close it and open another", maxStreamed)
 		}
-		receipt, err := s.anchorBounded(stream.Context(), request.GetSegment())
+		receipt, err := s.anchorBounded(stream.Context(), one.request.GetSegment())
 		if err != nil {
 			return err
 		}
 		response.Receipts = append(response.Receipts, receipt)
 	}
+}
+
+// reception is what a stream's client sent, or how it ended.
+type reception struct {
+	request *pb.AnchorSegmentsRequest
+	err     error
+}
+
+// received receives until the stream ends: by its client, or by its handler's return.
+func received(stream grpc.ClientStreamingServer[pb.AnchorSegmentsRequest, pb.AnchorSegmentsResponse]) <-chan reception {
+	next := make(chan reception)
+	go func() {
+		for {
+			request, err := stream.Recv()
+			select {
+			case next <- reception{request, err}:
+			case <-stream.Context().Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return next
 }
 
 // anchorBounded gives each segment of a stream its own deadline.

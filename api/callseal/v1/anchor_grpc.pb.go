@@ -38,7 +38,8 @@ type AnchorServiceClient interface {
 	AnchorSegment(ctx context.Context, in *AnchorSegmentRequest, opts ...grpc.CallOption) (*AnchorSegmentResponse, error)
 	// AnchorSegments anchors many, in order, and answers with a receipt for each.
 	// The first segment that is refused ends the stream with its error; those
-	// before it stay anchored.
+	// before it stay anchored. A gateway that is being stopped answers at once with
+	// the receipts there are: send the segments without one again.
 	AnchorSegments(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[AnchorSegmentsRequest, AnchorSegmentsResponse], error)
 	// Deliver takes segments as they are closed and tells of each, as it happens,
 	// how far it has come. ACCEPTED means that the gateway's journal holds it on
@@ -121,7 +122,8 @@ type AnchorServiceServer interface {
 	AnchorSegment(context.Context, *AnchorSegmentRequest) (*AnchorSegmentResponse, error)
 	// AnchorSegments anchors many, in order, and answers with a receipt for each.
 	// The first segment that is refused ends the stream with its error; those
-	// before it stay anchored.
+	// before it stay anchored. A gateway that is being stopped answers at once with
+	// the receipts there are: send the segments without one again.
 	AnchorSegments(grpc.ClientStreamingServer[AnchorSegmentsRequest, AnchorSegmentsResponse]) error
 	// Deliver takes segments as they are closed and tells of each, as it happens,
 	// how far it has come. ACCEPTED means that the gateway's journal holds it on
