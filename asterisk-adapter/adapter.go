@@ -9,6 +9,8 @@
 //	closer.go      what is ready becomes a signed segment in the journal
 //	history.go     how a history begins, goes on in silence, and is closed
 //	uplink.go      the segment travels until it is on the ledger
+//
+// What it stands on and what it counts is in standing.go and metrics.go.
 package adapter
 
 import (
@@ -51,6 +53,8 @@ type Adapter struct {
 	pairing     *pairing
 	omissions   *omissions
 	closer      *closer
+	metrics     *metrics
+	standings   *standings
 	log         *slog.Logger
 	// started is when this run began: what ended before, ARI cannot tell of.
 	started time.Time
@@ -80,7 +84,10 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter{config: config, log: log, started: time.Now(), asking: make(chan struct{}, maxAsking)}
+	a := &Adapter{config: config, log: log, started: time.Now(), asking: make(chan struct{}, maxAsking), metrics: newMetrics()}
+	a.standings = newStandings(func(name string, connected bool) {
+		a.metrics.connected.WithLabelValues(name).Set(map[bool]float64{true: 1}[connected])
+	})
 	if a.zone, err = config.location(); err != nil {
 		return nil, err
 	}
@@ -114,11 +121,24 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	a.ledger = pb.NewLedgerServiceClient(a.connection)
 	a.journal.Promise(beatsPromised * config.beat)
 	uplink := newUplink(pb.NewAnchorServiceClient(a.connection), a.journal, log)
+	uplink.reached = func(err error) { a.stands(peerGateway, err) }
+	uplink.metrics = a.metrics
 	a.closer = newCloser(a.journal, signer, uplink, a.opening, log)
 	a.pairing = newPairing(a.journal, a.closer, config.Recordings.pairWait, log)
 	a.pairing.old = a.oldRecording
 	a.omissions = newOmissions(a.journal, a.closer, config.Recordings.omissionAfter)
+	a.omissions.count = a.metrics.omissions.Inc
+	a.metrics.registry.MustRegister(newDepths(a.journal, a.pairing, log))
 	return a, nil
+}
+
+// stands notes that a source or the gateway answers, or why it does not.
+func (a *Adapter) stands(name string, err error) {
+	if err != nil {
+		a.standings.down(name, err)
+		return
+	}
+	a.standings.up(name)
 }
 
 func (a *Adapter) close() error {
@@ -149,6 +169,10 @@ func (a *Adapter) work(ctx context.Context) error {
 	parts.Go(func() error { return a.closer.run(ctx) })
 	parts.Go(func() error { return a.beat(ctx) })
 	parts.Go(func() error { return a.omissions.run(ctx) })
+	parts.Go(func() error { return a.watchGateway(ctx) })
+	if a.config.Metrics.Listen != "" {
+		parts.Go(func() error { return a.inspect(ctx) })
+	}
 	for _, source := range sources {
 		parts.Go(func() error { return source(ctx) })
 	}

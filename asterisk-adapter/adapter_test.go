@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,8 +33,10 @@ func TestAdapter(t *testing.T) {
 	}{
 		{"csv only", func(t *testing.T) { t.Helper(); s.testSources(t, "csv") }},
 		{"ami only", func(t *testing.T) { t.Helper(); s.testSources(t, "ami") }},
+		{"table only", func(t *testing.T) { t.Helper(); s.testSources(t, "table") }},
 		{"csv and ami", func(t *testing.T) { t.Helper(); s.testSources(t, "csv", "ami") }},
-		{"csv, ami and ari", func(t *testing.T) { t.Helper(); s.testSources(t, "csv", "ami", "ari") }},
+		{"csv, table, ami and ari", func(t *testing.T) { t.Helper(); s.testSources(t, "csv", "table", "ami", "ari") }},
+		{"the database restarts", s.testDatabaseRestarts},
 		{"away and back", s.testAwayAndBack},
 		{"killed", s.testKilled},
 		{"gateway stopped", s.testGatewayStopped},
@@ -57,7 +60,7 @@ func (s *scene) testSources(t *testing.T, sources ...string) {
 	r := run(t, s.config(t, t.TempDir(), sources...))
 	s.place(t, "ANSWERED", "BUSY", "NO ANSWER", "CANCEL")
 	found := s.settled(t)
-	if slices.Contains(sources, "csv") {
+	if slices.Contains(sources, "csv") || slices.Contains(sources, "table") {
 		require.Len(t, r.until(t, "the ledger has an old leg from an earlier epoch", earlier), earlier)
 	}
 	rows := s.truth(t)
@@ -73,9 +76,64 @@ func (s *scene) testSources(t *testing.T, sources ...string) {
 		}
 	}
 	require.Len(t, epochs, 1)
+	r.requireHealth(t)
+	s.requireCounted(t, r, sources, len(rows)-earlier)
 	for _, never := range []string{"two sources disagree", "call refused", "a recording was changed", "the ledger has other content", "a record is not fit"} {
 		require.Empty(t, r.lines(never))
 	}
+	require.NoError(t, r.stop())
+}
+
+// requireCounted reads the adapter's metrics: every source told of every leg, one was
+// the first to, and nothing of a call is in them.
+func (s *scene) requireCounted(t *testing.T, r *running, sources []string, legs int) {
+	t.Helper()
+	count := regexp.MustCompile(`(?m)^callseal_adapter_source_legs_total\{first="(yes|no)",source="([a-z]+)"\} (\d+)$`)
+	require.Eventually(t, func() bool {
+		_, page := r.get(t, "/metrics")
+		first, by := 0, map[string]int{}
+		for _, found := range count.FindAllStringSubmatch(page, -1) {
+			n, err := strconv.Atoi(found[3])
+			require.NoError(t, err)
+			if by[found[2]] += n; found[1] == "yes" {
+				first += n
+			}
+		}
+		for _, source := range sources {
+			if source != "ari" && by[source] < legs {
+				return false
+			}
+		}
+		return first >= legs && strings.Contains(page, "\ncallseal_adapter_journal_outbox_segments 0\n")
+	}, patience, 20*time.Millisecond, "every source told of every leg, and all is settled")
+	_, page := r.get(t, "/metrics")
+	require.Regexp(t, `(?m)^callseal_adapter_recordings_total\{outcome="digested"\} [1-9]`, page)
+	require.Regexp(t, `(?m)^callseal_adapter_connected\{to="gateway"\} 1$`, page)
+	require.NotContains(t, page, "PJSIP")
+	for _, number := range []string{lab.Caller, lab.Answers, lab.Busy, lab.Rings, lab.RingsLong} {
+		require.NotRegexp(t, `"`+number+`"`, page)
+	}
+}
+
+// testDatabaseRestarts stops the table's database, kills it, and starts it again:
+// calls that Asterisk could not write there come from the file.
+func (s *scene) testDatabaseRestarts(t *testing.T) {
+	t.Helper()
+	r := run(t, s.config(t, t.TempDir(), "csv", "table"))
+	for n, end := range []func(){s.mariadb.Stop, s.mariadb.Kill} {
+		end()
+		r.until(t, "table of CDRs lost", n+1)
+		r.requireHealth(t, "table")
+		s.place(t, "BUSY")
+		s.mariadb.Again()
+		r.until(t, "table of CDRs connected", n+2)
+		s.place(t, "ANSWERED")
+	}
+	s.settled(t)
+	require.Empty(t, r.lines("two sources disagree"))
+	var rows int
+	require.NoError(t, s.root.QueryRow("SELECT COUNT(*) FROM "+s.database+".cdr").Scan(&rows))
+	require.Less(t, rows, len(s.truth(t)), "Asterisk could not write all of them to the table")
 	require.NoError(t, r.stop())
 }
 
@@ -290,7 +348,7 @@ func (s *scene) testLocalTimes(t *testing.T) {
 	require.NoError(t, err)
 	config := s.config(t, t.TempDir(), "csv")
 	config.Timezone, config.CDR.LocalTimes = name, true
-	require.ErrorContains(t, Run(t.Context(), config, (&logbook{}).logger()), "set timezone and cdr.local_times to what Asterisk uses")
+	require.ErrorContains(t, Run(t.Context(), config, (&logbook{}).logger()), "set timezone, cdr.local_times and cdr.table.utc_times to what Asterisk uses")
 
 	content, err := os.ReadFile(s.asterisk.CSV())
 	require.NoError(t, err)

@@ -163,6 +163,7 @@ func (c *closer) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.uplink.metrics.refused.Set(float64(len(refused)))
 	if len(refused) > 0 {
 		c.log.Error("segments that the gateway refused are set aside in the journal", "count", len(refused), "first_seq", refused[0].Header.FirstSeq, "reason", refused[0].Refused)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/callseal/callseal/asterisk-adapter/cdr"
 	"github.com/callseal/callseal/chaincode/ledger"
 )
 
@@ -44,10 +45,18 @@ type Config struct {
 	// tell, such as 1h, which is meant when it is empty; 0s for never. A history that
 	// falls silent for twice as long shows.
 	Beat string `yaml:"beat"`
+	// Metrics says where the adapter tells how it is.
+	Metrics MetricsConfig `yaml:"metrics"`
 	// LogLevel is debug, info, warn or error; info when empty.
 	LogLevel string `yaml:"log_level"`
 
 	beat time.Duration
+}
+
+// MetricsConfig is about Prometheus metrics and health.
+type MetricsConfig struct {
+	// Listen is host:port for /metrics and /healthz over HTTP; empty means neither.
+	Listen string `yaml:"listen"`
 }
 
 // GatewayConfig says where the gateway is.
@@ -66,13 +75,35 @@ type IdentityConfig struct {
 	KeyFile  string `yaml:"key_file"`
 }
 
-// CDRConfig is about the file of cdr_csv.
+// CDRConfig says where Asterisk leaves CDRs that stay: a file, a table, or both.
 type CDRConfig struct {
 	// CSV is the path of Master.csv; empty means that it is not used.
 	CSV string `yaml:"csv"`
 	// LocalTimes says that the file's times are in Timezone: set it where
 	// cdr.conf lacks usegmtime = yes.
 	LocalTimes bool `yaml:"local_times"`
+	// Table is a table that cdr_adaptive_odbc fills; absent means that it is not used.
+	Table *TableConfig `yaml:"table"`
+}
+
+// TableConfig is about a table of CDRs in MariaDB or MySQL, such as FreePBX's.
+type TableConfig struct {
+	// Address is host:port, or the path of the server's socket.
+	Address string `yaml:"address"`
+	// User needs SELECT on the table and nothing else.
+	User string `yaml:"user"`
+	// PasswordFile holds the password; Password is for tests.
+	PasswordFile string `yaml:"password_file"`
+	Password     string `yaml:"password"`
+	// Database is asteriskcdrdb when empty, Name of the table cdr.
+	Database string `yaml:"database"`
+	Name     string `yaml:"name"`
+	// CAFile is the CA of the server's certificate, PEM; without it the connection is
+	// not encrypted.
+	CAFile string `yaml:"ca_file"`
+	// UTCTimes says that cdr_adaptive_odbc.conf has usegmtime = yes: otherwise the
+	// table's times are in Timezone.
+	UTCTimes bool `yaml:"utc_times"`
 }
 
 // AMIConfig is about the manager interface.
@@ -156,6 +187,9 @@ func (c *Config) resolve(folder string) {
 		&c.StateDir, &c.Gateway.CAFile, &c.Identity.CertFile, &c.Identity.KeyFile, &c.CDR.CSV,
 		&c.Recordings.Folder, &c.Recordings.Closed, &c.PartyKeyFile,
 	}
+	if table := c.CDR.Table; table != nil {
+		paths = append(paths, &table.PasswordFile, &table.CAFile)
+	}
 	if c.AMI != nil {
 		paths = append(paths, &c.AMI.SecretFile)
 	}
@@ -181,8 +215,8 @@ func (c *Config) check() error {
 			complain("%s is missing", required.name)
 		}
 	}
-	if c.CDR.CSV == "" && c.AMI == nil {
-		complain("there is no source of CDRs: set cdr.csv to Asterisk's Master.csv, or ami, or both")
+	if c.CDR.CSV == "" && c.CDR.Table == nil && c.AMI == nil {
+		complain("there is no source of CDRs: set cdr.csv to Asterisk's Master.csv, or cdr.table, or ami, or several")
 	}
 	wrong = append(wrong, c.checkInterfaces(), c.Recordings.check())
 	if _, err := c.location(); err != nil {
@@ -212,7 +246,33 @@ func (c *Config) checkInterfaces() error {
 	if c.ARI != nil && (c.ARI.URL == "" || c.ARI.User == "") {
 		wrong = append(wrong, errors.New("ari needs url, such as http://127.0.0.1:8088/ari, and user"))
 	}
-	return errors.Join(wrong...)
+	return errors.Join(append(wrong, c.CDR.Table.check())...)
+}
+
+// What FreePBX calls them.
+const (
+	defaultDatabase = "asteriskcdrdb"
+	defaultTable    = "cdr"
+)
+
+// check also fills in what was left out.
+func (t *TableConfig) check() error {
+	if t == nil {
+		return nil
+	}
+	if t.Database == "" {
+		t.Database = defaultDatabase
+	}
+	if t.Name == "" {
+		t.Name = defaultTable
+	}
+	switch {
+	case t.Address == "" || t.User == "":
+		return errors.New("cdr.table needs address, such as 127.0.0.1:3306 or /run/mysqld/mysqld.sock, and user")
+	case !cdr.TableName.MatchString(t.Name):
+		return fmt.Errorf("cdr.table.name is %q, which is no table's name", t.Name)
+	}
+	return nil
 }
 
 // check also fills in what was left out.

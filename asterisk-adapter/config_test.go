@@ -73,6 +73,11 @@ func TestLoadConfig(t *testing.T) {
 	require.True(t, config.recordingDue(&ledger.Call{Disposition: ledger.Answered}))
 	require.False(t, config.recordingDue(&ledger.Call{Disposition: "BUSY"}))
 
+	file = writeConfig(t, strings.Replace(wholeConfig, "  local_times: true\n", "  local_times: true\n  table: {address: /run/mysqld/mysqld.sock, user: callseal, password_file: table.password}\n", 1))
+	config, err = LoadConfig(file)
+	require.NoError(t, err)
+	require.Equal(t, &TableConfig{Address: "/run/mysqld/mysqld.sock", User: "callseal", PasswordFile: filepath.Join(filepath.Dir(file), "table.password"), Database: "asteriskcdrdb", Name: "cdr"}, config.CDR.Table)
+
 	least := "msp: AtlasMSP\npbx: pbx1\nstate_dir: s\ngateway: {address: 'a:1', ca_file: c}\nidentity: {cert_file: c, key_file: k}\ncdr: {csv: m}\n"
 	config, err = LoadConfig(writeConfig(t, least))
 	require.NoError(t, err)
@@ -93,7 +98,7 @@ func TestConfigRefusals(t *testing.T) {
 		{"unknown member", "timezone:", "time_zone:", []string{`unknown field "time_zone"`}},
 		{"unknown member within", "  due: answered", "  do: answered", []string{`unknown field "do"`}},
 		{"no YAML", "msp: AtlasMSP", "msp: [", []string{"adapter.yaml"}},
-		{"no source", "cdr:\n  csv: log/Master.csv\n  local_times: true\nami:\n  address: 127.0.0.1:5038\n  user: callseal\n  secret_file: ami.secret\n", "", []string{"there is no source of CDRs: set cdr.csv to Asterisk's Master.csv, or ami, or both"}},
+		{"no source", "cdr:\n  csv: log/Master.csv\n  local_times: true\nami:\n  address: 127.0.0.1:5038\n  user: callseal\n  secret_file: ami.secret\n", "", []string{"there is no source of CDRs: set cdr.csv to Asterisk's Master.csv, or cdr.table, or ami, or several"}},
 		{"zone", "Europe/Lisbon", "Lisbon time", []string{`timezone "Lisbon time" is not an IANA name such as Europe/Lisbon`}},
 		{"context", "from-trunk: inbound", "from-trunk: incoming", []string{`contexts: "from-trunk" is mapped to "incoming", use inbound, outbound or internal`}},
 		{"due", "due: answered", "due: always", []string{`recordings.due is "always", use answered or none`}},
@@ -104,6 +109,8 @@ func TestConfigRefusals(t *testing.T) {
 		{"beat", "log_level: debug", "beat: often", []string{`beat is "often", use a duration such as 1h, at least 1s, or 0s for none`}},
 		{"hectic beat", "log_level: debug", "beat: 10ms", []string{`beat is "10ms"`}},
 		{"due without a folder", "  folder: spool/monitor\n", "", []string{"recordings are due and recordings.folder is not set: where does MixMonitor put them?"}},
+		{"table without user", "  local_times: true\n", "  local_times: true\n  table: {address: '127.0.0.1:3306'}\n", []string{"cdr.table needs address, such as 127.0.0.1:3306"}},
+		{"no table's name", "  local_times: true\n", "  local_times: true\n  table: {address: /run/mysqld/mysqld.sock, user: callseal, name: 'cdr; DROP TABLE cdr'}\n", []string{`cdr.table.name is "cdr; DROP TABLE cdr"`}},
 		{"AMI without address", "  address: 127.0.0.1:5038\n", "", []string{"ami needs address"}},
 		{"ARI without user", "  application: callseal2\n", "", nil},
 		{"ARI without URL", "  url: http://127.0.0.1:8088/ari\n", "", []string{"ari needs url"}},

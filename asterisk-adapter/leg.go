@@ -37,17 +37,12 @@ func (a *Adapter) newCall(row *cdr.Row) (*ledger.Call, *ledger.Details, error) {
 }
 
 func callDetails(row *cdr.Row) *ledger.CallDetails {
-	carried := row.Columns()
 	details := &ledger.CallDetails{
 		AccountCode: row.AccountCode, AMAFlags: row.AMAFlags, Channel: row.Channel, CLID: row.CLID,
 		DContext: row.DContext, Dst: row.Dst, DstChannel: row.DstChannel, LastApp: row.LastApp,
 		LastData: row.LastData, PeerAccount: row.PeerAccount, Src: row.Src, UserField: row.UserField,
 	}
-	for _, optional := range []string{"peeraccount", "userfield"} {
-		if _, found := carried[optional]; !found {
-			details.Absent = append(details.Absent, optional)
-		}
-	}
+	details.Absent = row.Absent()
 	slices.Sort(details.Absent)
 	return details
 }

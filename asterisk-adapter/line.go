@@ -51,3 +51,13 @@ func (l *line) log(log *slog.Logger, commit *pb.Commit, committed time.Time) {
 		log.Info("call anchored")
 	}
 }
+
+// count counts it.
+func (l *line) count(metrics *metrics, committed time.Time) {
+	switch {
+	case l.outcome == pb.Outcome_OUTCOME_CONFLICT:
+		metrics.conflicts.Inc()
+	case l.call && !l.ended.IsZero() && l.outcome != pb.Outcome_OUTCOME_ALREADY_ANCHORED:
+		metrics.commits.Observe(max(0, committed.Sub(l.ended).Seconds()))
+	}
+}

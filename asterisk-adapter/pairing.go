@@ -88,6 +88,16 @@ func (p *pairing) giveUp(ctx context.Context, id string, waiting *waitingLeg) {
 	p.emit(waiting.leg)
 }
 
+// waiting counts the legs that wait for a recording, and recordings for a leg.
+func (p *pairing) waiting() (legs, recordings int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, some := range p.recordings {
+		recordings += len(some)
+	}
+	return len(p.legs), recordings
+}
+
 // elsewhere takes a leg that the ledger has from an earlier epoch: it needs no
 // closing, but recordings may wait for it.
 func (p *pairing) elsewhere(ctx context.Context, leg ledger.LegID) {

@@ -66,10 +66,12 @@ func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher,
 	case errors.Is(err, recording.ErrNoAudio), errors.Is(err, recording.ErrEmpty):
 		// An unanswered call leaves such a file: there is nothing to prove.
 		log.Info("a recording holds no audio and is not anchored", "error", err)
+		a.metrics.recordings.WithLabelValues(recordingNoAudio).Inc()
 		a.omissions.failed(closed.UniqueID, err)
 		watcher.Acknowledge(closed)
 		return nil
 	case err != nil:
+		a.metrics.recordings.WithLabelValues(recordingFailed).Inc()
 		log.Error("a recording cannot be anchored; it is tried again at the next start", "error", err)
 		a.omissions.failed(closed.UniqueID, err)
 		return nil
@@ -80,6 +82,7 @@ func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher,
 	}
 	if changed {
 		// Anchoring it anew would launder the change.
+		a.metrics.recordings.WithLabelValues(recordingChanged).Inc()
 		log.Error("a recording was changed after it was anchored: what was made and what is there now differ", "recording", known.RecordingID, "anchored_sha256", known.SHA256, "found_sha256", hex.EncodeToString(digests.SHA256[:]))
 		return nil
 	}
@@ -95,6 +98,7 @@ func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher,
 	if known, err := a.recordingElsewhere(ctx, finished); err != nil || known {
 		return err
 	}
+	a.metrics.recordings.WithLabelValues(recordingDigested).Inc()
 	log.Debug("recording digested", "bytes", digests.Bytes)
 	return a.pairing.recording(ctx, finished)
 }
@@ -227,6 +231,7 @@ func (a *Adapter) judgeOldRecording(leg ledger.LegID, finished *finished, anchor
 	for _, recording := range anchored {
 		if recording.GetLeg().GetUniqueid() == leg.UniqueID && recording.GetMethod() == finished.recording.Method {
 			// Anchoring it anew would launder the change.
+			a.metrics.recordings.WithLabelValues(recordingChanged).Inc()
 			a.log.Error("a recording was changed after it was anchored: what was made and what is there now differ", "uniqueid", leg.UniqueID,
 				"recording", recording.GetId(), "anchored_sha256", recording.GetSha256(), "found_sha256", finished.recording.SHA256)
 			return

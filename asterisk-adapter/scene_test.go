@@ -5,7 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
+	"database/sql"
 	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,12 +17,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/asterisk-adapter/cdr"
+	"github.com/callseal/callseal/asterisk-adapter/cdr/mariadbtest"
 	"github.com/callseal/callseal/asterisk-adapter/lab"
 	"github.com/callseal/callseal/audit"
 	"github.com/callseal/callseal/chaincode/ledger"
@@ -36,6 +42,9 @@ type scene struct {
 	owner    network.Member
 	org      network.Organisation
 	asterisk *lab.Asterisk
+	mariadb  *mariadbtest.Server
+	database string
+	root     *sql.DB
 	// placed says what each phone call came to, by SIP Call-ID.
 	mu     sync.Mutex
 	placed map[string]placed
@@ -53,11 +62,13 @@ type placed struct {
 func newScene(t *testing.T) *scene {
 	t.Helper()
 	installation := lab.Require(t)
-	s := &scene{placed: map[string]placed{}}
+	s := &scene{placed: map[string]placed{}, mariadb: mariadbtest.Start(t)}
+	s.database, s.root = s.mariadb.Database(mariadbtest.Times)
 	var err error
 	var group sync.WaitGroup
 	group.Go(func() {
-		if s.asterisk, err = installation.Start(t.Context(), lab.Options{}); err == nil {
+		table := &lab.Table{Address: s.mariadb.Address(), Database: s.database, User: "asterisk"}
+		if s.asterisk, err = installation.Start(t.Context(), lab.Options{Table: table}); err == nil {
 			err = s.asterisk.RegisterPhones(t.Context())
 		}
 	})
@@ -82,7 +93,7 @@ func (s *scene) dial(t *testing.T, name string) *grpc.ClientConn {
 	return connection
 }
 
-// config is an adapter's that uses the named sources: csv, ami, ari.
+// config is an adapter's that uses the named sources: csv, table, ami, ari.
 func (s *scene) config(t *testing.T, state string, sources ...string) *Config {
 	t.Helper()
 	identity := s.org.Identity(s.owner.PBXs[0])
@@ -91,10 +102,13 @@ func (s *scene) config(t *testing.T, state string, sources ...string) *Config {
 		Gateway:    GatewayConfig{Address: s.owner.Gateway.Address, CAFile: s.org.TLSCAFile()},
 		Identity:   IdentityConfig{CertFile: identity.CertFile(), KeyFile: identity.KeyFile()},
 		Recordings: RecordingsConfig{Folder: s.asterisk.RecordingDir(), Closed: s.asterisk.ClosedDir(), Due: dueAnswered, PairWait: "20s"},
-		Contexts:   map[string]string{"lab": "internal"}, LogLevel: "debug",
+		Contexts:   map[string]string{"lab": "internal"}, LogLevel: "debug", Metrics: MetricsConfig{Listen: "127.0.0.1:0"},
 	}
 	if slices.Contains(sources, "csv") {
 		config.CDR = CDRConfig{CSV: s.asterisk.CSV()}
+	}
+	if slices.Contains(sources, "table") {
+		config.CDR.Table = &TableConfig{Address: s.mariadb.Address(), User: "callseal", Database: s.database}
 	}
 	if slices.Contains(sources, "ami") {
 		config.AMI = &AMIConfig{Address: s.asterisk.AMI(), User: lab.User, Secret: s.asterisk.Secret()}
@@ -131,6 +145,9 @@ func run(t *testing.T, config *Config) *running {
 		}
 	})
 	log.until(t, "adapter ready", 1)
+	if config.CDR.Table != nil {
+		log.until(t, "table of CDRs connected", 1)
+	}
 	if config.AMI != nil {
 		log.until(t, "AMI connected", 1)
 	}
@@ -138,6 +155,41 @@ func run(t *testing.T, config *Config) *running {
 		log.until(t, "ARI connected", 1)
 	}
 	return r
+}
+
+// get asks the adapter how it is.
+func (r *running) get(t *testing.T, path string) (status int, body string) {
+	t.Helper()
+	address := r.until(t, "metrics ready", 1)[0]["listen"]
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://%s%s", address, path), nil)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, response.Body.Close()) }()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(text)
+}
+
+// requireHealth waits until all that the adapter stands on answers but what is named.
+func (r *running) requireHealth(t *testing.T, missing ...string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		status, body := r.get(t, "/healthz")
+		var now health
+		require.NoError(t, json.Unmarshal([]byte(body), &now))
+		var down []string
+		for name, one := range now.On {
+			require.Equal(t, one.Connected, one.Problem == "")
+			if !one.Connected {
+				down = append(down, name)
+			}
+		}
+		slices.Sort(down)
+		require.Equal(t, len(down) == 0, status == http.StatusOK)
+		require.Equal(t, len(down) == 0, now.Serving)
+		return slices.Equal(down, missing)
+	}, patience, 10*time.Millisecond, "all but %v answer", missing)
 }
 
 // place places a call of each of the given kinds, one after the other.

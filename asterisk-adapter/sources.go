@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -22,8 +23,9 @@ import (
 )
 
 const (
-	sourceCSV = "csv"
-	sourceAMI = "ami"
+	sourceCSV   = "csv"
+	sourceTable = "table"
+	sourceAMI   = "ami"
 
 	// observeWait is how long a leg waits at most for ARI's last word on its channel.
 	// It comes within milliseconds of the CDR, later where the PBX is busy.
@@ -39,8 +41,16 @@ const (
 // sources are the parts that watch Asterisk, as configured.
 func (a *Adapter) sources() ([]func(context.Context) error, error) {
 	var parts []func(context.Context) error
+	a.standings.expect(peerGateway)
 	if a.config.CDR.CSV != "" {
 		part, err := a.followCSV()
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	if a.config.CDR.Table != nil {
+		part, err := a.followTable()
 		if err != nil {
 			return nil, err
 		}
@@ -59,9 +69,11 @@ func (a *Adapter) sources() ([]func(context.Context) error, error) {
 		if watcher, err = a.watchRecordings(); err != nil {
 			return nil, err
 		}
+		a.standings.up(sourceRecordings) // the folder is watched
 		parts = append(parts, func(ctx context.Context) error { return a.takeRecordings(ctx, watcher) })
 	}
 	if a.observer != nil {
+		a.standings.expect(sourceARI)
 		parts = append(parts, func(ctx context.Context) error { return a.observeARI(ctx, watcher) })
 	}
 	return parts, nil
@@ -79,6 +91,7 @@ func (a *Adapter) followCSV() (func(context.Context) error, error) {
 			return nil, fmt.Errorf("read the CDR file's checkpoint: %w", err)
 		}
 	}
+	a.standings.expect(sourceCSV)
 	return func(ctx context.Context) error {
 		return tail.Run(ctx, func(entry cdr.Entry) error {
 			state, err := json.Marshal(entry.Checkpoint)
@@ -91,16 +104,17 @@ func (a *Adapter) followCSV() (func(context.Context) error, error) {
 					return fmt.Errorf("%w, then rotate %s: its old lines stay as they are", entry.Err, a.config.CDR.CSV)
 				}
 				a.log.Error("a line of the CDR file cannot be taken", "error", entry.Err)
+				a.metrics.unfit.WithLabelValues(sourceCSV).Inc()
 				return a.journal.SetCheckpoint(checkpoint)
 			}
 			return a.receive(ctx, &entry.Row, sourceCSV, checkpoint)
-		}, nil)
+		}, func() { a.stands(sourceCSV, nil) })
 	}, nil
 }
 
 // zoneOf is the zone of a source's times.
 func (a *Adapter) zoneOf(source string) *time.Location {
-	if source == sourceCSV && !a.config.CDR.LocalTimes {
+	if source == sourceCSV && !a.config.CDR.LocalTimes || source == sourceTable && a.config.CDR.Table.UTCTimes {
 		return time.UTC
 	}
 	return a.zone
@@ -113,12 +127,19 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 		return nil, err
 	}
 	session := ami.New(ami.Options{Address: a.config.AMI.Address, User: a.config.AMI.User, Secret: password, Events: "cdr"})
+	a.standings.expect(sourceAMI)
 	return func(ctx context.Context) error {
 		ctx, stop := context.WithCancelCause(ctx)
 		defer stop(nil)
 		err := session.Run(ctx, ami.Handler{
-			Connected: func(attempt int) { a.log.Info("AMI connected", "attempt", attempt) },
-			Lost:      func(err error) { a.log.Warn("AMI lost: CDRs come from the file until it is back", "error", err) },
+			Connected: func(attempt int) {
+				a.stands(sourceAMI, nil)
+				a.log.Info("AMI connected", "attempt", attempt)
+			},
+			Lost: func(err error) {
+				a.stands(sourceAMI, err)
+				a.log.Warn("AMI lost: CDRs come from the other sources until it is back", "error", err)
+			},
 			Event: func(event ami.Event) {
 				if event.Name != "Cdr" {
 					return
@@ -128,6 +149,7 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 					err = a.receive(ctx, &row, sourceAMI, nil)
 				} else if !errors.Is(err, cdr.ErrMissingColumn) {
 					a.log.Error("a Cdr event cannot be taken", "error", err)
+					a.metrics.unfit.WithLabelValues(sourceAMI).Inc()
 					return
 				}
 				if err != nil {
@@ -151,10 +173,12 @@ func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) er
 				a.log.Warn("Asterisk's version is unknown: calls are anchored without it", "error", err)
 			}
 			a.software.set(found)
+			a.stands(sourceARI, nil)
 			a.log.Info("ARI connected", "attempt", attempt, "software", found.version, "started", found.started)
 		},
 		Lost: func(err error) {
 			a.software.forget()
+			a.stands(sourceARI, err)
 			a.log.Warn("ARI lost: times have the CDR's one second until it is back", "error", err)
 		},
 		Recording: func(done ari.Recording) {
@@ -170,16 +194,17 @@ func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) er
 func (a *Adapter) receive(ctx context.Context, row *cdr.Row, source string, checkpoint *journal.Checkpoint) error {
 	// Nothing is kept of such a row: it is read again once the zone is right.
 	if ahead := time.Until(row.End); ahead > maxAhead {
-		return fmt.Errorf("a call of the %s ends %s in the future, so its times are not in %s: set timezone and cdr.local_times to what Asterisk uses, or its clock right", source, ahead.Round(time.Second), a.zoneOf(source))
+		return fmt.Errorf("a call of the %s ends %s in the future, so its times are not in %s: set timezone, cdr.local_times and cdr.table.utc_times to what Asterisk uses, or its clock right", source, ahead.Round(time.Second), a.zoneOf(source))
 	}
 	call, details, err := a.newCall(row)
 	if err != nil {
 		return err
 	}
-	leg, known, err := a.journal.Receive(&journal.Leg{Call: *call, Details: *details, Source: source}, checkpoint)
+	leg, known, err := a.journal.Receive(&journal.Leg{Call: *call, Details: *details, Source: source, Cut: row.Cut()}, checkpoint)
 	if err != nil {
 		return err
 	}
+	a.metrics.told(source, row.End, known)
 	if known {
 		a.compare(row, leg, source)
 		return nil
@@ -228,12 +253,18 @@ func (a *Adapter) beginAsking(ctx context.Context) bool {
 	}
 }
 
-// compare reports what two sources say differently of one leg, by column name.
+// compare reports what two sources say differently of one leg, by column name. What
+// one of them had no room for is no difference.
 func (a *Adapter) compare(row *cdr.Row, leg *journal.Leg, source string) {
 	differences := verify.CDR(row.Columns(), &leg.Call, leg.Details.Call)
+	cut := append(row.Cut(), leg.Cut...)
+	differences = slices.DeleteFunc(differences, func(d verify.Difference) bool {
+		return slices.Contains(cut, d.Field) && cdr.Begins(d.Found, d.Endorsed)
+	})
 	if len(differences) == 0 {
 		return
 	}
+	a.metrics.disagreements.WithLabelValues(leg.Source, source).Inc()
 	a.log.Error("two sources disagree about a leg: the first was anchored", "uniqueid", row.UniqueID, "sequence", row.Sequence, "first", leg.Source, "second", source, "columns", fieldsOf(differences))
 }
 

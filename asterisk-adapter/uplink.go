@@ -39,6 +39,9 @@ type uplink struct {
 	// denied is how long to wait when the gateway refuses the adapter itself;
 	// deniedWait when 0.
 	denied time.Duration
+	// reached is told when the gateway answers, or that it does not.
+	reached func(error)
+	metrics *metrics
 
 	mu sync.Mutex
 	// under are the segments that have no end yet, in the order in which they were
@@ -69,7 +72,7 @@ type passage struct {
 }
 
 func newUplink(anchor pb.AnchorServiceClient, book *journal.Journal, log *slog.Logger) *uplink {
-	return &uplink{anchor: anchor, journal: book, log: log, wake: make(chan struct{}, 1)}
+	return &uplink{anchor: anchor, journal: book, log: log, reached: func(error) {}, metrics: newMetrics(), wake: make(chan struct{}, 1)}
 }
 
 // send puts a segment in line, behind those that were put there before.
@@ -106,10 +109,14 @@ func (u *uplink) run(ctx context.Context) {
 			}
 			continue
 		}
-		err := u.stream(ctx, wait.Reset)
+		err := u.stream(ctx, func() {
+			wait.Reset()
+			u.reached(nil)
+		})
 		if ctx.Err() != nil {
 			return
 		}
+		u.reached(err)
 		pause := wait.NextBackOff()
 		if code := status.Code(err); code == codes.PermissionDenied || code == codes.Unauthenticated {
 			u.log.Error("the gateway refuses this adapter: the segment waits in the journal", "error", err)
@@ -311,6 +318,7 @@ func (u *uplink) refuse(one *passage, reason string) {
 	if err := u.journal.Refuse(one.segment.Header.FirstSeq, reason); err != nil {
 		u.log.Error("the refused segment could not be set aside", "error", err)
 	}
+	u.metrics.refused.Inc()
 	u.end(one)
 }
 
@@ -417,5 +425,6 @@ func (u *uplink) report(segment *journal.Segment, receipt *pb.SegmentReceipt, co
 	}
 	for _, key := range order {
 		calls[key].log(u.log, receipt.GetCommit(), committed)
+		calls[key].count(u.metrics, committed)
 	}
 }

@@ -57,20 +57,20 @@ func ParseCSV(line []byte, zone *time.Location) (Row, error) {
 		next = 18
 	case 20: // either uniqueid or userfield, and the three new ones
 		if _, ok := created(f[16]); !ok {
-			return Row{}, &MissingColumnError{"uniqueid", setUniqueID}
+			return Row{}, &MissingColumnError{Column: "uniqueid", Setting: setUniqueID}
 		}
 		r.UniqueID = f[16]
-		r.absent |= noUserField
+		r.absent |= fieldUserField
 		next = 17
 	case 19, 16:
-		return Row{}, &MissingColumnError{"uniqueid", setUniqueID}
+		return Row{}, &MissingColumnError{Column: "uniqueid", Setting: setUniqueID}
 	case 18:
-		return Row{}, &MissingColumnError{"linkedid", setNewColumns}
+		return Row{}, &MissingColumnError{Column: "linkedid", Setting: setNewColumns}
 	case 17:
 		if _, ok := created(f[16]); !ok {
-			return Row{}, &MissingColumnError{"uniqueid", setUniqueID}
+			return Row{}, &MissingColumnError{Column: "uniqueid", Setting: setUniqueID}
 		}
-		return Row{}, &MissingColumnError{"linkedid", setNewColumns}
+		return Row{}, &MissingColumnError{Column: "linkedid", Setting: setNewColumns}
 	default:
 		return Row{}, fmt.Errorf("%w: it has %d columns, and cdr_csv writes 16 to 21", ErrBadRecord, n)
 	}

@@ -11,6 +11,8 @@ var (
 	ErrMissingColumn = errors.New("column missing")
 	// ErrBadField is about a value that Asterisk does not write.
 	ErrBadField = errors.New("bad field")
+	// ErrNoTable says that there is no such table, or that the user may not read it.
+	ErrNoTable = errors.New("no table of CDRs")
 	// ErrBadRecord says that the line as a whole is not a record of cdr_csv.
 	ErrBadRecord = errors.New("bad record")
 	// ErrTimes is about times that cannot be, such as an end before the start.
@@ -18,13 +20,17 @@ var (
 )
 
 // MissingColumnError says which column is missing and which setting of
-// Asterisk turns it on.
+// Asterisk turns it on, or which statement adds it to a table.
 type MissingColumnError struct {
-	Column  string
-	Setting string
+	Column    string
+	Setting   string
+	Statement string
 }
 
 func (e *MissingColumnError) Error() string {
+	if e.Statement != "" {
+		return fmt.Sprintf("the table of CDRs has no %s: run %s; and reload Asterisk's cdr_adaptive_odbc", e.Column, e.Statement)
+	}
 	return fmt.Sprintf("the CDR has no %s: set %s and reload Asterisk's cdr modules", e.Column, e.Setting)
 }
 

@@ -55,15 +55,15 @@ func ParseEvent(get func(header string) (string, bool), zone *time.Location) (Ro
 		to            *string
 		absent        fieldSet // 0: required
 	}{
-		{"UserField", "userfield", &r.UserField, noUserField},
-		{"PeerAccount", "peeraccount", &r.PeerAccount, noPeerAccount},
+		{"UserField", "userfield", &r.UserField, fieldUserField},
+		{"PeerAccount", "peeraccount", &r.PeerAccount, fieldPeerAccount},
 		{"LinkedID", "linkedid", &r.LinkedID, 0},
 		{"Sequence", "sequence", &t.sequence, 0},
 	} {
 		value, ok := get(h.header)
 		switch {
 		case !ok && h.absent == 0:
-			return Row{}, &MissingColumnError{h.field, fmt.Sprintf(setMapping, h.field, h.header)}
+			return Row{}, &MissingColumnError{Column: h.field, Setting: fmt.Sprintf(setMapping, h.field, h.header)}
 		case !ok:
 			r.absent |= h.absent
 		case !utf8.ValidString(value):

@@ -6,6 +6,7 @@ package cdr
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -35,17 +36,56 @@ type Row struct {
 	LinkedID    string
 	Sequence    int64 // restarts at 0 with Asterisk
 
-	// absent are the optional fields the source does not carry at all, which
-	// is not the same as empty.
+	// absent are the fields that the source does not carry at all, which is not
+	// the same as empty.
 	absent fieldSet
+	// cut are those that fill the source's column, which may have held more.
+	cut fieldSet
 }
 
-type fieldSet uint8
+// fieldSet has a bit for each field, in the order of fieldNames.
+type fieldSet uint32
 
 const (
-	noUserField fieldSet = 1 << iota
-	noPeerAccount
+	fieldAccountCode fieldSet = 1 << iota
+	fieldSrc
+	fieldDst
+	fieldDContext
+	fieldCLID
+	fieldChannel
+	fieldDstChannel
+	fieldLastApp
+	fieldLastData
+	fieldStart
+	fieldAnswer
+	fieldEnd
+	fieldDuration
+	fieldBillSec
+	fieldDisposition
+	fieldAMAFlags
+	fieldUniqueID
+	fieldUserField
+	fieldPeerAccount
+	fieldLinkedID
+	fieldSequence
 )
+
+// fieldNames are Asterisk's names, in its column order.
+var fieldNames = [...]string{
+	"accountcode", "src", "dst", "dcontext", "clid", "channel", "dstchannel", "lastapp", "lastdata", "start", "answer", "end",
+	"duration", "billsec", "disposition", "amaflags", "uniqueid", "userfield", "peeraccount", "linkedid", "sequence",
+}
+
+// names lists the fields of the set.
+func (s fieldSet) names() []string {
+	var names []string
+	for i, name := range fieldNames {
+		if s&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 // Key names a row within one run of one PBX.
 type Key struct {
@@ -76,35 +116,26 @@ type Field struct{ Name, Value string }
 // Fields returns the row as canonical text, in Asterisk's column order. A
 // field the source did not carry is left out.
 func (r *Row) Fields() []Field {
-	fields := []Field{
-		{"accountcode", r.AccountCode},
-		{"src", r.Src},
-		{"dst", r.Dst},
-		{"dcontext", r.DContext},
-		{"clid", r.CLID},
-		{"channel", r.Channel},
-		{"dstchannel", r.DstChannel},
-		{"lastapp", r.LastApp},
-		{"lastdata", r.LastData},
-		{"start", formatTime(r.Start)},
-		{"answer", formatTime(r.Answer)},
-		{"end", formatTime(r.End)},
-		{"duration", strconv.FormatInt(r.Duration, 10)},
-		{"billsec", strconv.FormatInt(r.BillSec, 10)},
-		{"disposition", r.Disposition},
-		{"amaflags", r.AMAFlags},
-		{"uniqueid", r.UniqueID},
+	values := [len(fieldNames)]string{
+		r.AccountCode, r.Src, r.Dst, r.DContext, r.CLID, r.Channel, r.DstChannel, r.LastApp, r.LastData,
+		formatTime(r.Start), formatTime(r.Answer), formatTime(r.End), strconv.FormatInt(r.Duration, 10), strconv.FormatInt(r.BillSec, 10),
+		r.Disposition, r.AMAFlags, r.UniqueID, r.UserField, r.PeerAccount, r.LinkedID, strconv.FormatInt(r.Sequence, 10),
 	}
-	if r.absent&noUserField == 0 {
-		fields = append(fields, Field{"userfield", r.UserField})
+	fields := make([]Field, 0, len(values))
+	for i, value := range values {
+		if r.absent&(1<<i) == 0 {
+			fields = append(fields, Field{fieldNames[i], value})
+		}
 	}
-	if r.absent&noPeerAccount == 0 {
-		fields = append(fields, Field{"peeraccount", r.PeerAccount})
-	}
-	return append(fields,
-		Field{"linkedid", r.LinkedID},
-		Field{"sequence", strconv.FormatInt(r.Sequence, 10)})
+	return fields
 }
+
+// Absent names the fields that the source does not carry.
+func (r *Row) Absent() []string { return r.absent.names() }
+
+// Cut names the fields whose values fill the source's column: Asterisk may have
+// had more to say.
+func (r *Row) Cut() []string { return r.cut.names() }
 
 // Columns are the row's fields by name.
 func (r *Row) Columns() map[string]string {
@@ -123,37 +154,24 @@ func formatTime(t time.Time) string {
 }
 
 // Equal says whether two rows are the same record: no field that both sources
-// carry differs.
-func (r *Row) Equal(other *Row) bool {
-	absent := r.absent | other.absent
-	return r.without(absent) == other.without(absent)
-}
-
-// without returns the row with some fields emptied and its times comparable.
-func (r *Row) without(absent fieldSet) Row {
-	c := *r
-	c.absent = 0
-	if absent&noUserField != 0 {
-		c.UserField = ""
-	}
-	if absent&noPeerAccount != 0 {
-		c.PeerAccount = ""
-	}
-	c.Start, c.Answer, c.End = c.Start.UTC(), c.Answer.UTC(), c.End.UTC()
-	return c
-}
+// carry differs, but for an end that one of them had no room for.
+func (r *Row) Equal(other *Row) bool { return len(r.Diff(other)) == 0 }
 
 // Diff names the fields that differ, in column order; nil when Equal.
 func (r *Row) Diff(other *Row) []FieldDifference {
-	if r.Equal(other) {
-		return nil
+	ours, theirs := r.Fields(), other.Columns()
+	cut := map[string]bool{}
+	for _, name := range (r.cut | other.cut).names() {
+		cut[name] = true
 	}
-	theirs := other.Columns()
 	var diff []FieldDifference
-	for _, f := range r.Fields() {
-		if value, ok := theirs[f.Name]; ok && value != f.Value {
+	for _, f := range ours {
+		if value, ok := theirs[f.Name]; ok && value != f.Value && (!cut[f.Name] || !Begins(value, f.Value)) {
 			diff = append(diff, FieldDifference{f.Name, f.Value, value})
 		}
 	}
 	return diff
 }
+
+// Begins says whether one of two values is the beginning of the other.
+func Begins(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }

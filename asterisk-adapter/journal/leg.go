@@ -16,8 +16,10 @@ import (
 type Leg struct {
 	Call    ledger.Call    `json:"call"`
 	Details ledger.Details `json:"details"`
-	// Source is where it was seen first: "csv" or "ami".
+	// Source is where it was seen first: "csv", "table" or "ami".
 	Source string `json:"source"`
+	// Cut names the columns that the source may not have had room for.
+	Cut []string `json:"cut,omitempty"`
 	// Seq is its number once it is closed into a segment; 0 before.
 	Seq int64 `json:"seq,omitzero"`
 	// Elsewhere says that the ledger had it already, by an earlier epoch.
@@ -31,6 +33,12 @@ func (l *Leg) Settled() bool { return l.Seq > 0 || l.Elsewhere }
 // of the source, if given, is kept in the same write: a leg is never skipped, and
 // never lost between the two.
 func (j *Journal) Receive(leg *Leg, checkpoint *Checkpoint) (kept *Leg, known bool, err error) {
+	if checkpoint == nil {
+		// A source that tells again what it told writes nothing.
+		if kept, err := j.leg(leg.Call.Leg); err != nil || kept != nil {
+			return kept, kept != nil, err
+		}
+	}
 	err = j.db.Update(func(tx *bbolt.Tx) error {
 		if err := putCheckpoint(tx, checkpoint); err != nil {
 			return err
@@ -52,6 +60,22 @@ func (j *Journal) Receive(leg *Leg, checkpoint *Checkpoint) (kept *Leg, known bo
 		return nil, false, fmt.Errorf("keep the leg: %w", err)
 	}
 	return kept, known, nil
+}
+
+// leg answers what is kept of a leg; nil where nothing is.
+func (j *Journal) leg(id ledger.LegID) (kept *Leg, err error) {
+	err = j.db.View(func(tx *bbolt.Tx) error {
+		stored := tx.Bucket(bucketLegs).Get(legKey(id))
+		if stored == nil {
+			return nil
+		}
+		kept = &Leg{}
+		return decode(stored, kept)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for the leg: %w", err)
+	}
+	return kept, nil
 }
 
 // MarkElsewhere notes that the ledger holds the leg from an earlier epoch.

@@ -88,6 +88,9 @@ func (a *Asterisk) prepare(ctx context.Context) error {
 		return fmt.Errorf("loopback address %q is not of the form 127.x.y.1", a.ip)
 	}
 	a.env = []string{"LC_ALL=C.UTF-8", "PATH=" + os.Getenv("PATH")}
+	if a.opts.Table != nil {
+		a.env = append(a.env, "ODBCINI="+a.path("etc", "odbc.ini"))
+	}
 	if a.opts.Timezone != "" {
 		if a.inZone, err = a.inst.inZone(a.opts.Timezone); err != nil {
 			return err

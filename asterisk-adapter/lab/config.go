@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,6 +67,14 @@ func (a *Asterisk) writeConfig(opts Options) error {
 	}
 
 	load := slices.Concat(modules, opts.Modules)
+	if opts.Table != nil {
+		load = append(load, tableModules...)
+		more, err := opts.Table.files(a.inst.driver())
+		if err != nil {
+			return err
+		}
+		maps.Copy(files, more)
+	}
 	if opts.NoCSV {
 		load = slices.DeleteFunc(load, func(m string) bool { return m == "cdr_csv" })
 	}

@@ -24,6 +24,8 @@ type Options struct {
 	Timezone string
 	// LocalTimes writes the CSV in the PBX's zone instead of UTC.
 	LocalTimes bool
+	// Table is a table of CDRs in MariaDB that Asterisk writes to; nil means none.
+	Table *Table
 	// NoCSV, NoAMI and NoARI leave that source out.
 	NoCSV, NoAMI, NoARI bool
 	// Modules are loaded beside those that a recorded call needs.

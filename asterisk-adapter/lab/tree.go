@@ -18,6 +18,15 @@ import (
 // release is the Debian release whose Asterisk is 22.
 const release = "forky"
 
+// packages are what the tree is made of, with what they need.
+var packages = []string{"asterisk", "asterisk-modules", "odbc-mariadb", "sip-tester", "tzdata"}
+
+// complete says whether a tree was made of all packages.
+func complete(root string) bool {
+	made, err := os.ReadFile(filepath.Join(root, ".complete"))
+	return err == nil && string(made) == strings.Join(packages, " ")
+}
+
 // howTo ends every error of makeTree.
 const howTo = "put asterisk 22 and sipp on PATH, or point " + RootEnv + " at a Debian " + release + " tree that has them"
 
@@ -25,8 +34,7 @@ const howTo = "put asterisk 22 and sipp on PATH, or point " + RootEnv + " at a D
 // that was done before. It uses the machine's own apt with a private state, so
 // the machine's packages stay as they are and no privilege is needed.
 func makeTree(ctx context.Context, root string, progress io.Writer) error {
-	done := filepath.Join(root, ".complete")
-	if _, err := os.Stat(done); err == nil {
+	if complete(root) {
 		return nil
 	}
 	if _, _, err := multiarch(); err != nil {
@@ -50,7 +58,7 @@ func makeTree(ctx context.Context, root string, progress io.Writer) error {
 		return fmt.Errorf("lock %s: %w", root, err)
 	}
 	defer lock.Unlock() //nolint:errcheck // the process's end frees it anyway
-	if _, err := os.Stat(done); err == nil {
+	if complete(root) {
 		return nil
 	}
 
@@ -67,7 +75,7 @@ func makeTree(ctx context.Context, root string, progress io.Writer) error {
 	if err := apt.run(ctx, io.Discard, "update"); err != nil {
 		return fmt.Errorf("%w: %s", err, howTo)
 	}
-	if err := apt.run(ctx, progress, "--download-only", "install", "asterisk", "asterisk-modules", "sip-tester", "tzdata"); err != nil {
+	if err := apt.run(ctx, progress, append([]string{"--download-only", "install"}, packages...)...); err != nil {
 		return fmt.Errorf("%w: %s", err, howTo)
 	}
 	debs, err := filepath.Glob(filepath.Join(work, "cache", "archives", "*.deb"))
@@ -83,7 +91,7 @@ func makeTree(ctx context.Context, root string, progress io.Writer) error {
 			tell(progress, "Asterisk: unpacked %d of %d packages\n", n+1, len(debs))
 		}
 	}
-	if err := os.WriteFile(filepath.Join(tree, ".complete"), nil, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(tree, ".complete"), []byte(strings.Join(packages, " ")), 0o644); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(root); err != nil {

@@ -1,0 +1,184 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/callseal/callseal/asterisk-adapter/journal"
+)
+
+// Labels of metrics.recordings.
+const (
+	recordingDigested = "digested"
+	recordingNoAudio  = "no audio"
+	recordingChanged  = "changed"
+	recordingFailed   = "unreadable"
+)
+
+// metrics are what an adapter counts; their names begin with callseal_adapter_.
+type metrics struct {
+	registry      *prometheus.Registry
+	connected     *prometheus.GaugeVec
+	legs          *prometheus.CounterVec
+	lag           *prometheus.HistogramVec
+	unfit         *prometheus.CounterVec
+	disagreements *prometheus.CounterVec
+	recordings    *prometheus.CounterVec
+	omissions     prometheus.Counter
+	commits       prometheus.Histogram
+	conflicts     prometheus.Counter
+	refused       prometheus.Gauge
+}
+
+func newMetrics() *metrics {
+	registry := prometheus.NewRegistry()
+	name := func(name string) string { return "callseal_adapter_" + name }
+	counters := func(what, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name(what), Help: help}, labels)
+		registry.MustRegister(v)
+		return v
+	}
+	m := &metrics{
+		registry:      registry,
+		connected:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("connected"), Help: "Whether a source, or the gateway, answers."}, []string{"to"}),
+		legs:          counters("source_legs_total", "Legs that a source told of, by whether it was the first to.", "source", "first"),
+		unfit:         counters("source_unfit_total", "Lines, rows and events that cannot be taken.", "source"),
+		disagreements: counters("disagreements_total", "Legs of which two sources say different things.", "first", "second"),
+		recordings:    counters("recordings_total", "Recordings' files that were closed, by what came of it.", "outcome"),
+		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: name("source_lag_seconds"), Help: "From a leg's end, as the CDR has it, until a source told of it.", Buckets: []float64{.1, .5, 1, 2, 5, 10, 60, 600, 3600, 86400},
+		}, []string{"source"}),
+		omissions: prometheus.NewCounter(prometheus.CounterOpts{Name: name("omissions_total"), Help: "Recordings that were due, never came, and were given up."}),
+		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: name("commit_seconds"), Help: "From hang-up, as ARI tells it, until a call is on the ledger.", Buckets: []float64{.05, .1, .2, .3, .5, 1, 2, 5, 10, 60, 600, 3600, 86400},
+		}),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: name("conflicts_total"), Help: "Calls of which the ledger holds other content: an incident is recorded."}),
+	}
+	m.refused = prometheus.NewGauge(prometheus.GaugeOpts{Name: name("refused_segments"), Help: "Segments that the gateway refused, set aside in the journal."})
+	registry.MustRegister(m.refused, m.connected, m.lag, m.omissions, m.commits, m.conflicts, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// told notes that a source told of a leg.
+func (m *metrics) told(source string, ended time.Time, known bool) {
+	m.legs.WithLabelValues(source, map[bool]string{true: "no", false: "yes"}[known]).Inc()
+	if !known {
+		m.lag.WithLabelValues(source).Observe(max(0, time.Since(ended).Seconds()))
+	}
+}
+
+// watchGateway notes whether the gateway can be reached, until the context ends.
+func (a *Adapter) watchGateway(ctx context.Context) error {
+	for {
+		state := a.connection.GetState()
+		switch state {
+		case connectivity.Ready:
+			a.stands(peerGateway, nil)
+		case connectivity.Idle:
+			a.connection.Connect()
+		case connectivity.TransientFailure:
+			a.stands(peerGateway, errUnreached)
+		default:
+		}
+		if !a.connection.WaitForStateChange(ctx, state) {
+			return ctx.Err()
+		}
+	}
+}
+
+var errUnreached = errors.New("the gateway cannot be reached")
+
+// depths are what waits in an adapter, read when they are asked for.
+type depths struct {
+	journal *journal.Journal
+	pairing *pairing
+	log     *slog.Logger
+	unsettled, outbox, due,
+	disk, legs, recordings *prometheus.Desc
+}
+
+func newDepths(book *journal.Journal, pairing *pairing, log *slog.Logger) *depths {
+	gauge := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("callseal_adapter_"+name, help, nil, nil)
+	}
+	return &depths{
+		journal: book, pairing: pairing, log: log,
+		unsettled:  gauge("journal_open_legs", "Legs that were received and are in no segment yet."),
+		outbox:     gauge("journal_outbox_segments", "Segments that are not on the ledger, those that were refused too."),
+		due:        gauge("recordings_due", "Recordings that are due of legs that are in a segment."),
+		disk:       gauge("journal_disk_bytes", "What the journal takes on disk."),
+		legs:       gauge("unpaired_legs", "Legs that wait for their recording."),
+		recordings: gauge("unpaired_recordings", "Recordings that wait for their leg."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (d *depths) Describe(out chan<- *prometheus.Desc) {
+	for _, one := range []*prometheus.Desc{d.unsettled, d.outbox, d.due, d.disk, d.legs, d.recordings} {
+		out <- one
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (d *depths) Collect(out chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, value int) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value))
+	}
+	legs, recordings := d.pairing.waiting()
+	gauge(d.legs, legs)
+	gauge(d.recordings, recordings)
+	depth, err := d.journal.Depth()
+	if err != nil {
+		d.log.Warn("the journal cannot be counted", "error", err)
+		return
+	}
+	gauge(d.unsettled, depth.OpenLegs)
+	gauge(d.outbox, depth.Outbox)
+	gauge(d.due, depth.Due)
+	gauge(d.disk, int(depth.DiskBytes))
+}
+
+// health is what GET /healthz answers.
+type health struct {
+	// Serving says that everything answers.
+	Serving bool                `json:"serving"`
+	On      map[string]Standing `json:"on"`
+}
+
+// inspect serves /metrics and /healthz until the context ends.
+func (a *Adapter) inspect(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.config.Metrics.Listen)
+	if err != nil {
+		return fmt.Errorf("metrics.listen: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)}))
+	mux.HandleFunc("GET /healthz", func(out http.ResponseWriter, _ *http.Request) {
+		var now health
+		now.On, now.Serving = a.standings.all()
+		out.Header().Set("Content-Type", "application/json")
+		if !now.Serving {
+			out.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_ = json.MarshalWrite(out, now, json.Deterministic(true)) // whoever asked is gone
+	})
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	a.log.Info("metrics ready", "listen", listener.Addr().String())
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve metrics: %w", err)
+	}
+	return ctx.Err()
+}
