@@ -170,6 +170,7 @@ func (a *Adapter) work(ctx context.Context) error {
 	parts.Go(func() error { return a.beat(ctx) })
 	parts.Go(func() error { return a.omissions.run(ctx) })
 	parts.Go(func() error { return a.watchGateway(ctx) })
+	parts.Go(func() error { return a.watchDisk(ctx) })
 	if a.config.Metrics.Listen != "" {
 		parts.Go(func() error { return a.inspect(ctx) })
 	}

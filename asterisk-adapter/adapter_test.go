@@ -37,6 +37,7 @@ func TestAdapter(t *testing.T) {
 		{"csv and ami", func(t *testing.T) { t.Helper(); s.testSources(t, "csv", "ami") }},
 		{"csv, table, ami and ari", func(t *testing.T) { t.Helper(); s.testSources(t, "csv", "table", "ami", "ari") }},
 		{"the database restarts", s.testDatabaseRestarts},
+		{"examined", s.testExamined},
 		{"away and back", s.testAwayAndBack},
 		{"killed", s.testKilled},
 		{"gateway stopped", s.testGatewayStopped},

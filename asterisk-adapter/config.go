@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/goccy/go-yaml"
 
 	"github.com/callseal/callseal/asterisk-adapter/cdr"
@@ -45,12 +46,16 @@ type Config struct {
 	// tell, such as 1h, which is meant when it is empty; 0s for never. A history that
 	// falls silent for twice as long shows.
 	Beat string `yaml:"beat"`
+	// DiskFree is how much must be free where the journal is, such as 256MiB, which is
+	// meant when it is empty: with less the adapter says so, and goes on.
+	DiskFree string `yaml:"disk_free"`
 	// Metrics says where the adapter tells how it is.
 	Metrics MetricsConfig `yaml:"metrics"`
 	// LogLevel is debug, info, warn or error; info when empty.
 	LogLevel string `yaml:"log_level"`
 
-	beat time.Duration
+	beat     time.Duration
+	diskFree uint64
 }
 
 // MetricsConfig is about Prometheus metrics and health.
@@ -153,16 +158,60 @@ const (
 	dueNone     = "none"
 )
 
+// What is meant where nothing is said.
 const (
-	defaultPairWait      = 2 * time.Second
-	defaultOmissionAfter = 10 * time.Minute
+	defaultPairWait      = "2s"
+	defaultOmissionAfter = "10m"
+	defaultBeat          = "1h"
+	defaultDiskFree      = "256MiB"
+	defaultLogLevel      = "info"
 )
 
-// How often the adapter says that it is there.
-const (
-	defaultBeat = time.Hour
-	minBeat     = time.Second
-)
+// minBeat is how often the adapter may say that it is there.
+const minBeat = time.Second
+
+// orElse fills in what was left out.
+func orElse(value *string, otherwise string) string {
+	if *value == "" {
+		*value = otherwise
+	}
+	return *value
+}
+
+// withheld stands for a secret.
+const withheld = "withheld"
+
+// Effective is the configuration as it takes effect, as YAML: with what was left out,
+// and without secrets.
+func (c *Config) Effective() ([]byte, error) {
+	shown := *c
+	if shown.CDR.Table != nil {
+		table := *shown.CDR.Table
+		hide(&table.Password)
+		shown.CDR.Table = &table
+	}
+	if shown.AMI != nil {
+		manager := *shown.AMI
+		hide(&manager.Secret)
+		shown.AMI = &manager
+	}
+	if shown.ARI != nil {
+		rest := *shown.ARI
+		hide(&rest.Password)
+		shown.ARI = &rest
+	}
+	text, err := yaml.Marshal(&shown)
+	if err != nil {
+		return nil, fmt.Errorf("print the configuration: %w", err)
+	}
+	return text, nil
+}
+
+func hide(secret *string) {
+	if *secret != "" {
+		*secret = withheld
+	}
+}
 
 // LoadConfig reads and checks a configuration file.
 func LoadConfig(path string) (*Config, error) {
@@ -218,17 +267,18 @@ func (c *Config) check() error {
 	if c.CDR.CSV == "" && c.CDR.Table == nil && c.AMI == nil {
 		complain("there is no source of CDRs: set cdr.csv to Asterisk's Master.csv, or cdr.table, or ami, or several")
 	}
+	orElse(&c.LogLevel, defaultLogLevel)
 	wrong = append(wrong, c.checkInterfaces(), c.Recordings.check())
 	if _, err := c.location(); err != nil {
 		complain("timezone %q is not an IANA name such as Europe/Lisbon", c.Timezone)
 	}
-	c.beat = defaultBeat
-	if c.Beat != "" {
-		beat, err := time.ParseDuration(c.Beat)
-		if err != nil || beat < 0 || beat > 0 && beat < minBeat {
-			complain("beat is %q, use a duration such as 1h, at least %s, or 0s for none", c.Beat, minBeat)
-		}
-		c.beat = beat
+	beat, err := time.ParseDuration(orElse(&c.Beat, defaultBeat))
+	if err != nil || beat < 0 || beat > 0 && beat < minBeat {
+		complain("beat is %q, use a duration such as 1h, at least %s, or 0s for none", c.Beat, minBeat)
+	}
+	c.beat = beat
+	if c.diskFree, err = humanize.ParseBytes(orElse(&c.DiskFree, defaultDiskFree)); err != nil {
+		complain("disk_free is %q, use a size such as %s", c.DiskFree, defaultDiskFree)
 	}
 	for context, direction := range c.Contexts {
 		if direction != "inbound" && direction != "outbound" && direction != "internal" {
@@ -285,21 +335,12 @@ func (r *RecordingsConfig) check() error {
 	default:
 		wrong = append(wrong, fmt.Errorf("recordings.due is %q, use answered or none", r.Due))
 	}
-	r.pairWait = defaultPairWait
-	if r.PairWait != "" {
-		wait, err := time.ParseDuration(r.PairWait)
-		if err != nil || wait < 0 {
-			wrong = append(wrong, fmt.Errorf("recordings.pair_wait is %q, use a duration such as 2s", r.PairWait))
-		}
-		r.pairWait = wait
+	var err error
+	if r.pairWait, err = time.ParseDuration(orElse(&r.PairWait, defaultPairWait)); err != nil || r.pairWait < 0 {
+		wrong = append(wrong, fmt.Errorf("recordings.pair_wait is %q, use a duration such as 2s", r.PairWait))
 	}
-	r.omissionAfter = defaultOmissionAfter
-	if r.OmissionAfter != "" {
-		after, err := time.ParseDuration(r.OmissionAfter)
-		if err != nil || after < 0 {
-			wrong = append(wrong, fmt.Errorf("recordings.omission_after is %q, use a duration such as 10m", r.OmissionAfter))
-		}
-		r.omissionAfter = after
+	if r.omissionAfter, err = time.ParseDuration(orElse(&r.OmissionAfter, defaultOmissionAfter)); err != nil || r.omissionAfter < 0 {
+		wrong = append(wrong, fmt.Errorf("recordings.omission_after is %q, use a duration such as 10m", r.OmissionAfter))
 	}
 	if r.Folder == "" && r.Due == dueAnswered {
 		wrong = append(wrong, errors.New("recordings are due and recordings.folder is not set: where does MixMonitor put them?"))

@@ -82,11 +82,30 @@ func TestLoadConfig(t *testing.T) {
 	config, err = LoadConfig(writeConfig(t, least))
 	require.NoError(t, err)
 	require.Equal(t, dueNone, config.Recordings.Due)
-	require.Equal(t, defaultPairWait, config.Recordings.pairWait)
+	require.Equal(t, 2*time.Second, config.Recordings.pairWait)
 	require.False(t, config.recordingDue(&ledger.Call{Disposition: ledger.Answered}))
 	zone, err := config.location()
 	require.NoError(t, err)
 	require.Equal(t, time.Local, zone)
+}
+
+// TestEffectiveConfig prints what was left out, nothing secret, and what can be read
+// again as the same.
+func TestEffectiveConfig(t *testing.T) {
+	t.Parallel()
+	config, err := LoadConfig(writeConfig(t, strings.NewReplacer("secret_file: ami.secret", "secret: hidden1", "password_file: ari.secret", "password: hidden2").Replace(wholeConfig)))
+	require.NoError(t, err)
+	text, err := config.Effective()
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "hidden")
+	require.Contains(t, string(text), "secret: withheld")
+	require.Contains(t, string(text), "disk_free: 256MiB")
+	require.Equal(t, "hidden1", config.AMI.Secret)
+	again, err := LoadConfig(writeConfig(t, string(text)))
+	require.NoError(t, err)
+	printed, err := again.Effective()
+	require.NoError(t, err)
+	require.Equal(t, string(text), string(printed))
 }
 
 func TestConfigRefusals(t *testing.T) {
@@ -114,6 +133,7 @@ func TestConfigRefusals(t *testing.T) {
 		{"AMI without address", "  address: 127.0.0.1:5038\n", "", []string{"ami needs address"}},
 		{"ARI without user", "  application: callseal2\n", "", nil},
 		{"ARI without URL", "  url: http://127.0.0.1:8088/ari\n", "", []string{"ari needs url"}},
+		{"disk", "log_level: debug", "disk_free: much", []string{`disk_free is "much", use a size such as 256MiB`}},
 		{"several at once", "msp: AtlasMSP\npbx: pbx1\n", "", []string{"msp is missing", "pbx is missing"}},
 		{"nothing", wholeConfig, "{}\n", []string{
 			"msp is missing", "pbx is missing", "state_dir is missing", "gateway.address is missing", "gateway.ca_file is missing",

@@ -39,6 +39,7 @@ type metrics struct {
 	commits       prometheus.Histogram
 	conflicts     prometheus.Counter
 	refused       prometheus.Gauge
+	diskFree      prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -66,7 +67,8 @@ func newMetrics() *metrics {
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: name("conflicts_total"), Help: "Calls of which the ledger holds other content: an incident is recorded."}),
 	}
 	m.refused = prometheus.NewGauge(prometheus.GaugeOpts{Name: name("refused_segments"), Help: "Segments that the gateway refused, set aside in the journal."})
-	registry.MustRegister(m.refused, m.connected, m.lag, m.omissions, m.commits, m.conflicts, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.diskFree = prometheus.NewGauge(prometheus.GaugeOpts{Name: name("disk_free_bytes"), Help: "What is free where the journal is."})
+	registry.MustRegister(m.diskFree, m.refused, m.connected, m.lag, m.omissions, m.commits, m.conflicts, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -130,7 +130,7 @@ func (t *Table) Run(ctx context.Context, handler TableHandler) error {
 		case errors.Is(err, ErrMissingColumn), errors.Is(err, ErrNoTable):
 			return err
 		case t.Refused != nil && t.Refused(err):
-			return fmt.Errorf("%w: %w: check cdr.table's user, password and database, and GRANT SELECT ON %s to that user", ErrNoTable, err, t.Name)
+			return t.refusal(err)
 		}
 		handler.Lost(err)
 		select {
@@ -139,6 +139,19 @@ func (t *Table) Run(ctx context.Context, handler TableHandler) error {
 		case <-time.After(retry.NextBackOff()):
 		}
 	}
+}
+
+// Check sees whether the table can be followed. Errors are those of Run.
+func (t *Table) Check(ctx context.Context) error {
+	err := t.learn(ctx)
+	if err != nil && t.Refused != nil && t.Refused(err) {
+		return t.refusal(err)
+	}
+	return err
+}
+
+func (t *Table) refusal(err error) error {
+	return fmt.Errorf("%w: %w: check cdr.table's user, password and database, and GRANT SELECT ON %s to that user", ErrNoTable, err, t.Name)
 }
 
 // follow looks through the table for as long as the database answers.

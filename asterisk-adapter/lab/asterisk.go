@@ -190,6 +190,9 @@ func (a *Asterisk) path(elem ...string) string {
 	return filepath.Join(append([]string{a.dir}, elem...)...)
 }
 
+// ConfigDir is Asterisk's configuration folder.
+func (a *Asterisk) ConfigDir() string { return a.path("etc") }
+
 // CSV is the path of the file cdr_csv writes. It exists after the first call.
 func (a *Asterisk) CSV() string { return a.path("log", "cdr-csv", "Master.csv") }
 

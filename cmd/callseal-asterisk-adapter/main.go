@@ -4,12 +4,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
+	"text/tabwriter"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	adapter "github.com/callseal/callseal/asterisk-adapter"
@@ -50,7 +54,93 @@ func command() *cobra.Command {
 			return adapter.Run(cmd.Context(), config, log)
 		},
 	}
-	command.Flags().StringVar(&file, "config", "", "configuration file (YAML)")
-	_ = command.MarkFlagRequired("config")
+	command.PersistentFlags().StringVar(&file, "config", "", "configuration file (YAML)")
+	_ = command.MarkPersistentFlagRequired("config")
+	command.AddCommand(doctor(&file), effective(&file))
 	return command
+}
+
+// effective prints the configuration.
+func effective(file *string) *cobra.Command {
+	return &cobra.Command{
+		Use:           "config --config FILE",
+		Short:         "Print the configuration as it takes effect, without secrets",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := adapter.LoadConfig(*file)
+			if err != nil {
+				return err
+			}
+			text, err := config.Effective()
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return err
+		},
+	}
+}
+
+// errChange ends a doctor's visit that found something to change.
+var errChange = errors.New("something must be changed")
+
+// doctor examines what the adapter will work with.
+func doctor(file *string) *cobra.Command {
+	var folder string
+	var asJSON bool
+	command := &cobra.Command{
+		Use:   "doctor --config FILE",
+		Short: "Say line by line what to change in Asterisk or FreePBX",
+		Long: "Read Asterisk's or FreePBX's configuration, ask what runs, and say line by line what to\n" +
+			"change so that no record and no recording is missed. Nothing is changed. Run it as the\n" +
+			"adapter's user, who must be able to read Asterisk's folder.\n\n" +
+			"The exit code is 1 where something must be changed.",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := adapter.LoadConfig(*file)
+			if err != nil {
+				return err
+			}
+			findings := adapter.Examine(cmd.Context(), config, folder)
+			if err := show(cmd.OutOrStdout(), findings, asJSON); err != nil {
+				return err
+			}
+			for _, one := range findings {
+				if one.Verdict == adapter.Wrong {
+					return errChange
+				}
+			}
+			return nil
+		},
+	}
+	command.Flags().StringVar(&folder, "asterisk", "/etc/asterisk", "Asterisk's configuration folder")
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON, one finding a line")
+	return command
+}
+
+func show(out io.Writer, findings []adapter.Finding, asJSON bool) error {
+	if asJSON {
+		for _, one := range findings {
+			text, err := json.Marshal(one)
+			if err != nil {
+				return fmt.Errorf("print a finding: %w", err)
+			}
+			if _, err := fmt.Fprintf(out, "%s\n", text); err != nil {
+				return fmt.Errorf("print a finding: %w", err)
+			}
+		}
+		return nil
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, one := range findings {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", one.Verdict, one.Where, one.Found)
+		if one.Change != "" {
+			_, _ = fmt.Fprintf(table, "\t\t  → %s\n", one.Change)
+		}
+	}
+	return table.Flush()
 }
