@@ -159,8 +159,9 @@ func (b *bench) addCalls(t *testing.T, prefix string, n int) {
 func (b *bench) untilEmpty(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		waiting, _, err := b.book.Outbox()
+		// In the order in which a leg goes its way: it is never in neither.
 		unsettled, legsErr := b.book.Unsettled()
+		waiting, _, err := b.book.Outbox()
 		return err == nil && legsErr == nil && len(waiting) == 0 && len(unsettled) == 0
 	}, patience, 5*time.Millisecond, "%s", b.log)
 }
