@@ -10,7 +10,8 @@
 //	history.go     how a history begins, goes on in silence, and is closed
 //	uplink.go      the segment travels until it is on the ledger
 //
-// What it stands on and what it counts is in standing.go and metrics.go.
+// What it stands on is in standing.go, what it counts in metrics.go, and both are
+// told by inspect.go.
 package adapter
 
 import (
@@ -120,25 +121,14 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	a.recordings = pb.NewRecordingServiceClient(a.connection)
 	a.ledger = pb.NewLedgerServiceClient(a.connection)
 	a.journal.Promise(beatsPromised * config.beat)
-	uplink := newUplink(pb.NewAnchorServiceClient(a.connection), a.journal, log)
+	uplink := newUplink(pb.NewAnchorServiceClient(a.connection), a.journal, a.metrics, log)
 	uplink.reached = func(err error) { a.stands(peerGateway, err) }
-	uplink.metrics = a.metrics
 	a.closer = newCloser(a.journal, signer, uplink, a.opening, log)
 	a.pairing = newPairing(a.journal, a.closer, config.Recordings.pairWait, log)
 	a.pairing.old = a.oldRecording
-	a.omissions = newOmissions(a.journal, a.closer, config.Recordings.omissionAfter)
-	a.omissions.count = a.metrics.omissions.Inc
+	a.omissions = newOmissions(a.journal, a.closer, config.Recordings.omissionAfter, a.metrics)
 	a.metrics.registry.MustRegister(newDepths(a.journal, a.pairing, log))
 	return a, nil
-}
-
-// stands notes that a source or the gateway answers, or why it does not.
-func (a *Adapter) stands(name string, err error) {
-	if err != nil {
-		a.standings.down(name, err)
-		return
-	}
-	a.standings.up(name)
 }
 
 func (a *Adapter) close() error {

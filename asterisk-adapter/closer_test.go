@@ -131,7 +131,7 @@ func newBench(t *testing.T, path string, edge *gatewayEdge) *bench {
 	t.Helper()
 	log := &logbook{}
 	book := openJournal(t, path)
-	uplink := newUplink(edge, book, log.logger())
+	uplink := newUplink(edge, book, newMetrics(), log.logger())
 	uplink.denied = time.Millisecond
 	b := &bench{closer: newCloser(book, newSigner(t), uplink, firstOpening, log.logger()), edge: edge, book: book, log: log, path: path}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -333,7 +333,7 @@ func TestBrokenJournalEndsTheRun(t *testing.T) {
 	edge := &gatewayEdge{answer: func(ledger.Segment, int) error { return status.Error(codes.Unavailable, "the gateway is down") }}
 	log := &logbook{}
 	book := newJournal(t)
-	c := newCloser(book, newSigner(t), newUplink(edge, book, log.logger()), firstOpening, log.logger())
+	c := newCloser(book, newSigner(t), newUplink(edge, book, newMetrics(), log.logger()), firstOpening, log.logger())
 	ended := make(chan error, 1)
 	go func() { ended <- c.run(t.Context()) }()
 	leg := newLeg(t, book, "1.0", 0, unanswered)
@@ -357,7 +357,7 @@ func TestConflictIsReported(t *testing.T) {
 	c.add(closing{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}}, recordingEntry(leg.Call.Leg, newRecording(t, "1.0")))
 	segment, err := c.closeReady()
 	require.NoError(t, err)
-	u := newUplink(nil, book, log.logger())
+	u := newUplink(nil, book, newMetrics(), log.logger())
 	for outcome, message := range map[pb.Outcome]string{
 		pb.Outcome_OUTCOME_ANCHORED: "call anchored", pb.Outcome_OUTCOME_ALREADY_ANCHORED: "call was anchored already", pb.Outcome_OUTCOME_CONFLICT: "call refused",
 	} {
@@ -387,7 +387,7 @@ func TestAnEpochBeginsWithItsOpening(t *testing.T) {
 			return found, nil
 		}
 	}
-	c := newCloser(book, newSigner(t), newUplink(edge, book, log.logger()), opening, log.logger())
+	c := newCloser(book, newSigner(t), newUplink(edge, book, newMetrics(), log.logger()), opening, log.logger())
 	ended := make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	go func() { ended <- c.run(ctx) }()

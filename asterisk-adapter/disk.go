@@ -10,10 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// standingDisk is the disk under the journal.
-const standingDisk = "disk"
-
-// diskEvery is how often it is looked at.
+// diskEvery is how often the disk under the journal is looked at.
 const diskEvery = 10 * time.Second
 
 var errDisk = errors.New("the disk of the journal is nearly full")

@@ -1,19 +1,11 @@
 package adapter
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"google.golang.org/grpc/connectivity"
 
 	"github.com/callseal/callseal/asterisk-adapter/journal"
 )
@@ -80,27 +72,6 @@ func (m *metrics) told(source string, ended time.Time, known bool) {
 	}
 }
 
-// watchGateway notes whether the gateway can be reached, until the context ends.
-func (a *Adapter) watchGateway(ctx context.Context) error {
-	for {
-		state := a.connection.GetState()
-		switch state {
-		case connectivity.Ready:
-			a.stands(peerGateway, nil)
-		case connectivity.Idle:
-			a.connection.Connect()
-		case connectivity.TransientFailure:
-			a.stands(peerGateway, errUnreached)
-		default:
-		}
-		if !a.connection.WaitForStateChange(ctx, state) {
-			return ctx.Err()
-		}
-	}
-}
-
-var errUnreached = errors.New("the gateway cannot be reached")
-
 // depths are what waits in an adapter, read when they are asked for.
 type depths struct {
 	journal *journal.Journal
@@ -149,38 +120,4 @@ func (d *depths) Collect(out chan<- prometheus.Metric) {
 	gauge(d.outbox, depth.Outbox)
 	gauge(d.due, depth.Due)
 	gauge(d.disk, int(depth.DiskBytes))
-}
-
-// health is what GET /healthz answers.
-type health struct {
-	// Serving says that everything answers.
-	Serving bool                `json:"serving"`
-	On      map[string]Standing `json:"on"`
-}
-
-// inspect serves /metrics and /healthz until the context ends.
-func (a *Adapter) inspect(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.config.Metrics.Listen)
-	if err != nil {
-		return fmt.Errorf("metrics.listen: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)}))
-	mux.HandleFunc("GET /healthz", func(out http.ResponseWriter, _ *http.Request) {
-		var now health
-		now.On, now.Serving = a.standings.all()
-		out.Header().Set("Content-Type", "application/json")
-		if !now.Serving {
-			out.WriteHeader(http.StatusServiceUnavailable)
-		}
-		_ = json.MarshalWrite(out, now, json.Deterministic(true)) // whoever asked is gone
-	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	a.log.Info("metrics ready", "listen", listener.Addr().String())
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve metrics: %w", err)
-	}
-	return ctx.Err()
 }

@@ -16,15 +16,15 @@ type omissions struct {
 	journal *journal.Journal
 	closer  *closer
 	after   time.Duration // since the leg was closed; 0 for never
-	count   func()
+	metrics *metrics
 
 	mu      sync.Mutex
 	reasons map[string]string         // why a channel's file is none, by uniqueid
 	given   map[ledger.LegID]struct{} // handed to the closer, not in a segment yet
 }
 
-func newOmissions(book *journal.Journal, closer *closer, after time.Duration) *omissions {
-	return &omissions{journal: book, closer: closer, after: after, count: func() {}, reasons: map[string]string{}, given: map[ledger.LegID]struct{}{}}
+func newOmissions(book *journal.Journal, closer *closer, after time.Duration, metrics *metrics) *omissions {
+	return &omissions{journal: book, closer: closer, after: after, metrics: metrics, reasons: map[string]string{}, given: map[ledger.LegID]struct{}{}}
 }
 
 // failed notes why a channel's file is no recording.
@@ -71,7 +71,7 @@ func (o *omissions) giveUp(now time.Time) error {
 	}
 	for _, leg := range overdue {
 		if omission := o.omission(leg, now); omission != nil {
-			o.count()
+			o.metrics.omissions.Inc()
 			o.closer.log.Error("a recording was due and has not come: its omission is anchored", "uniqueid", leg.UniqueID, "reason", omission.Reason)
 			o.closer.add(closing{Entry: journal.Entry{Omission: omission}, done: func() { o.done(leg) }})
 		}

@@ -19,7 +19,7 @@ func TestOmissions(t *testing.T) {
 	log := &logbook{}
 	book := newJournal(t)
 	c := newCloser(book, newSigner(t), nil, firstOpening, log.logger())
-	o := newOmissions(book, c, time.Minute)
+	o := newOmissions(book, c, time.Minute, newMetrics())
 	closed := func() []string {
 		t.Helper()
 		segment, err := c.closeReady()
@@ -77,11 +77,11 @@ func TestOmissionsSurviveARestart(t *testing.T) {
 	leg := newLeg(t, b.book, "1.1", 0, nil)
 	b.add(closing{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}})
 	b.untilEmpty(t)
-	require.NoError(t, newOmissions(b.book, b.closer, 0).run(t.Context()), "none is asked for")
+	require.NoError(t, newOmissions(b.book, b.closer, 0, newMetrics()).run(t.Context()), "none is asked for")
 	require.ErrorIs(t, b.end(), context.Canceled)
 
 	again := newBench(t, path, &gatewayEdge{})
-	o := newOmissions(again.book, again.closer, 10*time.Millisecond)
+	o := newOmissions(again.book, again.closer, 10*time.Millisecond, newMetrics())
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- o.run(ctx) }()

@@ -1,9 +1,13 @@
 package adapter
 
 import (
+	"context"
+	"errors"
 	"maps"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/connectivity"
 )
 
 // What the adapter stands on, beside the sources.
@@ -11,6 +15,7 @@ const (
 	sourceARI        = "ari"
 	sourceRecordings = "recordings"
 	peerGateway      = "gateway"
+	standingDisk     = "disk"
 )
 
 // Standing is what is known of one of the things that the adapter stands on: a source
@@ -66,3 +71,33 @@ func (s *standings) all() (all map[string]Standing, whole bool) {
 	}
 	return maps.Clone(s.of), whole
 }
+
+// stands notes that a source or the gateway answers, or why it does not.
+func (a *Adapter) stands(name string, err error) {
+	if err != nil {
+		a.standings.down(name, err)
+		return
+	}
+	a.standings.up(name)
+}
+
+// watchGateway notes whether the gateway can be reached, until the context ends.
+func (a *Adapter) watchGateway(ctx context.Context) error {
+	for {
+		state := a.connection.GetState()
+		switch state {
+		case connectivity.Ready:
+			a.stands(peerGateway, nil)
+		case connectivity.Idle:
+			a.connection.Connect()
+		case connectivity.TransientFailure:
+			a.stands(peerGateway, errUnreached)
+		default:
+		}
+		if !a.connection.WaitForStateChange(ctx, state) {
+			return ctx.Err()
+		}
+	}
+}
+
+var errUnreached = errors.New("the gateway cannot be reached")

@@ -71,8 +71,8 @@ type passage struct {
 	takenOnce, endOnce sync.Once
 }
 
-func newUplink(anchor pb.AnchorServiceClient, book *journal.Journal, log *slog.Logger) *uplink {
-	return &uplink{anchor: anchor, journal: book, log: log, reached: func(error) {}, metrics: newMetrics(), wake: make(chan struct{}, 1)}
+func newUplink(anchor pb.AnchorServiceClient, book *journal.Journal, metrics *metrics, log *slog.Logger) *uplink {
+	return &uplink{anchor: anchor, journal: book, log: log, reached: func(error) {}, metrics: metrics, wake: make(chan struct{}, 1)}
 }
 
 // send puts a segment in line, behind those that were put there before.

@@ -63,11 +63,9 @@ func command() *cobra.Command {
 // effective prints the configuration.
 func effective(file *string) *cobra.Command {
 	return &cobra.Command{
-		Use:           "config --config FILE",
-		Short:         "Print the configuration as it takes effect, without secrets",
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:   "config --config FILE",
+		Short: "Print the configuration as it takes effect, without secrets",
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := adapter.LoadConfig(*file)
 			if err != nil {
@@ -97,9 +95,7 @@ func doctor(file *string) *cobra.Command {
 			"change so that no record and no recording is missed. Nothing is changed. Run it as the\n" +
 			"adapter's user, who must be able to read Asterisk's folder.\n\n" +
 			"The exit code is 1 where something must be changed.",
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := adapter.LoadConfig(*file)
 			if err != nil {
