@@ -10,7 +10,8 @@
 //	history.go     how a history begins, goes on in silence, and is closed
 //	uplink.go      the segment travels until it is on the ledger
 //
-// What it stands on is in standing.go, what it counts in metrics.go, and both are
+// What it knows of the ledger in memory is kept up to date by view.go. What it stands
+// on is in standing.go, what it counts in metrics.go, and both are
 // told by inspect.go.
 package adapter
 
@@ -32,6 +33,7 @@ import (
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/api/connect"
+	"github.com/callseal/callseal/asterisk-adapter/admission"
 	"github.com/callseal/callseal/asterisk-adapter/ari"
 	"github.com/callseal/callseal/asterisk-adapter/journal"
 	"github.com/callseal/callseal/chaincode/ledger"
@@ -48,6 +50,8 @@ type Adapter struct {
 	recordings pb.RecordingServiceClient
 	ledger     pb.LedgerServiceClient
 	observer   *ari.Observer // nil without ARI
+	// view is the ledger's scores, devices and keys in memory; nil where nothing needs it.
+	view *admission.View
 	// ariPassword is that of the observer's user.
 	ariPassword string
 	software    software
@@ -128,6 +132,10 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	a.pairing.old = a.oldRecording
 	a.omissions = newOmissions(a.journal, a.closer, config.Recordings.omissionAfter, a.metrics)
 	a.metrics.registry.MustRegister(newDepths(a.journal, a.pairing, log))
+	if config.needsView() {
+		a.view = admission.New()
+		a.metrics.registry.MustRegister(newViewed(a.view))
+	}
 	return a, nil
 }
 
@@ -161,6 +169,9 @@ func (a *Adapter) work(ctx context.Context) error {
 	parts.Go(func() error { return a.omissions.run(ctx) })
 	parts.Go(func() error { return a.watchGateway(ctx) })
 	parts.Go(func() error { return a.watchDisk(ctx) })
+	if a.view != nil {
+		parts.Go(func() error { return a.keepView(ctx) })
+	}
 	if a.config.Metrics.Listen != "" {
 		parts.Go(func() error { return a.inspect(ctx) })
 	}

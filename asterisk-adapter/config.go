@@ -49,6 +49,8 @@ type Config struct {
 	// DiskFree is how much must be free where the journal is, such as 256MiB, which is
 	// meant when it is empty: with less the adapter says so, and goes on.
 	DiskFree string `yaml:"disk_free"`
+	// Devices says how the PBX's devices are compared with the ledger's.
+	Devices DevicesConfig `yaml:"devices"`
 	// Metrics says where the adapter tells how it is.
 	Metrics MetricsConfig `yaml:"metrics"`
 	// LogLevel is debug, info, warn or error; info when empty.
@@ -57,6 +59,31 @@ type Config struct {
 	beat     time.Duration
 	diskFree uint64
 }
+
+// DevicesConfig is about the devices that register with the PBX.
+type DevicesConfig struct {
+	// Domain is what follows the @ in the PBX's addresses of record as they are
+	// registered on the ledger: with pbx.atlas.example, the account 600 is
+	// sip:600@pbx.atlas.example. Empty means that devices are not compared.
+	Domain string `yaml:"domain"`
+}
+
+// check brings the domain into the form in which addresses of record are hashed.
+func (d *DevicesConfig) check() error {
+	if d.Domain == "" {
+		return nil
+	}
+	normal, err := ledger.NormalizeAOR("a@" + d.Domain)
+	if err != nil || strings.ContainsAny(d.Domain, "@;?<>") {
+		return fmt.Errorf("devices.domain is %q, use the host of the PBX's addresses of record, such as pbx.atlas.example", d.Domain)
+	}
+	d.Domain = strings.TrimPrefix(normal, "a@")
+	return nil
+}
+
+// needsView says whether something needs the ledger's scores, devices or keys in
+// memory.
+func (c *Config) needsView() bool { return c.Devices.Domain != "" }
 
 // MetricsConfig is about Prometheus metrics and health.
 type MetricsConfig struct {
@@ -268,7 +295,7 @@ func (c *Config) check() error {
 		complain("there is no source of CDRs: set cdr.csv to Asterisk's Master.csv, or cdr.table, or ami, or several")
 	}
 	orElse(&c.LogLevel, defaultLogLevel)
-	wrong = append(wrong, c.checkInterfaces(), c.Recordings.check())
+	wrong = append(wrong, c.checkInterfaces(), c.Recordings.check(), c.Devices.check())
 	if _, err := c.location(); err != nil {
 		complain("timezone %q is not an IANA name such as Europe/Lisbon", c.Timezone)
 	}

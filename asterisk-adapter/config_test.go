@@ -47,6 +47,8 @@ contexts:
   from-internal: outbound
   local: internal
 party_key_file: party.key
+devices:
+  domain: PBX.Atlas.Example.
 log_level: debug
 `
 
@@ -70,6 +72,8 @@ func TestLoadConfig(t *testing.T) {
 	require.Equal(t, 1500*time.Millisecond, config.Recordings.pairWait)
 	require.Equal(t, 10*time.Minute, config.Recordings.omissionAfter)
 	require.Equal(t, time.Hour, config.beat)
+	require.Equal(t, "pbx.atlas.example", config.Devices.Domain, "as addresses of record are hashed")
+	require.True(t, config.needsView())
 	require.True(t, config.recordingDue(&ledger.Call{Disposition: ledger.Answered}))
 	require.False(t, config.recordingDue(&ledger.Call{Disposition: "BUSY"}))
 
@@ -82,6 +86,7 @@ func TestLoadConfig(t *testing.T) {
 	config, err = LoadConfig(writeConfig(t, least))
 	require.NoError(t, err)
 	require.Equal(t, dueNone, config.Recordings.Due)
+	require.False(t, config.needsView())
 	require.Equal(t, 2*time.Second, config.Recordings.pairWait)
 	require.False(t, config.recordingDue(&ledger.Call{Disposition: ledger.Answered}))
 	zone, err := config.location()
@@ -133,6 +138,8 @@ func TestConfigRefusals(t *testing.T) {
 		{"AMI without address", "  address: 127.0.0.1:5038\n", "", []string{"ami needs address"}},
 		{"ARI without user", "  application: callseal2\n", "", nil},
 		{"ARI without URL", "  url: http://127.0.0.1:8088/ari\n", "", []string{"ari needs url"}},
+		{"domain", "PBX.Atlas.Example.", "sip:600@pbx", []string{`devices.domain is "sip:600@pbx", use the host`}},
+		{"no host", "PBX.Atlas.Example.", "my pbx", []string{`devices.domain is "my pbx", use the host`}},
 		{"disk", "log_level: debug", "disk_free: much", []string{`disk_free is "much", use a size such as 256MiB`}},
 		{"several at once", "msp: AtlasMSP\npbx: pbx1\n", "", []string{"msp is missing", "pbx is missing"}},
 		{"nothing", wholeConfig, "{}\n", []string{

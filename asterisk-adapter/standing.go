@@ -16,6 +16,7 @@ const (
 	sourceRecordings = "recordings"
 	peerGateway      = "gateway"
 	standingDisk     = "disk"
+	standingView     = "view"
 )
 
 // Standing is what is known of one of the things that the adapter stands on: a source

@@ -40,7 +40,7 @@ func (v *View) Run(ctx context.Context, gateway pb.ViewServiceClient, log *slog.
 func (v *View) follow(ctx context.Context, gateway pb.ViewServiceClient) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(silence, func() { cancel(errSilent) })
+	watchdog := time.AfterFunc(silence, func() { cancel(ErrSilent) })
 	defer watchdog.Stop()
 	v.mu.RLock()
 	cursor := v.cursor
@@ -52,7 +52,7 @@ func (v *View) follow(ctx context.Context, gateway pb.ViewServiceClient) error {
 	for {
 		message, err := stream.Recv()
 		if err != nil {
-			if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
+			if cause := context.Cause(ctx); errors.Is(cause, ErrSilent) {
 				err = cause
 			}
 			return fmt.Errorf("watch scores and devices: %w", err)
@@ -69,4 +69,6 @@ func (v *View) follow(ctx context.Context, gateway pb.ViewServiceClient) error {
 	}
 }
 
-var errSilent = errors.New("the gateway says nothing")
+// ErrSilent says that the gateway has not said for a while how the ledger stands: the
+// view may be old.
+var ErrSilent = errors.New("the gateway says nothing of scores and devices")

@@ -6,6 +6,7 @@ package admission
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -60,6 +61,18 @@ type Freshness struct {
 	// Unreadable counts records that could not be read, as a newer version of the
 	// contracts may write them: update the adapter.
 	Unreadable int
+}
+
+// Problem says why a view does not answer as the ledger would; nil where it does.
+// The error wraps ErrNotReady or ErrSilent.
+func (f *Freshness) Problem(now time.Time) error {
+	switch {
+	case !f.Complete:
+		return ErrNotReady
+	case now.Sub(f.Heard) > silence:
+		return fmt.Errorf("%w since %s", ErrSilent, f.Heard.UTC().Format(time.RFC3339))
+	}
+	return nil
 }
 
 // New makes an empty view.
@@ -118,6 +131,34 @@ func (v *View) Reputation(address string, at time.Time) (ledger.Reputation, erro
 	return policy.Policy.Reputation.Merge(ledger.Question{
 		At: ledger.TimeOf(at), Asker: v.msp, Epoch: epoch.Epoch, Exempt: slices.Contains(epoch.Exempt, subject), Subject: subject, Version: policy.Version,
 	}, held), nil
+}
+
+// CallRef is the pseudonym of a trunk leg's SIP Call-ID under the consortium's key of
+// the epoch in force (see [ledger.CallRef]).
+//
+// Errors: ErrNotReady.
+func (v *View) CallRef(callID string) (string, error) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	key, err := v.key()
+	if err != nil {
+		return "", err
+	}
+	return ledger.CallRef(key, callID), nil
+}
+
+// AORRef is the pseudonym under which the ledger knows an address of record (see
+// [ledger.AORRef]).
+//
+// Errors: ErrNotReady; INVALID_ARGUMENT for what is no address of record.
+func (v *View) AORRef(aor string) (string, error) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	key, err := v.key()
+	if err != nil {
+		return "", err
+	}
+	return ledger.AORRef(key, aor)
 }
 
 // Device is what devices:Check would answer for an address of record of the

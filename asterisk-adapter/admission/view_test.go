@@ -78,7 +78,32 @@ func TestViewSaysThatItIsNotReady(t *testing.T) {
 	view.mark(&pb.AdmissionMark{})
 	_, err = view.Reputation(number, now)
 	require.ErrorIs(t, err, ErrNotReady, "no pseudonym is made without a key")
+	_, err = view.CallRef("1@192.0.2.1")
+	require.ErrorIs(t, err, ErrNotReady)
+	_, err = view.AORRef(aor)
+	require.ErrorIs(t, err, ErrNotReady)
 	require.True(t, view.Freshness().Complete)
+}
+
+func TestViewSaysHowOldItIs(t *testing.T) {
+	view := New()
+	fresh := view.Freshness()
+	require.ErrorIs(t, fresh.Problem(now), ErrNotReady)
+	fresh = started(t).Freshness()
+	require.NoError(t, fresh.Problem(fresh.Heard.Add(silence)))
+	require.ErrorIs(t, fresh.Problem(fresh.Heard.Add(silence+time.Second)), ErrSilent)
+}
+
+func TestViewMakesPseudonyms(t *testing.T) {
+	view := started(t)
+	ref, err := view.CallRef("1@192.0.2.1")
+	require.NoError(t, err)
+	require.Equal(t, ledger.CallRef(key, "1@192.0.2.1"), ref)
+	ref, err = view.AORRef("<SIP:600@PBX.atlas.example:5061>")
+	require.NoError(t, err)
+	wanted, err := ledger.AORRef(key, aor)
+	require.NoError(t, err)
+	require.Equal(t, wanted, ref)
 }
 
 func TestViewRefusesWhatIsNoAddress(t *testing.T) {
