@@ -112,6 +112,9 @@ func (a *anchoring) read() error {
 		for j := range a.segments[i].Records {
 			a.keys[i][j] = a.segments[i].Records[j].Key()
 			want(a.keys[i][j])
+			if disagreement := a.segments[i].Records[j].Disagreement; disagreement != nil {
+				want(ledger.CallKey(segment.MSP, segment.PBX, disagreement.Leg))
+			}
 		}
 	}
 	values, err := a.stub.GetMultipleStates(keys...)
@@ -212,6 +215,9 @@ func (a *anchoring) decideRecord(record *ledger.Record, key string, leaf []byte,
 		for _, index := range record.Indexes() {
 			a.put(index, marker)
 		}
+		if record.Disagreement != nil {
+			return ledger.OutcomeAnchored, a.reportDisagreement(record, key, signer)
+		}
 		return ledger.OutcomeAnchored, nil
 	}
 	var before ledger.Record
@@ -233,6 +239,31 @@ func (a *anchoring) decideRecord(record *ledger.Record, key string, leaf []byte,
 		Kind: ledger.IncidentReplay, Key: key, MSP: record.MSP, PBX: record.PBX,
 		OfferedDigest: offeredDigest, StoredDigest: storedDigest, Signer: signer,
 	})
+}
+
+// reportDisagreement records an incident that names the two sources: a record alone
+// would be one among millions.
+func (a *anchoring) reportDisagreement(record *ledger.Record, key, signer string) error {
+	told := record.Disagreement
+	offered, err := record.ContentDigest()
+	if err != nil {
+		return err
+	}
+	incident := &ledger.Incident{
+		Kind: ledger.IncidentDisagreement, Key: key, MSP: record.MSP, PBX: record.PBX, OfferedDigest: offered, Signer: signer,
+		Sources: []string{told.First, told.Second},
+	}
+	// The leg was closed before, and is missing only where the ledger refused it.
+	if stored := a.state[ledger.CallKey(record.MSP, record.PBX, told.Leg)]; stored != nil {
+		var leg ledger.Record
+		if err := decodeStored(stored, &leg); err != nil {
+			return err
+		}
+		if incident.StoredDigest, err = leg.ContentDigest(); err != nil {
+			return err
+		}
+	}
+	return a.putIncident(incident)
 }
 
 // putSegment stores the segment's header: what was signed, when it arrived, how

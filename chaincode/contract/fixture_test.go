@@ -121,7 +121,7 @@ func (c *channel) simulate(call stub.Call) (*peer.Response, *stub.Tx) {
 			ledger.TypeCall, ledger.TypeSegment, ledger.TypeRecording, ledger.TypeRecordingByCall, ledger.TypeRecordingByHash,
 			ledger.TypeIncident, ledger.TypeAdapter,
 			ledger.TypeOpinion, ledger.TypePardon, ledger.TypeAllowance, ledger.TypeAppeal,
-			ledger.TypeLink, ledger.TypeLinkTo, ledger.TypeOmission, ledger.TypeOpening, ledger.TypeBeat, ledger.TypeCallByRef,
+			ledger.TypeLink, ledger.TypeLinkTo, ledger.TypeOmission, ledger.TypeOpening, ledger.TypeBeat, ledger.TypeCallByRef, ledger.TypeProgress, ledger.TypeDisagreement,
 			ledger.TypeCorrection, ledger.TypeDispute, ledger.TypeDisputeOf,
 			ledger.TypeDevice, ledger.TypeDeviceVersion, ledger.TypeDeviceByAOR, ledger.TypeDeviceByFingerprint,
 			ledger.TypeConsent, ledger.TypeViolation,

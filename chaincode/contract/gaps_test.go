@@ -48,7 +48,7 @@ func (h *history) close(t testing.TB, records ...ledger.Record) *ledger.SignedSe
 	last := records[len(records)-1].Beat
 	signed := &ledger.SignedSegment{Records: records, Segment: ledger.Segment{
 		Boots: ledger.BootsOf(records), ClosedAt: ledger.TimeOf(h.clock), Closing: last != nil && last.Closing, Count: int64(len(records)),
-		Epoch: h.epoch, FirstSeq: h.next, MSP: atlas, PBX: "pbx1", PrevFirstSeq: h.before, PrevRoot: h.root, V: 2,
+		Epoch: h.epoch, FirstSeq: h.next, MSP: atlas, PBX: "pbx1", PrevFirstSeq: h.before, PrevRoot: h.root, V: ledger.SchemaVersion,
 	}}
 	if !signed.Segment.Closing {
 		signed.Segment.NextBy = ledger.TimeOf(h.clock.Add(promise))
@@ -62,7 +62,7 @@ func (h *history) close(t testing.TB, records ...ledger.Record) *ledger.SignedSe
 // sign signs as resign does, in version 2.
 func (h *history) sign(t testing.TB, signed *ledger.SignedSegment) {
 	t.Helper()
-	resignAs(t, h.signer, signed, 2)
+	resignAs(t, h.signer, signed, ledger.SchemaVersion)
 }
 
 // legs closes n legs of Asterisk's sequence.

@@ -256,8 +256,8 @@ func readPolicy(given []byte) (*ledger.Policy, string, error) {
 	if err := ledger.DecodeStrict(given, &document); err != nil {
 		return nil, "", err
 	}
-	if document.V != ledger.SchemaVersion {
-		return nil, "", ledger.Errorf(ledger.CodeInvalid, "the policy has v %d: write it as v %d", document.V, ledger.SchemaVersion)
+	if err := ledger.CheckWritten("the policy", document.V); err != nil {
+		return nil, "", err
 	}
 	if err := document.Check(); err != nil {
 		return nil, "", err

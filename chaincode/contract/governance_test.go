@@ -170,7 +170,7 @@ func TestAllOperatorsFoundTheConsortium(t *testing.T) {
 	digest, err := policy.Digest()
 	require.NoError(t, err)
 	require.Equal(t, digest, state.Ballot.Digest)
-	require.Equal(t, ledger.Digest([]byte(`{"consortium":{"operators":["AtlasMSP","BorealisMSP","CorvusMSP"],"votes":2},"v":2}`)), digest, "anyone can compute it")
+	require.Equal(t, ledger.Digest([]byte(`{"consortium":{"operators":["AtlasMSP","BorealisMSP","CorvusMSP"],"votes":2},"v":3}`)), digest, "anyone can compute it")
 
 	state = c.vote(borealis, state.Ballot)
 	require.False(t, state.Enacted, "two of three do not found it")
@@ -413,9 +413,9 @@ func TestBadGovernanceInput(t *testing.T) {
 		{ledger.CodeInvalid, []string{"governance:Propose", ""}},
 		{ledger.CodeInvalid, []string{"governance:Propose", "{}"}},
 		{ledger.CodeInvalid, []string{"governance:Propose", `{"v":2}`}},
-		{ledger.CodeInvalid, []string{"governance:Propose", strings.Replace(good, `"v":2`, `"v":1`, 1)}},
-		{ledger.CodeInvalid, []string{"governance:Propose", strings.Replace(good, `"v":2`, `"v":3`, 1)}},
-		{ledger.CodeInvalid, []string{"governance:Propose", strings.Replace(good, `"v":2`, `"v":2.5`, 1)}},
+		{ledger.CodeInvalid, []string{"governance:Propose", strings.Replace(good, `"v":3`, `"v":1`, 1)}},
+		{ledger.CodeInvalid, []string{"governance:Propose", strings.Replace(good, `"v":3`, `"v":4`, 1)}},
+		{ledger.CodeInvalid, []string{"governance:Propose", strings.Replace(good, `"v":3`, `"v":2.5`, 1)}},
 		{ledger.CodeInvalid, []string{"governance:Propose", `{"consortium":{"operators":[],"votes":1},"v":2}`}},
 		{ledger.CodeInvalid, []string{"governance:Propose", `{"consortium":{"operators":["A","B","C"],"votes":2},"reconciliation":{},"v":2}`}},
 		{ledger.CodeInvalid, []string{"governance:Propose", `{"consortium":{"operators":["A","B","C"],"votes":2,"votes":3},"v":2}`}},
@@ -469,7 +469,7 @@ func TestBothChaincodesSayTheirVersion(t *testing.T) {
 func TestAValueOfANewerVersion(t *testing.T) {
 	c := founded(t)
 	tx := c.Begin(stub.Call{})
-	require.NoError(t, tx.PutState(ledger.PolicyKey(ledger.PolicyReconciliation), []byte(`{"amended":true,"name":"reconciliation","policy":{"reconciliation":{},"v":3},"v":3,"version":7}`)))
+	require.NoError(t, tx.PutState(ledger.PolicyKey(ledger.PolicyReconciliation), []byte(`{"amended":true,"name":"reconciliation","policy":{"reconciliation":{},"v":4},"v":4,"version":7}`)))
 	require.Equal(t, valid, c.Commit(tx)[0])
 	require.Contains(t, c.refuse(ledger.CodeNewer, proposal(t, atlas, document(t))), "upgrade it")
 	require.Contains(t, c.refuse(ledger.CodeNewer, as(atlas, ledger.RoleAuditor, "governance:Pending")), "upgrade it")

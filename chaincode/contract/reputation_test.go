@@ -142,7 +142,7 @@ func TestAnOpinionIsWrittenBlindly(t *testing.T) {
 	} {
 		response, tx := c.simulate(call)
 		require.EqualValues(t, shim.OK, response.GetStatus(), response.GetMessage())
-		require.Equal(t, `{"v":2,"written":1}`, string(response.GetPayload()))
+		require.Equal(t, `{"v":3,"written":1}`, string(response.GetPayload()))
 		require.Empty(t, tx.Reads(), "a read would make endorsers differ and transactions conflict")
 		pending = append(pending, tx)
 	}

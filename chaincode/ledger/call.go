@@ -49,9 +49,12 @@ const (
 
 var verdicts = map[string]bool{"": true, VerdictPassed: true, VerdictFailed: true, VerdictNone: true}
 
-// checkAdded answers CodeInvalid unless the members that version 2 added are
-// well formed, and absent in a record of version 1.
+// checkAdded answers CodeInvalid unless the members that later versions added are
+// well formed, and absent in a record of an earlier one.
 func (c *Call) checkAdded(version int) error {
+	if c.Imported && version < 3 {
+		return Errorf(CodeInvalid, "imported is a member of version 3: write the record with v 3")
+	}
 	if c.Attestation == "" && c.Boot == 0 && c.CallRef == "" && c.ClockOffsetMS == 0 && c.Verdict == "" {
 		return nil
 	}

@@ -33,26 +33,6 @@ type Details struct {
 	V int `json:"v"`
 }
 
-// CallDetails holds the personal fields of a CDR, under Asterisk's names. What a
-// source leaves empty is absent.
-type CallDetails struct {
-	// Absent names the columns that the source does not carry at all: nothing is
-	// said of them, which is not the same as empty.
-	Absent      []string `json:"absent,omitzero"`
-	AccountCode string   `json:"accountcode,omitzero"`
-	AMAFlags    string   `json:"amaflags,omitzero"`
-	Channel     string   `json:"channel,omitzero"`
-	CLID        string   `json:"clid,omitzero"`
-	DContext    string   `json:"dcontext,omitzero"`
-	Dst         string   `json:"dst,omitzero"`
-	DstChannel  string   `json:"dstchannel,omitzero"`
-	LastApp     string   `json:"lastapp,omitzero"`
-	LastData    string   `json:"lastdata,omitzero"`
-	PeerAccount string   `json:"peeraccount,omitzero"`
-	Src         string   `json:"src,omitzero"`
-	UserField   string   `json:"userfield,omitzero"`
-}
-
 // RecordingDetails holds what a recording's file says of people: its name.
 type RecordingDetails struct {
 	// File is the path relative to the PBX's recording folder.
@@ -81,6 +61,11 @@ func (d *Details) Check() error {
 	}
 	if kinds != 1 {
 		return Errorf(CodeInvalid, "details are those of either a call, a recording or a device")
+	}
+	if d.Call != nil {
+		if err := d.Call.check(d.V); err != nil {
+			return err
+		}
 	}
 	if d.Device != nil {
 		if d.V < 2 {

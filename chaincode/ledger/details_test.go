@@ -55,7 +55,7 @@ func TestSealedDetailsHaveTheShapeOfAESGCM(t *testing.T) {
 		code   ledger.Code
 		change func(*ledger.Sealed)
 	}{
-		"another version":   {ledger.CodeNewer, func(s *ledger.Sealed) { s.V = 3 }},
+		"another version":   {ledger.CodeNewer, func(s *ledger.Sealed) { s.V = 4 }},
 		"another algorithm": {ledger.CodeInvalid, func(s *ledger.Sealed) { s.Algorithm = "none" }},
 		"a short nonce":     {ledger.CodeInvalid, func(s *ledger.Sealed) { s.Nonce = s.Nonce[1:] }},
 		"no tag":            {ledger.CodeInvalid, func(s *ledger.Sealed) { s.Ciphertext = s.Ciphertext[1:] }},

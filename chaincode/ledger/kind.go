@@ -12,7 +12,7 @@ type content interface {
 // held is how many kinds the record holds; a good one holds one.
 func (r *Record) held() int {
 	n := 0
-	for _, is := range []bool{r.Beat != nil, r.Call != nil, r.Link != nil, r.Omission != nil, r.Opening != nil, r.Recording != nil} {
+	for _, is := range []bool{r.Beat != nil, r.Call != nil, r.Disagreement != nil, r.Link != nil, r.Omission != nil, r.Opening != nil, r.Progress != nil, r.Recording != nil} {
 		if is {
 			n++
 		}
@@ -25,12 +25,16 @@ func (r *Record) about() content {
 	switch {
 	case r.Beat != nil:
 		return beatContent{r.Beat}
+	case r.Disagreement != nil:
+		return disagreementContent{r.Disagreement}
 	case r.Link != nil:
 		return linkContent{r.Link}
 	case r.Omission != nil:
 		return omissionContent{r.Omission}
 	case r.Opening != nil:
 		return openingContent{r.Opening}
+	case r.Progress != nil:
+		return progressContent{r.Progress}
 	case r.Recording != nil:
 		return recordingContent{r.Recording}
 	default:

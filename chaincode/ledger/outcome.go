@@ -58,6 +58,10 @@ const (
 	IncidentReplay = "conflicting_replay"
 	// IncidentFork: a second segment claims a place in an epoch: two histories.
 	IncidentFork = "forked_segment"
+	// IncidentDisagreement: two sources of one PBX tell a leg differently. Nothing was
+	// refused: Key is the disagreement's, OfferedDigest its content digest, and
+	// StoredDigest the leg's (version 3).
+	IncidentDisagreement = "disagreement"
 )
 
 // Incident records what was refused and by whom it was offered. It holds digests
@@ -74,8 +78,11 @@ type Incident struct {
 	OfferedDigest string `json:"offered_digest"`
 	PBX           string `json:"pbx"`
 	// Signer is the fingerprint of the adapter that signed what was refused.
-	Signer       string `json:"signer"`
-	StoredDigest string `json:"stored_digest"`
-	TxID         string `json:"tx_id"`
-	V            int    `json:"v"`
+	Signer string `json:"signer"`
+	// Sources are the two that disagree, the one as which the leg stands first; of
+	// IncidentDisagreement alone (version 3).
+	Sources      []string `json:"sources,omitzero"`
+	StoredDigest string   `json:"stored_digest"`
+	TxID         string   `json:"tx_id"`
+	V            int      `json:"v"`
 }

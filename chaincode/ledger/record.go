@@ -14,14 +14,17 @@ const (
 )
 
 // Record is one entry of an adapter's gap-free sequence: a CDR leg, a recording
-// or, since version 2, a link, an omission, an opening or a beat; exactly one of
-// them. Its canonical form is a leaf of its segment's tree and is stored as it
+// or, since version 2, a link, an omission, an opening or a beat or, since version
+// 3, a call's progress or a disagreement; exactly one of them. Its canonical form is a leaf of its segment's tree and is stored as it
 // is, so that evidence hashes what is stored.
 type Record struct {
 	// Beat is set when the record says that the adapter is there.
 	Beat *Beat `json:"beat,omitzero"`
 	// Call is set when the record is a CDR leg.
 	Call *Call `json:"call,omitzero"`
+	// Disagreement is set when the record says that two sources tell a leg
+	// differently (version 3).
+	Disagreement *Disagreement `json:"disagreement,omitzero"`
 	// Epoch is the adapter's journal, by its creation in ms since 1970. It
 	// changes only when a journal was lost.
 	Epoch int64 `json:"epoch"`
@@ -35,6 +38,9 @@ type Record struct {
 	Opening *Opening `json:"opening,omitzero"`
 	// PBX names the Asterisk within the operator.
 	PBX string `json:"pbx"`
+	// Progress is set when the record says how a call stands that has no CDR yet
+	// (version 3).
+	Progress *Progress `json:"progress,omitzero"`
 	// Recording is set when the record is a recording.
 	Recording *Recording `json:"recording,omitzero"`
 	// Segment is the Seq of the first record of the segment this one is in.
@@ -80,6 +86,9 @@ type Call struct {
 	End Time `json:"end"`
 	// HangupCause is the Q.850 cause, absent where the PBX did not tell.
 	HangupCause int64 `json:"hangup_cause,omitzero"`
+	// Imported says that the leg was taken from old files, long after the call
+	// (version 3).
+	Imported bool `json:"imported,omitzero"`
 	// Leg names the leg.
 	Leg LegID `json:"leg"`
 	// Observed holds the times seen on ARI, precise to the millisecond.
@@ -113,8 +122,14 @@ type Recording struct {
 	ClosedAt Time `json:"closed_at"`
 	// DetailsDigest is the digest of the recording's Details.
 	DetailsDigest string `json:"details_digest"`
+	// FoundSHA256 is the digest of the file as a crash left it, where the adapter
+	// then repaired it; see Recovered (version 3).
+	FoundSHA256 string `json:"found_sha256,omitzero"`
 	// ID is 128 random bits in hexadecimal: file names hold numbers.
 	ID string `json:"id"`
+	// Imported says that the file was found by a backfill, long after the call
+	// (version 3).
+	Imported bool `json:"imported,omitzero"`
 	// Leg is the CDR leg that was recorded.
 	Leg LegID `json:"leg"`
 	// MediaType is an IANA media type, such as "audio/wav".
@@ -124,6 +139,10 @@ type Recording struct {
 	// Pauses are the stretches in which nothing was recorded on purpose, in order
 	// of time (version 2).
 	Pauses []Pause `json:"pauses,omitzero"`
+	// Recovered says what became of a file that a crash left without lengths in its
+	// header: RecoveredRepaired or RecoveredAsFound; absent for one that Asterisk
+	// finished (version 3).
+	Recovered string `json:"recovered,omitzero"`
 	// RetentionUntil is until when the recording is kept (version 2).
 	RetentionUntil Time `json:"retention_until,omitzero"`
 	// Revision starts at 1 and grows when the file is appended to.
@@ -135,6 +154,9 @@ type Recording struct {
 	SHA256 string `json:"sha256"`
 	// SHA512 is the digest of the file.
 	SHA512 string `json:"sha512"`
+	// Track is which voices are on it: TrackReceived, TrackTransmitted or
+	// TrackStereo; absent where all are mixed (version 3).
+	Track string `json:"track,omitzero"`
 	// VaultManifest is the digest of the manifest that says where the encrypted
 	// pieces are (version 2).
 	VaultManifest string `json:"vault_manifest,omitzero"`
@@ -208,10 +230,13 @@ func (r *Record) Check() error {
 		}
 	}
 	if held := r.held(); held != 1 {
-		return Errorf(CodeInvalid, "the record must hold exactly one of call, recording, link, omission, opening and beat, it holds %d", held)
+		return Errorf(CodeInvalid, "the record must hold exactly one of call, recording, link, omission, opening, beat, progress and disagreement, it holds %d", held)
 	}
 	if r.Call == nil && r.Recording == nil && r.V < 2 {
 		return Errorf(CodeInvalid, "a link, an omission, an opening and a beat are records of version 2: write the record with v 2")
+	}
+	if (r.Progress != nil || r.Disagreement != nil) && r.V < 3 {
+		return Errorf(CodeInvalid, "a call's progress and a disagreement are records of version 3: write the record with v 3")
 	}
 	if (r.Opening != nil) && r.Seq != 1 {
 		return Errorf(CodeInvalid, "an opening is the first record of its epoch, not record %d", r.Seq)
@@ -238,13 +263,8 @@ func (c *Call) check(version int) error {
 	if err := CheckHex("details_digest", c.DetailsDigest, 32); err != nil {
 		return err
 	}
-	for _, ref := range []struct{ field, value string }{{"caller_ref", c.CallerRef}, {"callee_ref", c.CalleeRef}} {
-		if ref.value == "" {
-			continue
-		}
-		if err := CheckHex(ref.field, ref.value, partyRefBytes); err != nil {
-			return err
-		}
+	if err := checkRefs(c.CallerRef, c.CalleeRef); err != nil {
+		return err
 	}
 	if c.Observed != nil && *c.Observed == (Observed{}) {
 		return Errorf(CodeInvalid, "observed holds no time: leave it out")
@@ -252,13 +272,31 @@ func (c *Call) check(version int) error {
 	if err := checkLabel("software", c.Software); err != nil {
 		return err
 	}
-	if strings.Contains(c.Technology, "/") {
-		return Errorf(CodeInvalid, "technology is the part of the channel's name before the slash: the rest is personal")
-	}
-	if err := checkLabel("technology", c.Technology); err != nil {
+	if err := checkTechnology(c.Technology); err != nil {
 		return err
 	}
 	return c.checkAdded(version)
+}
+
+// checkRefs answers CodeInvalid unless the parties' pseudonyms are, where they are
+// there.
+func checkRefs(caller, callee string) error {
+	for _, ref := range []struct{ field, value string }{{"caller_ref", caller}, {"callee_ref", callee}} {
+		if ref.value == "" {
+			continue
+		}
+		if err := CheckHex(ref.field, ref.value, partyRefBytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkTechnology(technology string) error {
+	if strings.Contains(technology, "/") {
+		return Errorf(CodeInvalid, "technology is the part of the channel's name before the slash: the rest is personal")
+	}
+	return checkLabel("technology", technology)
 }
 
 func (c *Call) checkTimes() error {

@@ -22,9 +22,32 @@ type Pause struct {
 	ToMS int64 `json:"to_ms"`
 }
 
-// checkAdded answers CodeInvalid unless the members that version 2 added are
-// well formed, and absent in a record of version 1.
+// What became of a file that a crash left without lengths in its header.
+const (
+	// RecoveredRepaired: the adapter wrote the lengths in, then digested it.
+	RecoveredRepaired = "repaired"
+	// RecoveredAsFound: it could not be written to and was digested as it was.
+	RecoveredAsFound = "as_found"
+)
+
+// Which voices are on a recording that is not mixed.
+const (
+	// TrackReceived: what the recorded channel's far end said.
+	TrackReceived = "received"
+	// TrackTransmitted: what it heard.
+	TrackTransmitted = "transmitted"
+	// TrackStereo: both, a channel each.
+	TrackStereo = "stereo"
+)
+
+var tracks = map[string]bool{"": true, TrackReceived: true, TrackTransmitted: true, TrackStereo: true}
+
+// checkAdded answers CodeInvalid unless the members that later versions added are
+// well formed, and absent in a record of an earlier one.
 func (r *Recording) checkAdded(version int) error {
+	if err := r.checkVersion3(version); err != nil {
+		return err
+	}
 	if r.Pauses == nil && r.RetentionUntil.IsZero() && r.SegmentRoot == "" && r.VaultManifest == "" {
 		return nil
 	}
@@ -43,6 +66,32 @@ func (r *Recording) checkAdded(version int) error {
 		}
 	}
 	return nil
+}
+
+func (r *Recording) checkVersion3(version int) error {
+	if r.FoundSHA256 == "" && !r.Imported && r.Recovered == "" && r.Track == "" {
+		return nil
+	}
+	if version < 3 {
+		return Errorf(CodeInvalid, "found_sha256, imported, recovered and track are members of version 3: write the record with v 3")
+	}
+	if !tracks[r.Track] {
+		return Errorf(CodeInvalid, "the track must be %s, %s or %s, or left out", TrackReceived, TrackTransmitted, TrackStereo)
+	}
+	switch r.Recovered {
+	case "", RecoveredAsFound:
+		if r.FoundSHA256 != "" {
+			return Errorf(CodeInvalid, "found_sha256 goes with recovered %s alone: the file was not changed", RecoveredRepaired)
+		}
+		return nil
+	case RecoveredRepaired:
+		if r.FoundSHA256 == r.SHA256 {
+			return Errorf(CodeInvalid, "found_sha256 is the digest of the repaired file: nothing was repaired")
+		}
+		return CheckHex("found_sha256", r.FoundSHA256, 32)
+	default:
+		return Errorf(CodeInvalid, "recovered must be %s or %s, or left out", RecoveredRepaired, RecoveredAsFound)
+	}
 }
 
 // checkPauses answers CodeInvalid unless the pauses are in order and apart.

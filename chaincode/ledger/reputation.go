@@ -235,8 +235,8 @@ func (o *Opinion) Next(policy *ReputationPolicy) (Totals, error) {
 // Check answers unless the opinion may be written at the transaction's time under
 // the policy: well formed, its instants near that time, its totals right.
 func (o *Opinion) Check(policy *ReputationPolicy, at Time) error {
-	if o.V != SchemaVersion {
-		return Errorf(CodeInvalid, "opinions are written with v %d", SchemaVersion)
+	if err := CheckWritten("the opinion", o.V); err != nil {
+		return err
 	}
 	if err := o.checkPlace(); err != nil {
 		return err

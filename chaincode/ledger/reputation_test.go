@@ -49,7 +49,7 @@ func TestAnOpinionIsStoredAsItIsWritten(t *testing.T) {
 	text, err := ledger.Canonical(o)
 	require.NoError(t, err)
 	require.Equal(t, `{"at":"2026-03-01T12:00:00.000Z","epoch":1,"evidence":[{"count":1,"kind":"long_call"}],"msp":"AtlasMSP","policy_version":0,"seq":1,"subject":"`+subject+
-		`","totals":{"alpha":1000,"at":"2026-03-01T12:00:00.000Z","attempts":0,"beta":0,"failures":0,"newest_positive":"2026-03-01T12:00:00.000Z"},"v":2,"writer":1}`, string(text))
+		`","totals":{"alpha":1000,"at":"2026-03-01T12:00:00.000Z","attempts":0,"beta":0,"failures":0,"newest_positive":"2026-03-01T12:00:00.000Z"},"v":3,"writer":1}`, string(text))
 	var back ledger.Opinion
 	require.NoError(t, ledger.DecodeStrict(text, &back))
 	require.Equal(t, *o, back)

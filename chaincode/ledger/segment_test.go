@@ -117,7 +117,7 @@ func TestABrokenSegmentIsRefused(t *testing.T) {
 		"a record of another segment":  {ledger.CodeInvalid, func(s *ledger.SignedSegment) { s.Records[1].Segment = 2 }, nil},
 		"a bad record":                 {ledger.CodeInvalid, func(s *ledger.SignedSegment) { s.Records[1].Call.DurationMS = -1 }, nil},
 		"an empty record":              {ledger.CodeInvalid, func(s *ledger.SignedSegment) { s.Records[1].Call = nil }, nil},
-		"a segment of another version": {ledger.CodeNewer, func(s *ledger.SignedSegment) { s.Segment.V = 3 }, nil},
+		"a segment of another version": {ledger.CodeNewer, func(s *ledger.SignedSegment) { s.Segment.V = 4 }, nil},
 		"no MSP":                       {ledger.CodeInvalid, func(s *ledger.SignedSegment) { s.Segment.MSP = "" }, nil},
 		"no PBX":                       {ledger.CodeInvalid, func(s *ledger.SignedSegment) { s.Segment.PBX = "" }, nil},
 		"epoch 0":                      {ledger.CodeInvalid, func(s *ledger.SignedSegment) { s.Segment.Epoch = 0 }, nil},

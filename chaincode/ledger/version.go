@@ -8,7 +8,24 @@ package ledger
 // reader takes older values as they are, byte for byte, and an older reader
 // refuses newer ones with CodeNewer instead of misreading them: chaincodes are
 // upgraded first, then gateways, then adapters.
-const SchemaVersion = 2
+//
+// Version 3 adds, in the same way, calls in progress, disagreements between a PBX's
+// sources, what a recording went through, and a leg's journey, features, cost,
+// location and network among its details.
+const SchemaVersion = 3
+
+// oldestWritten is the oldest version that opinions and policies may still be
+// written in: gateways and admins' tools are upgraded after the chaincodes.
+const oldestWritten = 2
+
+// CheckWritten answers CodeInvalid unless a value that has not changed since
+// version 2 may be written as version v.
+func CheckWritten(what string, v int) error {
+	if v < oldestWritten || v > SchemaVersion {
+		return Errorf(CodeInvalid, "%s is of version %d: write it as v %d, or as v %d at least", what, v, SchemaVersion, oldestWritten)
+	}
+	return nil
+}
 
 // CheckVersion answers unless this code can read a value of version v: CodeNewer
 // for one that a later Callseal wrote, CodeInvalid for none at all.

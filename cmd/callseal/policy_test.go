@@ -109,7 +109,7 @@ func TestAPolicyFileIsReadStrictly(t *testing.T) {
 		"devices: {expired: reject, revoked: reject, suspended: reject, unregistered: maybe}":                              "unregistered must be",
 		"devices: {expired: reject, revoked: reject, suspended: reject, unregistered: flag}\ndevices: {}":                  "",
 		"reconciliation: {duration_ms: 1.5, late_ms: 1, start_ms: 1}":                                                      "does not fit",
-		"v: 3\nreconciliation: {duration_ms: 1, late_ms: 1, start_ms: 1}":                                                  "newer",
+		"v: 4\nreconciliation: {duration_ms: 1, late_ms: 1, start_ms: 1}":                                                  "newer",
 		"reconciliation: {duration_ms: 1, late_ms: 1, start_ms: 1}\nconsortium: {operators: [AMSP, BMSP, CMSP], votes: 2}": "holds 2",
 		"consortium: {operators: [AMSP, BMSP], votes: 2}":                                                                  "three operators",
 	} {

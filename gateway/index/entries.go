@@ -59,20 +59,22 @@ type entryList struct {
 // entryLists are the kinds that are listed as they stand. "is" is the kind's own
 // word.
 var entryLists = map[Kind]entryList{
-	KindIncident:   {"incidents", "at_ms", [][]string{{"msp", "pbx"}}, []string{"msp", "is"}, map[string]string{"is": "kind"}},
-	KindViolation:  {"violations", "at_ms", [][]string{{"msp", "pbx"}}, []string{"msp", "is", "party_ref"}, map[string]string{"is": "status"}},
-	KindOmission:   {"omissions", "at_ms", [][]string{{"msp", "pbx"}}, []string{"msp", "is"}, map[string]string{"is": "reason"}},
-	KindSegment:    {"segments", "anchored_ms", [][]string{{"msp", "pbx"}}, []string{"msp"}, nil},
-	KindOpening:    {"openings", "at_ms", nil, []string{"msp", "pbx", "is"}, map[string]string{"is": "why"}},
-	KindCorrection: {"corrections", "at_ms", nil, []string{"msp", "pbx", "is"}, map[string]string{"is": "reason"}},
-	KindDispute:    {"disputes", "at_ms", nil, []string{"msp"}, map[string]string{"msp": "raised_by"}},
-	KindAdapter:    {"adapters", "enrolled_ms", nil, []string{"msp", "pbx"}, nil},
-	KindHold:       {"holds", "at_ms", nil, []string{"msp", "pbx"}, nil},
-	KindErasure:    {"erasures", "at_ms", nil, []string{"msp", "pbx", "is"}, map[string]string{"is": "reason"}},
-	KindDevice:     {"devices", "at_ms", [][]string{{"msp"}, {"status"}}, []string{"msp", "status", "is"}, map[string]string{"is": "kind"}},
-	KindConsent:    {"consents", "given_ms", [][]string{{"party_ref"}, {"msp", "pbx"}}, []string{"msp", "pbx", "is", "party_ref"}, map[string]string{"is": "status"}},
-	KindOpinion:    {"opinions", "at_ms", nil, []string{"msp", "subject"}, nil},
-	KindAppeal:     {"appeals", "at_ms", [][]string{{"against"}}, []string{"msp", "is", "against", "subject"}, map[string]string{"is": "state"}},
+	KindIncident:     {"incidents", "at_ms", [][]string{{"msp", "pbx"}}, []string{"msp", "is"}, map[string]string{"is": "kind"}},
+	KindViolation:    {"violations", "at_ms", [][]string{{"msp", "pbx"}}, []string{"msp", "is", "party_ref"}, map[string]string{"is": "status"}},
+	KindOmission:     {"omissions", "at_ms", [][]string{{"msp", "pbx"}}, []string{"msp", "is"}, map[string]string{"is": "reason"}},
+	KindProgress:     {"progress", "at_ms", [][]string{{"msp", "pbx"}}, []string{"msp", "is"}, map[string]string{"is": "state"}},
+	KindDisagreement: {"disagreements", "at_ms", [][]string{{"msp", "pbx"}}, []string{"msp", "is"}, map[string]string{"is": "told_second"}},
+	KindSegment:      {"segments", "anchored_ms", [][]string{{"msp", "pbx"}}, []string{"msp"}, nil},
+	KindOpening:      {"openings", "at_ms", nil, []string{"msp", "pbx", "is"}, map[string]string{"is": "why"}},
+	KindCorrection:   {"corrections", "at_ms", nil, []string{"msp", "pbx", "is"}, map[string]string{"is": "reason"}},
+	KindDispute:      {"disputes", "at_ms", nil, []string{"msp"}, map[string]string{"msp": "raised_by"}},
+	KindAdapter:      {"adapters", "enrolled_ms", nil, []string{"msp", "pbx"}, nil},
+	KindHold:         {"holds", "at_ms", nil, []string{"msp", "pbx"}, nil},
+	KindErasure:      {"erasures", "at_ms", nil, []string{"msp", "pbx", "is"}, map[string]string{"is": "reason"}},
+	KindDevice:       {"devices", "at_ms", [][]string{{"msp"}, {"status"}}, []string{"msp", "status", "is"}, map[string]string{"is": "kind"}},
+	KindConsent:      {"consents", "given_ms", [][]string{{"party_ref"}, {"msp", "pbx"}}, []string{"msp", "pbx", "is", "party_ref"}, map[string]string{"is": "status"}},
+	KindOpinion:      {"opinions", "at_ms", nil, []string{"msp", "subject"}, nil},
+	KindAppeal:       {"appeals", "at_ms", [][]string{{"against"}}, []string{"msp", "is", "against", "subject"}, map[string]string{"is": "state"}},
 }
 
 // EntryKinds are the kinds that Entries lists, sorted.

@@ -13,6 +13,8 @@ const (
 	KindOmission         Kind = "omission"
 	KindOpening          Kind = "opening"
 	KindBeat             Kind = "beat"
+	KindProgress         Kind = "progress"
+	KindDisagreement     Kind = "disagreement"
 	KindSegment          Kind = "segment"
 	KindIncident         Kind = "incident"
 	KindCorrection       Kind = "correction"
@@ -65,6 +67,8 @@ func init() {
 		ledger.TypeOmission:         {KindOmission, 0, 1, false, omissionTable, omissionRows},
 		ledger.TypeOpening:          {KindOpening, 0, 1, false, openingTable, openingRows},
 		ledger.TypeBeat:             {KindBeat, 0, 1, false, beatTable, beatRows},
+		ledger.TypeProgress:         {KindProgress, 0, 1, false, progressTable, progressRows},
+		ledger.TypeDisagreement:     {KindDisagreement, 0, 1, false, disagreementTable, disagreementRows},
 		ledger.TypeSegment:          {KindSegment, 0, 1, false, segmentTable, segmentRows},
 		ledger.TypeIncident:         {KindIncident, 0, 1, false, incidentTable, incidentRows},
 		ledger.TypeCorrection:       {KindCorrection, 0, 1, false, correctionTable, correctionRows},
@@ -100,7 +104,7 @@ var pointers = map[string]bool{
 // Kinds are the names of all kinds, in the order of the documentation.
 func Kinds() []Kind {
 	return []Kind{
-		KindCall, KindRecording, KindLink, KindOmission, KindOpening, KindBeat, KindSegment, KindIncident, KindCorrection, KindDispute,
+		KindCall, KindRecording, KindLink, KindOmission, KindOpening, KindBeat, KindProgress, KindDisagreement, KindSegment, KindIncident, KindCorrection, KindDispute,
 		KindAdapter, KindHold, KindHoldVersion, KindRetention, KindRetentionVersion, KindErasure, KindDevice, KindDeviceVersion, KindConsent,
 		KindViolation, KindOpinion, KindPardon, KindAllowance, KindAppeal, KindPolicy, KindPolicyVersion, KindBallot, KindAgenda, KindUnknown,
 	}

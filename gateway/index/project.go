@@ -15,7 +15,7 @@ import (
 
 // projectionVersion is of the code that makes rows: an index that another version
 // made is made anew.
-const projectionVersion = 1
+const projectionVersion = 2
 
 // refBits is how many bits of a ref are the place within the block. A block of the
 // largest size has far fewer writes.

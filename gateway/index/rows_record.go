@@ -96,6 +96,24 @@ func beatRows(b *batch, w *write) error {
 	return b.put(beatTable, r.MSP, r.PBX, r.Epoch, r.Seq, w.ref, ms(r.Beat.At), flag(r.Beat.Closing))
 }
 
+func progressRows(b *batch, w *write) error {
+	r, err := record(w)
+	if err != nil {
+		return err
+	}
+	c := r.Progress
+	return b.put(progressTable, r.MSP, r.PBX, c.LinkedID, c.UniqueID, c.State, w.ref, ms(c.At), c.Boot)
+}
+
+func disagreementRows(b *batch, w *write) error {
+	r, err := record(w)
+	if err != nil {
+		return err
+	}
+	c := r.Disagreement
+	return b.put(disagreementTable, r.MSP, r.PBX, c.Leg.LinkedID, c.Leg.UniqueID, c.Leg.Sequence, c.Second, w.ref, ms(c.At), c.First, int64(len(c.Differences)))
+}
+
 func segmentRows(b *batch, w *write) error {
 	var a ledger.AnchoredSegment
 	if err := decode(w, &a, func(a *ledger.AnchoredSegment) int { return a.V }, func(a *ledger.AnchoredSegment) string { return a.Segment.Key() }); err != nil {

@@ -34,6 +34,8 @@ var (
 	omissionTable         = newTable("omissions", "msp pbx linkedid uniqueid sequence | ref at_ms reason")
 	openingTable          = newTable("openings", "msp pbx epoch | ref at_ms why prev_epoch prev_seq")
 	beatTable             = newTable("beats", "msp pbx epoch seq | ref at_ms closing")
+	progressTable         = newTable("progress", "msp pbx linkedid uniqueid state | ref at_ms boot")
+	disagreementTable     = newTable("disagreements", "msp pbx linkedid uniqueid sequence told_second | ref at_ms told_first differing")
 	segmentTable          = newTable("segments", "msp pbx epoch first_seq | ref records anchored_ms late_ms closed_ms closing next_by_ms absent late_by_admin root signer")
 	incidentTable         = newTable("incidents", "msp pbx digest | ref at_ms kind signer")
 	correctionTable       = newTable("corrections", "msp pbx linkedid uniqueid sequence n | ref at_ms reason")

@@ -74,10 +74,16 @@ func testHistories(t *testing.T, w *world) {
 		}
 		said.recording = gatewaytest.Recording(t, said.first.Record.Call.Leg, []byte("audio of "+operator))
 		first, second := said.first.Record.Call.Leg, said.second.Record.Call.Leg
-		said.receipt = w.anchor(t, operator, gatewaytest.Opening(), said.first, said.recording, said.second,
-			gatewaytest.Entry{Record: ledger.Record{Link: &ledger.Link{At: ledger.TimeOf(noon), From: first.LinkedID, Kind: ledger.LinkAttendedTransfer, To: second.LinkedID}}},
-			gatewaytest.Entry{Record: ledger.Record{Omission: &ledger.Omission{At: ledger.TimeOf(noon), Leg: second, Reason: ledger.OmissionMissing}}},
-			gatewaytest.Entry{Record: ledger.Record{Beat: &ledger.Beat{At: ledger.TimeOf(noon)}}})
+		entries := []gatewaytest.Entry{{Record: ledger.Record{Progress: &ledger.Progress{At: ledger.TimeOf(noon), LinkedID: first.LinkedID, State: ledger.ProgressAnswered, UniqueID: first.UniqueID}}}}
+		if operator == borealis {
+			entries = append(entries, gatewaytest.Entry{Record: ledger.Record{Disagreement: &ledger.Disagreement{
+				At: ledger.TimeOf(noon), Differences: []ledger.ColumnDifference{{Column: "billsec", First: "20", Second: "2"}}, First: "csv", Leg: first, Second: "table",
+			}}})
+		}
+		said.receipt = w.anchor(t, operator, append([]gatewaytest.Entry{gatewaytest.Opening(), said.first, said.recording, said.second,
+			{Record: ledger.Record{Link: &ledger.Link{At: ledger.TimeOf(noon), From: first.LinkedID, Kind: ledger.LinkAttendedTransfer, To: second.LinkedID}}},
+			{Record: ledger.Record{Omission: &ledger.Omission{At: ledger.TimeOf(noon), Leg: second, Reason: ledger.OmissionMissing}}},
+			{Record: ledger.Record{Beat: &ledger.Beat{At: ledger.TimeOf(noon)}}}}, entries...)...)
 		w.told[operator] = said
 	}
 	said, pbx := w.told[atlas], w.pbx(t, atlas)

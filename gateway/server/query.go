@@ -289,6 +289,7 @@ func (s *ledgerService) ListIncidents(ctx context.Context, request *pb.ListIncid
 		response.Incidents = append(response.Incidents, &pb.Incident{
 			Kind: incident.Kind, At: timestamp(incident.At), StoredDigest: incident.StoredDigest,
 			OfferedDigest: incident.OfferedDigest, Signer: incident.Signer, TransactionId: incident.TxID,
+			Sources: incident.Sources, Key: incident.Key,
 		})
 	}
 	return response, nil

@@ -280,7 +280,7 @@ func testLists(t *testing.T, w *world) {
 	require.NoError(t, err)
 	require.Len(t, subjects.GetSubjects(), 1)
 	for kind, wanted := range map[string]int{
-		"dispute": 1, "violation": 1, "appeal": 1, "incident": 1, "correction": 1, "hold": 1, "device": 1, "omission": 3, "opening": 4, "consent": 3, "erasure": 2, "opinion": 1,
+		"dispute": 1, "violation": 1, "appeal": 1, "incident": 2, "progress": 3, "disagreement": 1, "correction": 1, "hold": 1, "device": 1, "omission": 3, "opening": 4, "consent": 3, "erasure": 2, "opinion": 1,
 	} {
 		found, err := search.SearchEntries(t.Context(), &pb.SearchEntriesRequest{Kind: kind})
 		require.NoError(t, err, kind)

@@ -995,10 +995,11 @@ func (x *ListIncidentsResponse) GetIncidents() []*Incident {
 	return nil
 }
 
-// Incident is something the contracts refused and recorded.
+// Incident is something the contracts refused and recorded, or what a PBX's sources
+// disagree about.
 type Incident struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "conflicting_replay" or "forked_segment".
+	// "conflicting_replay", "forked_segment" or "disagreement".
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// When, by the transaction's time.
 	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
@@ -1010,6 +1011,11 @@ type Incident struct {
 	Signer string `protobuf:"bytes,5,opt,name=signer,proto3" json:"signer,omitempty"`
 	// The transaction that recorded it.
 	TransactionId string `protobuf:"bytes,6,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	// Of a disagreement, the PBX's two sources that tell a leg differently; the leg
+	// stands as the first told it.
+	Sources []string `protobuf:"bytes,7,rep,name=sources,proto3" json:"sources,omitempty"`
+	// The key of what stands: the record, the segment or the disagreement.
+	Key           string `protobuf:"bytes,8,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1082,6 +1088,20 @@ func (x *Incident) GetSigner() string {
 func (x *Incident) GetTransactionId() string {
 	if x != nil {
 		return x.TransactionId
+	}
+	return ""
+}
+
+func (x *Incident) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *Incident) GetKey() string {
+	if x != nil {
+		return x.Key
 	}
 	return ""
 }
@@ -3991,14 +4011,16 @@ const file_callseal_v1_query_proto_rawDesc = "" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
 	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\"L\n" +
 	"\x15ListIncidentsResponse\x123\n" +
-	"\tincidents\x18\x01 \x03(\v2\x15.callseal.v1.IncidentR\tincidents\"\xd5\x01\n" +
+	"\tincidents\x18\x01 \x03(\v2\x15.callseal.v1.IncidentR\tincidents\"\x81\x02\n" +
 	"\bIncident\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12#\n" +
 	"\rstored_digest\x18\x03 \x01(\tR\fstoredDigest\x12%\n" +
 	"\x0eoffered_digest\x18\x04 \x01(\tR\rofferedDigest\x12\x16\n" +
 	"\x06signer\x18\x05 \x01(\tR\x06signer\x12%\n" +
-	"\x0etransaction_id\x18\x06 \x01(\tR\rtransactionId\"\xa0\x02\n" +
+	"\x0etransaction_id\x18\x06 \x01(\tR\rtransactionId\x12\x18\n" +
+	"\asources\x18\a \x03(\tR\asources\x12\x10\n" +
+	"\x03key\x18\b \x01(\tR\x03key\"\xa0\x02\n" +
 	"\x16GetConversationRequest\x12(\n" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
 	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +

@@ -1000,9 +1000,9 @@ func (x *SearchSubjectsResponse) GetAsOfHeight() uint64 {
 // SearchEntriesRequest narrows a list of values of one kind.
 type SearchEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "incident", "violation", "omission", "segment", "opening", "correction",
-	// "dispute", "adapter", "hold", "erasure", "device", "consent", "opinion" or
-	// "appeal".
+	// "incident", "violation", "omission", "progress", "disagreement", "segment",
+	// "opening", "correction", "dispute", "adapter", "hold", "erasure", "device",
+	// "consent", "opinion" or "appeal".
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// The owner, who holds an opinion, appeals or raised a dispute; any when empty.
 	Msp string `protobuf:"bytes,2,opt,name=msp,proto3" json:"msp,omitempty"`

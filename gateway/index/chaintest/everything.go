@@ -31,6 +31,7 @@ func (w *World) Everything() []Transaction {
 	recording := ledger.Record{Recording: recorded}
 	recording.MSP, recording.PBX, recording.Epoch, recording.Segment, recording.Seq, recording.V = p.msp, p.name, p.epoch, p.next, p.next, ledger.SchemaVersion
 	transactions = append(transactions, Transaction{Puts: w.close(p, []ledger.Record{recording})})
+	transactions = append(transactions, Transaction{Puts: w.close(p, w.version3(p, called))})
 	one := func(key string, v any) {
 		transactions = append(transactions, Transaction{Puts: []Put{{Key: key, Value: canonical(v)}}})
 	}
@@ -43,6 +44,19 @@ func (w *World) Everything() []Transaction {
 		{Key: "no composite key", Value: []byte{0, 1, 255}},
 		{Key: ledger.CompositeKey("of-a-later-version", "x"), Value: []byte(`{"v":9}`)},
 	}})
+}
+
+// version3 are the records that version 3 of stored values added.
+func (w *World) version3(p *pbx, called *ledger.Call) []ledger.Record {
+	records := []ledger.Record{
+		{Progress: &ledger.Progress{At: called.Start, LinkedID: called.Leg.LinkedID, State: ledger.ProgressAnswered, UniqueID: called.Leg.UniqueID}},
+		{Disagreement: &ledger.Disagreement{At: w.Time(), Differences: []ledger.ColumnDifference{{Column: "dst"}}, First: "csv", Leg: called.Leg, Second: "table"}},
+	}
+	for i := range records {
+		record := &records[i]
+		record.MSP, record.PBX, record.Epoch, record.Segment, record.Seq, record.V = p.msp, p.name, p.epoch, p.next, p.next+int64(i), ledger.SchemaVersion
+	}
+	return records
 }
 
 // decisions are what people decide about records.
