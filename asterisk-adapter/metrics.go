@@ -16,6 +16,7 @@ const (
 	recordingNoAudio  = "no audio"
 	recordingChanged  = "changed"
 	recordingFailed   = "unreadable"
+	recordingNone     = "none made"
 )
 
 // metrics are what an adapter counts; their names begin with callseal_adapter_.

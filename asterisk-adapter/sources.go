@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/asterisk-adapter/ami"
-	"github.com/callseal/callseal/asterisk-adapter/ari"
 	"github.com/callseal/callseal/asterisk-adapter/cdr"
 	"github.com/callseal/callseal/asterisk-adapter/journal"
 	"github.com/callseal/callseal/asterisk-adapter/recording"
@@ -26,10 +24,6 @@ const (
 	sourceCSV   = "csv"
 	sourceTable = "table"
 	sourceAMI   = "ami"
-
-	// observeWait is how long a leg waits at most for ARI's last word on its channel.
-	// It comes within milliseconds of the CDR, later where the PBX is busy.
-	observeWait = 2 * time.Second
 	// askTimeout bounds a question to the gateway at the start of an epoch, and
 	// maxAsking is how many are asked at once.
 	askTimeout = 10 * time.Second
@@ -164,31 +158,6 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 	}, nil
 }
 
-// observeARI learns precise times, and recordings that ARI made.
-func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) error {
-	return a.observer.Run(ctx, ari.Handler{
-		Connected: func(attempt int) {
-			found, err := a.askRunning(ctx)
-			if err != nil {
-				a.log.Warn("Asterisk's version is unknown: calls are anchored without it", "error", err)
-			}
-			a.software.set(found)
-			a.stands(sourceARI, nil)
-			a.log.Info("ARI connected", "attempt", attempt, "software", found.version, "started", found.started)
-		},
-		Lost: func(err error) {
-			a.software.forget()
-			a.stands(sourceARI, err)
-			a.log.Warn("ARI lost: times have the CDR's one second until it is back", "error", err)
-		},
-		Recording: func(done ari.Recording) {
-			if watcher != nil && a.config.ARI.Recordings != "" {
-				watcher.Finished(ctx, filepath.Join(a.config.ARI.Recordings, filepath.FromSlash(done.File())))
-			}
-		},
-	})
-}
-
 // receive takes a row from any source: the first to tell of a leg has it kept
 // and closed, every other is compared with it.
 func (a *Adapter) receive(ctx context.Context, row *cdr.Row, source string, checkpoint *journal.Checkpoint) error {
@@ -230,14 +199,7 @@ func (a *Adapter) settle(ctx context.Context, leg *journal.Leg) {
 				return
 			}
 		}
-		// Of a channel that was gone when the adapter started, ARI says nothing.
-		if a.observer != nil && !leg.Call.End.Std().Before(a.started.Truncate(time.Second)) {
-			if times, ended := a.observer.Observe(ctx, leg.Call.Leg.UniqueID, observeWait); ended {
-				observe(&leg.Call, times)
-			} else {
-				a.log.Warn("ARI did not tell a channel's end: its times have the CDR's one second", "uniqueid", leg.Call.Leg.UniqueID)
-			}
-		}
+		a.observeLeg(ctx, leg)
 		a.pairing.leg(ctx, leg)
 	})
 }

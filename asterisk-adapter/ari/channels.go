@@ -46,7 +46,11 @@ type channels struct {
 type channel struct {
 	ChannelTimes
 	touched time.Time
-	ended   chan struct{}
+	// attempt is the last connection that told of it; 0 for none.
+	attempt int
+	// gone says that it went away while there was no connection.
+	gone  bool
+	ended chan struct{} // closed once it is destroyed or gone
 }
 
 func newChannels(forget time.Duration) *channels {
@@ -87,34 +91,37 @@ func (c *channels) get(id string) *channel {
 	return ch
 }
 
-func (c *channels) apply(event ari.Event) {
+func (c *channels) apply(attempt int, event ari.Event) {
 	switch e := event.(type) {
 	case *ari.ChannelCreated:
-		c.update(e.Channel, func(ch *channel) { setOnce(&ch.Created, e.Timestamp) })
+		c.update(attempt, e.Channel, func(ch *channel) { setOnce(&ch.Created, e.Timestamp) })
 	case *ari.ChannelStateChange:
-		c.update(e.Channel, func(ch *channel) {
+		c.update(attempt, e.Channel, func(ch *channel) {
 			if e.Channel.State == "Up" {
 				setOnce(&ch.Answered, e.Timestamp)
 			}
 		})
 	case *ari.ChannelHangupRequest:
-		c.update(e.Channel, func(ch *channel) { setOnce(&ch.HungUp, e.Timestamp) })
+		c.update(attempt, e.Channel, func(ch *channel) { setOnce(&ch.HungUp, e.Timestamp) })
 	case *ari.ChannelDestroyed:
-		c.update(e.Channel, func(ch *channel) {
+		c.update(attempt, e.Channel, func(ch *channel) {
 			if !ch.Destroyed.IsZero() {
 				return
 			}
 			setOnce(&ch.Destroyed, e.Timestamp)
 			ch.Cause, ch.CauseText = e.Cause, e.CauseTxt
-			close(ch.ended)
+			if !ch.gone {
+				close(ch.ended)
+			}
 		})
 	}
 }
 
-func (c *channels) update(data ari.ChannelData, set func(*channel)) {
+func (c *channels) update(attempt int, data ari.ChannelData, set func(*channel)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ch := c.get(data.ID)
+	ch.attempt = attempt
 	ch.Name, ch.ProtocolID = data.Name, data.ProtocolId
 	ch.Technology, _, _ = strings.Cut(data.Name, "/")
 	set(ch)
@@ -140,27 +147,8 @@ func (c *channels) sweep(now time.Time) {
 
 func (c *channels) dropEnded(before time.Time) {
 	for id, ch := range c.known {
-		if !ch.Destroyed.IsZero() && ch.touched.Before(before) {
+		if (ch.gone || !ch.Destroyed.IsZero()) && ch.touched.Before(before) {
 			delete(c.known, id)
 		}
-	}
-}
-
-// seedChannels takes in the channels that are up at a connection; their
-// creation went by unseen.
-func (o *Observer) seedChannels(ctx context.Context) {
-	var list []struct {
-		ID, Name     string
-		State        string
-		ProtocolID   string `json:"protocol_id"`
-		CreationTime ari.DateTime
-	}
-	if _, err := o.get(ctx, "/channels", &list); err != nil {
-		return // the connection is about to be reported lost
-	}
-	for _, l := range list {
-		o.channels.update(ari.ChannelData{ID: l.ID, Name: l.Name, ProtocolId: l.ProtocolID}, func(ch *channel) {
-			setOnce(&ch.Created, l.CreationTime)
-		})
 	}
 }

@@ -7,44 +7,109 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
-	"golang.org/x/exp/slog"
+	"github.com/CyCoreSystems/ari/v6"
+	"github.com/coder/websocket"
 )
 
-// logWatch turns the client's log into what it offers no other way: the news
-// that the websocket is gone.
-type logWatch struct{ broken chan<- error }
+// maxEvent is the longest event, in bytes. A channel with many variables makes the
+// longest ones.
+const maxEvent = 4 << 20
 
-func watchLog(broken chan<- error) *slog.Logger { return slog.New(logWatch{broken}) }
-
-// Enabled is part of slog.Handler.
-func (logWatch) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
-
-// WithAttrs is part of slog.Handler.
-func (l logWatch) WithAttrs([]slog.Attr) slog.Handler { return l }
-
-// WithGroup is part of slog.Handler.
-func (l logWatch) WithGroup(string) slog.Handler { return l }
-
-// Handle is part of slog.Handler.
-func (l logWatch) Handle(_ context.Context, record slog.Record) error {
-	switch record.Message {
-	case "failed to decode websocket message to event":
-		return nil // a type younger than the client: none that is needed here
+// connection lives one connection through, and returns why it ended. Events go into the
+// queue as they are read: the ARI client of the library that the types are of drops what
+// does not fit into its buffer of 100, without a word.
+func (o *Observer) connection(ctx context.Context, q *queue, attempt int, connected func()) error {
+	// What ends this ends its helpers.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	socket, err := o.dial(ctx)
+	if err != nil {
+		return err
 	}
-	err := errors.New("the connection to Asterisk's REST interface is lost: " + record.Message)
-	select {
-	case l.broken <- err:
-	default: // one is enough
+	defer socket.CloseNow() //nolint:errcheck // both ends know how far they were
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer cancel(nil)
+	// From here on events come; what was there before is listed meanwhile.
+	var heard atomic.Int64
+	helpers.Go(func() {
+		began := time.Now()
+		there, err := o.list(ctx)
+		if err != nil {
+			cancel(err)
+			return
+		}
+		o.since.Store(began.UnixNano())
+		connected()
+		q.push(notice{attempt: attempt, listing: there})
+		o.ping(ctx, socket, &heard, cancel)
+	})
+	for {
+		_, text, err := socket.Read(ctx)
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			return fmt.Errorf("the connection to Asterisk's REST interface is lost: %w", err)
+		}
+		heard.Add(1)
+		// A type that the library does not know is none that is needed here.
+		if event, err := ari.DecodeEvent(text); err == nil {
+			q.push(notice{attempt: attempt, event: event})
+		}
 	}
-	return nil
 }
 
-// reachable asks the REST interface for anything a read-only user may have.
-func (o *Observer) reachable(ctx context.Context) error {
-	_, err := o.get(ctx, "/asterisk/ping", nil)
-	return err
+// dial opens the stream of events. Asterisk has subscribed the application to everything
+// when it answers.
+func (o *Observer) dial(ctx context.Context) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*o.opts.KeepAlive)
+	defer cancel()
+	address, err := url.Parse(o.opts.URL + "/events")
+	if err != nil {
+		return nil, fmt.Errorf("ARI address: %w", err)
+	}
+	address.Scheme = "ws" + strings.TrimPrefix(address.Scheme, "http")
+	address.RawQuery = url.Values{"app": {o.opts.App}, "subscribeAll": {"true"}}.Encode()
+	request := &http.Request{Header: http.Header{}}
+	request.SetBasicAuth(o.opts.User, o.opts.Password)
+	socket, response, err := websocket.Dial(ctx, address.String(), &websocket.DialOptions{HTTPHeader: request.Header})
+	if err != nil {
+		if response != nil && (response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden) {
+			return nil, o.refused()
+		}
+		return nil, fmt.Errorf("connect to Asterisk's REST interface: %w", err)
+	}
+	socket.SetReadLimit(maxEvent)
+	return socket, nil
 }
+
+func (o *Observer) refused() error {
+	return fmt.Errorf("%w: compare user %q and its password in ari.conf with the adapter's configuration", ErrLogin, o.opts.User)
+}
+
+// ping asks whether Asterisk is still there until the context ends: a network that is
+// gone says nothing. An answer may stand behind events that are still being read.
+func (o *Observer) ping(ctx context.Context, socket *websocket.Conn, heard *atomic.Int64, lost context.CancelCauseFunc) {
+	for pause(ctx, o.opts.KeepAlive) {
+		before := heard.Load()
+		asking, cancel := context.WithTimeout(ctx, o.opts.KeepAlive)
+		err := socket.Ping(asking)
+		cancel()
+		if err != nil && heard.Load() == before {
+			lost(errSilent)
+			return
+		}
+	}
+}
+
+var errSilent = errors.New("Asterisk does not answer")
 
 // get asks for a path below the base; false means 404.
 func (o *Observer) get(ctx context.Context, path string, into any) (bool, error) {
@@ -70,7 +135,7 @@ func (o *Observer) get(ctx context.Context, path string, into any) (bool, error)
 	case http.StatusNotFound:
 		return false, nil
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return false, fmt.Errorf("%w: compare user %q and its password in ari.conf with the adapter's configuration", ErrLogin, o.opts.User)
+		return false, o.refused()
 	}
-	return false, fmt.Errorf("Asterisk's REST interface answers %s to %s", response.Status, path)
+	return false, fmt.Errorf("Asterisk's REST interface answers %s", response.Status)
 }

@@ -6,9 +6,7 @@ package ari
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
 	"path"
 	"strings"
 	"sync"
@@ -16,7 +14,6 @@ import (
 	"time"
 
 	"github.com/CyCoreSystems/ari/v6"
-	"github.com/CyCoreSystems/ari/v6/client/native"
 	"github.com/cenkalti/backoff/v5"
 )
 
@@ -32,6 +29,9 @@ type Options struct {
 	// App is the Stasis application's name; two observers of one Asterisk need
 	// two names. Empty means "callseal".
 	App string
+	// KeepAlive is how often to ask whether Asterisk is still there; no answer for as
+	// long again is a lost connection. 0 means 5 s.
+	KeepAlive time.Duration
 	// Forget is how long a channel is remembered after its end; 0 means 10 min.
 	Forget time.Duration
 }
@@ -39,17 +39,23 @@ type Options struct {
 // Handler is told what happens, by one goroutine, in order. Nil functions are
 // left out. Events wait in memory while a function blocks.
 type Handler struct {
-	// Connected is called after each connection, attempt 1 being the first:
-	// events before it are missing, so reconcile.
-	Connected func(attempt int)
+	// Connected is called after each connection, attempt 1 being the first, with what
+	// was there then: events before it are missing, so reconcile.
+	Connected func(attempt int, there Listing)
 	// Lost is called when a connection ends, and for each attempt that fails.
 	Lost func(error)
 	// Recording is called when a bridge or channel recording's file is closed
 	// and complete.
 	Recording func(Recording)
+	// Failed is called when a recording came to nothing: it failed, or an application
+	// discarded it.
+	Failed func(Recording)
+	// Event is called for each event, duplicates too, after the observer has taken
+	// what it needs.
+	Event func(ari.Event)
 }
 
-// Recording is an ARI recording whose file is complete.
+// Recording is an ARI recording.
 type Recording struct {
 	// Name is the recording's name, a path without extension below Asterisk's
 	// recording folder.
@@ -60,6 +66,8 @@ type Recording struct {
 	Target string
 	// Finished is Asterisk's time of the event.
 	Finished time.Time
+	// State is Asterisk's word for what became of it: "done", "failed" or "canceled".
+	State string
 }
 
 // File is the recording's path below Asterisk's recording folder
@@ -71,8 +79,8 @@ type Observer struct {
 	opts     Options
 	channels *channels
 	http     http.Client
-	// connected is whether events come.
-	connected atomic.Bool
+	// since is when the connection that is up began, in ns since 1970; 0 while none is.
+	since atomic.Int64
 }
 
 // New returns an observer that Run will connect.
@@ -81,17 +89,23 @@ func New(opts Options) *Observer {
 	if opts.App == "" {
 		opts.App = "callseal"
 	}
+	if opts.KeepAlive == 0 {
+		opts.KeepAlive = 5 * time.Second
+	}
 	if opts.Forget == 0 {
 		opts.Forget = 10 * time.Minute
 	}
 	return &Observer{opts: opts, channels: newChannels(opts.Forget), http: http.Client{Timeout: 2 * time.Second}}
 }
 
-// Observe returns what is known of a channel, waiting for its end up to wait, or
-// until the context ends, and not at all while there is no connection; false means
-// that nothing is known, or not its end.
-func (o *Observer) Observe(ctx context.Context, uniqueID string, wait time.Duration) (ChannelTimes, bool) {
-	if !o.connected.Load() {
+// Observe returns what is known of a channel whose record says when it ended, waiting
+// for its end up to wait, or until the context ends; false means that nothing is known,
+// or not its end. It does not wait while there is no connection, nor for a channel that
+// went away while there was none.
+func (o *Observer) Observe(ctx context.Context, uniqueID string, ended time.Time, wait time.Duration) (ChannelTimes, bool) {
+	since := o.since.Load()
+	// Records have whole seconds.
+	if since == 0 || ended.Before(time.Unix(0, since).Truncate(time.Second)) {
 		wait = 0
 	}
 	return o.channels.observe(ctx, uniqueID, wait)
@@ -101,22 +115,23 @@ func (o *Observer) Observe(ctx context.Context, uniqueID string, wait time.Durat
 // ends or Asterisk refuses the login (ErrLogin).
 func (o *Observer) Run(ctx context.Context, handler Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	q := newQueue()
-	var workers sync.WaitGroup
-	defer workers.Wait()
+	var consumer sync.WaitGroup
+	// The consumer may be in the handler, which ends with the context.
+	defer consumer.Wait()
 	defer q.close()
-	workers.Go(func() { o.consume(ctx, q, handler) })
+	defer cancel()
+	consumer.Go(func() { o.consume(ctx, q, handler) })
 
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval = 20 * time.Millisecond
 	retry.MaxInterval = 2 * time.Second
-	// The client's first connection blocks and hides why: ask first.
-	for {
-		err := o.reachable(ctx)
-		if err == nil {
-			break
-		}
+	for attempt := 1; ; {
+		err := o.connection(ctx, q, attempt, func() {
+			retry.Reset()
+			attempt++
+		})
+		o.since.Store(0)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -125,90 +140,6 @@ func (o *Observer) Run(ctx context.Context, handler Handler) error {
 		}
 		q.push(notice{lost: err})
 		if !pause(ctx, retry.NextBackOff()) {
-			return ctx.Err()
-		}
-	}
-
-	broken := make(chan error, 1)
-	events, err := o.connect(ctx, broken)
-	if err != nil {
-		return err
-	}
-	// The client drops what does not fit into its buffer of 100, without a
-	// word: so nothing is done here but moving events on.
-	workers.Go(func() {
-		defer events.Cancel()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case event := <-events.Events():
-				q.push(notice{event: event})
-			}
-		}
-	})
-	for attempt := 1; ; attempt++ {
-		if err := o.subscribed(ctx, broken, retry); err != nil {
-			return err
-		}
-		o.connected.Store(true)
-		o.seedChannels(ctx)
-		q.push(notice{connected: attempt})
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case err := <-broken:
-			o.connected.Store(false)
-			retry.Reset()
-			q.push(notice{lost: err})
-		}
-	}
-}
-
-// connect starts the client, which reconnects by itself. It is ended by the
-// context and never by its Close, which races with its own goroutine.
-func (o *Observer) connect(ctx context.Context, broken chan<- error) (ari.Subscription, error) {
-	base, err := url.Parse(o.opts.URL)
-	if err != nil {
-		return nil, fmt.Errorf("ARI address: %w", err)
-	}
-	socket := *base
-	socket.Scheme = "ws" + strings.TrimPrefix(base.Scheme, "http")
-	socket.Path += "/events"
-	client := native.New(&native.Options{
-		Application:  o.opts.App,
-		URL:          o.opts.URL,
-		WebsocketURL: socket.String(),
-		Username:     o.opts.User,
-		Password:     o.opts.Password,
-		SubscribeAll: true,
-		Logger:       watchLog(broken),
-	})
-	if err := client.ConnectWithContext(ctx); err != nil {
-		return nil, fmt.Errorf("connect to Asterisk's REST interface: %w", err)
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	return client.Bus().Subscribe(nil, ari.Events.All), nil
-}
-
-// subscribed returns when Asterisk says that the application listens: no event
-// of the client does.
-func (o *Observer) subscribed(ctx context.Context, broken <-chan error, retry *backoff.ExponentialBackOff) error {
-	for {
-		found, err := o.get(ctx, "/applications/"+url.PathEscape(o.opts.App), nil)
-		if errors.Is(err, ErrLogin) {
-			return err
-		}
-		if err == nil && found {
-			select { // what broke before this is mended by it
-			case <-broken: //nolint:errcheck // it is over
-			default:
-			}
-			return nil
-		}
-		if !pause(ctx, min(retry.NextBackOff(), 200*time.Millisecond)) {
 			return ctx.Err()
 		}
 	}
@@ -225,22 +156,23 @@ func (o *Observer) consume(ctx context.Context, q *queue, handler Handler) {
 		switch {
 		case ctx.Err() != nil:
 			return
-		case n.connected > 0:
+		case n.listing != nil:
+			o.channels.reconcile(n.attempt, n.listing.Channels)
 			if handler.Connected != nil {
-				handler.Connected(n.connected)
+				handler.Connected(n.attempt, *n.listing)
 			}
 		case n.lost != nil:
 			if handler.Lost != nil {
 				handler.Lost(n.lost)
 			}
 		default:
-			if r, ok := n.event.(*ari.RecordingFinished); ok {
-				// Subscribed to all, the application gets some events twice.
-				if handler.Recording != nil && r.Recording.State == "done" && recordings.first(r.Recording.Name, time.Time(r.Timestamp)) {
-					handler.Recording(Recording{Name: r.Recording.Name, Format: r.Recording.Format, Target: r.Recording.TargetURI, Finished: time.Time(r.Timestamp).UTC()})
-				}
-			} else {
-				o.channels.apply(n.event)
+			o.channels.apply(n.attempt, n.event)
+			// Subscribed to all, the application gets some events twice.
+			if r, is := recordingOf(n.event); is && recordings.first(r.Name, r.Finished) {
+				r.tell(handler)
+			}
+			if handler.Event != nil {
+				handler.Event(n.event)
 			}
 		}
 		if now := time.Now(); now.Sub(sweep) > time.Minute {
@@ -250,6 +182,34 @@ func (o *Observer) consume(ctx context.Context, q *queue, handler Handler) {
 		}
 	}
 }
+
+// recordingOf is the recording whose end an event tells.
+func recordingOf(event ari.Event) (Recording, bool) {
+	var data ari.LiveRecordingData
+	var at ari.DateTime
+	switch e := event.(type) {
+	case *ari.RecordingFinished:
+		data, at = e.Recording, e.Timestamp
+	case *ari.RecordingFailed:
+		data, at = e.Recording, e.Timestamp
+	default:
+		return Recording{}, false
+	}
+	return Recording{Name: data.Name, Format: data.Format, Target: data.TargetURI, Finished: time.Time(at).UTC(), State: data.State}, true
+}
+
+func (r Recording) tell(handler Handler) {
+	told := handler.Failed
+	if r.State == stateDone {
+		told = handler.Recording
+	}
+	if told != nil {
+		told(r)
+	}
+}
+
+// stateDone is that of a recording whose file is complete.
+const stateDone = "done"
 
 // seen remembers for a minute which recordings were told of.
 type seen map[string]time.Time

@@ -19,18 +19,18 @@ func TestChannelTimes(t *testing.T) {
 	_, known := c.observe(t.Context(), "1.1", 0)
 	require.False(t, known)
 	channel := ari.ChannelData{ID: "1.1", Name: "PJSIP/1001-1", State: "Ring", ProtocolId: "call@phone"}
-	c.apply(&ari.ChannelCreated{EventData: data(at(1)), Channel: channel})
+	c.apply(1, &ari.ChannelCreated{EventData: data(at(1)), Channel: channel})
 	channel.State = "Up"
-	c.apply(&ari.ChannelStateChange{EventData: data(at(2)), Channel: channel})
-	c.apply(&ari.ChannelStateChange{EventData: data(at(3)), Channel: channel}) // a duplicate
+	c.apply(1, &ari.ChannelStateChange{EventData: data(at(2)), Channel: channel})
+	c.apply(1, &ari.ChannelStateChange{EventData: data(at(3)), Channel: channel}) // a duplicate
 	waited := make(chan ChannelTimes)
 	go func() {
 		times, _ := c.observe(t.Context(), "1.1", time.Minute)
 		waited <- times
 	}()
-	c.apply(&ari.ChannelHangupRequest{EventData: data(at(4)), Channel: channel})
-	c.apply(&ari.ChannelDestroyed{EventData: data(at(5)), Channel: channel, Cause: 16, CauseTxt: "Normal Clearing"})
-	c.apply(&ari.ChannelDestroyed{EventData: data(at(6)), Channel: channel, Cause: 0})
+	c.apply(1, &ari.ChannelHangupRequest{EventData: data(at(4)), Channel: channel})
+	c.apply(1, &ari.ChannelDestroyed{EventData: data(at(5)), Channel: channel, Cause: 16, CauseTxt: "Normal Clearing"})
+	c.apply(1, &ari.ChannelDestroyed{EventData: data(at(6)), Channel: channel, Cause: 0})
 	utc := func(second int) time.Time { return time.Time(at(second)).UTC() }
 	require.Equal(t, ChannelTimes{
 		UniqueID: "1.1", Name: "PJSIP/1001-1", Technology: "PJSIP", ProtocolID: "call@phone",
@@ -47,14 +47,14 @@ func TestQueueIsInOrderAndEnds(t *testing.T) {
 	const n = 100_000
 	go func() {
 		for i := range n {
-			q.push(notice{connected: i})
+			q.push(notice{attempt: i})
 		}
 	}()
 	for i := range n {
 		got, ok := q.pop()
 		require.True(t, ok)
-		if got.connected != i {
-			t.Fatalf("%d came instead of %d", got.connected, i)
+		if got.attempt != i {
+			t.Fatalf("%d came instead of %d", got.attempt, i)
 		}
 	}
 	require.Nil(t, q.items)

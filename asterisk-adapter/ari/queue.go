@@ -8,9 +8,11 @@ import (
 
 // notice is one thing to tell the consumer of.
 type notice struct {
-	event     ari.Event
-	connected int
-	lost      error
+	// attempt is the connection that it is of.
+	attempt int
+	event   ari.Event
+	listing *Listing
+	lost    error
 }
 
 // queue never makes its writer wait. It is as long as what the consumer has

@@ -76,7 +76,7 @@ func BenchmarkHangUp(b *testing.B) {
 	})
 	observer := ari.New(ari.Options{URL: ast.ARI(), User: lab.User, Password: ast.Secret()})
 	workers.Go(func() {
-		_ = observer.Run(ctx, ari.Handler{Connected: func(int) { up <- "ari" }, Lost: func(err error) { fmt.Println(err) }})
+		_ = observer.Run(ctx, ari.Handler{Connected: func(int, ari.Listing) { up <- "ari" }, Lost: func(err error) { fmt.Println(err) }})
 	})
 	workers.Go(func() {
 		tail := cdr.Tail{Path: ast.CSV(), Zone: time.UTC}
@@ -143,7 +143,7 @@ func BenchmarkHangUp(b *testing.B) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	for id := range seen["AMI-Cdr"] {
-		times, ok := observer.Observe(ctx, id, time.Second)
+		times, ok := observer.Observe(ctx, id, time.Now(), time.Second)
 		if !ok {
 			b.Errorf("ARI saw no end of %s", id)
 			continue

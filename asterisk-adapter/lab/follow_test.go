@@ -79,7 +79,7 @@ func follow(t *testing.T, ast *lab.Asterisk, zone, csvZone *time.Location) *foll
 	f.observer = ari.New(ari.Options{URL: ast.ARI(), User: lab.User, Password: ast.Secret()})
 	run(func() error {
 		return f.observer.Run(ctx, ari.Handler{
-			Connected: func(n int) { note(func() { f.ariUp = n }) },
+			Connected: func(n int, _ ari.Listing) { note(func() { f.ariUp = n }) },
 			Recording: func(r ari.Recording) { note(func() { f.finished = append(f.finished, r) }) },
 		})
 	})

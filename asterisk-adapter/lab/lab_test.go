@@ -80,7 +80,7 @@ func TestEverySourceTellsTheSame(t *testing.T) {
 		// Asterisk adds backslashes to SIP's own.
 		require.Equal(t, strings.ReplaceAll(w.call.DisplayName, `\`, ""), strings.ReplaceAll(name(live.CLID), `\`, ""))
 
-		times, ok := f.observer.Observe(t.Context(), live.UniqueID, patience)
+		times, ok := f.observer.Observe(t.Context(), live.UniqueID, live.End, patience)
 		require.True(t, ok)
 		require.Equal(t, "PJSIP", times.Technology)
 		require.Equal(t, live.Channel, times.Name)
