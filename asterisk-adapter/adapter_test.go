@@ -45,6 +45,7 @@ func TestAdapter(t *testing.T) {
 		{"bad lines and rotation", s.testBadLinesAndRotation},
 		{"local times", s.testLocalTimes},
 		{"bridge recording", s.testBridgeRecording},
+		{"the network to Asterisk is lost", s.testGap},
 		{"settings that Asterisk lacks", s.testMissingSettings},
 	} {
 		if !t.Run(story.name, story.tell) {

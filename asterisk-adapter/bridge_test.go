@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -35,14 +34,7 @@ func (s *scene) testBridgeRecording(t *testing.T) {
 		_, err := asterisk.PlaceCall(t.Context(), lab.Call{Duration: 4 * time.Second})
 		ended <- err
 	}()
-	var channel string
-	require.Eventually(t, func() bool {
-		out, err := asterisk.Command(t.Context(), "core show channels concise")
-		if fields := strings.Split(out, "!"); err == nil && len(fields) > 13 && fields[4] == "Up" {
-			channel = strings.TrimSpace(fields[13])
-		}
-		return channel != ""
-	}, time.Minute, 20*time.Millisecond)
+	channel := talking(t, asterisk)
 	act(t, asterisk, "/bridges/conference?type=mixing")
 	act(t, asterisk, "/bridges/conference/addChannel?channel="+channel)
 	act(t, asterisk, "/bridges/conference/record?name="+channel+"&format=wav")
