@@ -3,12 +3,13 @@
 // paired and sent to the operator's gateway. A call is followed through one file
 // a step:
 //
-//	sources.go     AMI Cdr events, the CDR file, ARI, closed recordings
-//	leg.go         a CDR row becomes what the ledger holds
-//	pairing.go     a leg and its recording come together
-//	closer.go      what is ready becomes a signed segment in the journal
-//	history.go     how a history begins, goes on in silence, and is closed
-//	uplink.go      the segment travels until it is on the ledger
+//	sources.go        AMI Cdr events, the CDR file, ARI, closed recordings
+//	leg.go            a CDR row becomes what the ledger holds
+//	disagreements.go  what two sources tell differently of one leg
+//	pairing.go        a leg and its recording come together
+//	closer.go         what is ready becomes a signed segment in the journal
+//	history.go        how a history begins, goes on in silence, and is closed
+//	uplink.go         the segment travels until it is on the ledger
 //
 // What it knows of the ledger in memory is kept up to date by view.go. What it stands
 // on is in standing.go, what it counts in metrics.go, and both are
@@ -53,14 +54,15 @@ type Adapter struct {
 	// view is the ledger's scores, devices and keys in memory; nil where nothing needs it.
 	view *admission.View
 	// ariPassword is that of the observer's user.
-	ariPassword string
-	software    software
-	pairing     *pairing
-	omissions   *omissions
-	closer      *closer
-	metrics     *metrics
-	standings   *standings
-	log         *slog.Logger
+	ariPassword   string
+	software      software
+	pairing       *pairing
+	omissions     *omissions
+	disagreements *disagreements
+	closer        *closer
+	metrics       *metrics
+	standings     *standings
+	log           *slog.Logger
 	// started is when this run began: what ended before, ARI cannot tell of.
 	started time.Time
 	// background are the questions and waits of single legs.
@@ -130,6 +132,8 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	a.closer = newCloser(a.journal, signer, uplink, a.opening, log)
 	a.pairing = newPairing(a.journal, a.closer, config.Recordings.pairWait, log)
 	a.pairing.old = a.oldRecording
+	a.disagreements = newDisagreements(a.journal, a.closer, a.metrics, log)
+	a.pairing.after = a.disagreements.settled
 	a.omissions = newOmissions(a.journal, a.closer, config.Recordings.omissionAfter, a.metrics)
 	a.metrics.registry.MustRegister(newDepths(a.journal, a.pairing, log))
 	if config.needsView() {
@@ -162,6 +166,9 @@ func (a *Adapter) work(ctx context.Context) error {
 	}
 	unsettled, err := a.journal.Unsettled()
 	if err != nil {
+		return err
+	}
+	if err := a.disagreements.recover(); err != nil {
 		return err
 	}
 	parts.Go(func() error { return a.closer.run(ctx) })

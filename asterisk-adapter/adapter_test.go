@@ -47,6 +47,7 @@ func TestAdapter(t *testing.T) {
 		{"bridge recording", s.testBridgeRecording},
 		{"the network to Asterisk is lost", s.testGap},
 		{"settings that Asterisk lacks", s.testMissingSettings},
+		{"sources that disagree", s.testSourcesDisagree},
 	} {
 		if !t.Run(story.name, story.tell) {
 			return // the next would stumble over the same

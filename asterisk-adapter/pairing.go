@@ -21,6 +21,8 @@ type pairing struct {
 	// old is given a recording whose leg the ledger has from an earlier epoch.
 	// It must not block.
 	old func(ctx context.Context, leg ledger.LegID, recording *finished)
+	// after is told of a leg that is in a segment now.
+	after func(ledger.LegID)
 
 	mu         sync.Mutex
 	legs       map[string]*waitingLeg    // by uniqueid
@@ -48,6 +50,7 @@ func newPairing(book *journal.Journal, closer *closer, wait time.Duration, log *
 		journal: book, closer: closer, wait: wait, log: log,
 		legs: map[string]*waitingLeg{}, recordings: map[string][]*finished{}, closing: map[ledger.LegID]struct{}{},
 	}
+	p.after = func(ledger.LegID) {}
 	p.old = func(_ context.Context, leg ledger.LegID, recording *finished) { p.emitRecording(leg, recording) }
 	return p
 }
@@ -165,8 +168,9 @@ func (p *pairing) emit(leg *journal.Leg, recordings ...*finished) {
 // closed notes that a leg is in a segment: from now on the journal says so.
 func (p *pairing) closed(leg ledger.LegID) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	delete(p.closing, leg)
+	p.mu.Unlock()
+	p.after(leg)
 }
 
 func (p *pairing) emitRecording(leg ledger.LegID, recording *finished) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -175,8 +174,7 @@ func (a *Adapter) receive(ctx context.Context, row *cdr.Row, source string, chec
 	}
 	a.metrics.told(source, row.End, known)
 	if known {
-		a.compare(row, leg, source)
-		return nil
+		return a.disagreements.compare(row, leg, source)
 	}
 	a.log.Debug("leg received", "uniqueid", row.UniqueID, "sequence", row.Sequence, "source", source)
 	a.settle(ctx, leg)
@@ -213,21 +211,6 @@ func (a *Adapter) beginAsking(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// compare reports what two sources say differently of one leg, by column name. What
-// one of them had no room for is no difference.
-func (a *Adapter) compare(row *cdr.Row, leg *journal.Leg, source string) {
-	differences := verify.CDR(row.Columns(), &leg.Call, leg.Details.Call)
-	cut := append(row.Cut(), leg.Cut...)
-	differences = slices.DeleteFunc(differences, func(d verify.Difference) bool {
-		return slices.Contains(cut, d.Field) && cdr.Begins(d.Found, d.Endorsed)
-	})
-	if len(differences) == 0 {
-		return
-	}
-	a.metrics.disagreements.WithLabelValues(leg.Source, source).Inc()
-	a.log.Error("two sources disagree about a leg: the first was anchored", "uniqueid", row.UniqueID, "sequence", row.Sequence, "first", leg.Source, "second", source, "columns", fieldsOf(differences))
 }
 
 // fieldsOf are the columns that differ, without their values: those may be

@@ -93,7 +93,7 @@ func testDetails(t *testing.T, w *world) {
 		other := gatewaytest.Call(t)
 		segment := w.adapter.Segment(t, []gatewaytest.Entry{other})
 		text := segment.DetailsJson[0]
-		segment.DetailsJson[0] = append([]byte(`{ "v" : 2, `), bytes.Replace(text[1:], []byte(`,"v":2`), nil, 1)...)
+		segment.DetailsJson[0] = append([]byte(`{ "v" : 3, `), bytes.Replace(text[1:], []byte(`,"v":3`), nil, 1)...)
 		_, err := w.send(t, segment)
 		require.NoError(t, err)
 		answer, err := pb.NewCallServiceClient(w.as(t, "Atlas", "compliance")).GetCall(within(t, patience),

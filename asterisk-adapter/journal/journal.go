@@ -32,7 +32,9 @@ var (
 	bucketCheckpoints = []byte("checkpoints")
 	bucketDue         = []byte("due")      // keys of closed legs whose recording has not come
 	bucketRecorded    = []byte("recorded") // uniqueids whose recording has come
-	bucketWaters      = []byte("waters")   // the highest CDR sequence by Asterisk's start
+	// bucketDisagreements holds what second sources tell differently of legs.
+	bucketDisagreements = []byte("disagreements")
+	bucketWaters        = []byte("waters") // the highest CDR sequence by Asterisk's start
 
 	keyEpoch    = []byte("epoch")
 	keyNextSeq  = []byte("next_seq")
@@ -73,7 +75,7 @@ func Open(path, msp, pbx string) (*Journal, error) {
 
 func (j *Journal) prepare(path, owner string) error {
 	return j.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints, bucketDue, bucketRecorded, bucketWaters} {
+		for _, name := range [][]byte{bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints, bucketDue, bucketRecorded, bucketWaters, bucketDisagreements} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("prepare the journal: %w", err)
 			}

@@ -23,13 +23,16 @@ type Signer struct {
 // Entry is what to close into a segment: exactly one kind of record, with the
 // details of a leg or a recording.
 type Entry struct {
-	Beat      *ledger.Beat
-	Call      *ledger.Call
-	Link      *ledger.Link
-	Omission  *ledger.Omission
-	Opening   *ledger.Opening
-	Recording *ledger.Recording
-	Details   ledger.Details
+	Beat *ledger.Beat
+	Call *ledger.Call
+	// Disagreement of a leg that is in an earlier segment, or before it in this one.
+	Disagreement *ledger.Disagreement
+	Link         *ledger.Link
+	Omission     *ledger.Omission
+	Opening      *ledger.Opening
+	Progress     *ledger.Progress
+	Recording    *ledger.Recording
+	Details      ledger.Details
 	// File is the recording's file as it was digested.
 	File File
 }
@@ -37,7 +40,8 @@ type Entry struct {
 // Record is the entry as a record that has no place yet.
 func (e *Entry) Record() ledger.Record {
 	return ledger.Record{
-		Beat: e.Beat, Call: e.Call, Link: e.Link, Omission: e.Omission, Opening: e.Opening, Recording: e.Recording, V: ledger.SchemaVersion,
+		Beat: e.Beat, Call: e.Call, Disagreement: e.Disagreement, Link: e.Link, Omission: e.Omission, Opening: e.Opening, Progress: e.Progress,
+		Recording: e.Recording, V: ledger.SchemaVersion,
 	}
 }
 
@@ -106,6 +110,9 @@ func (j *Journal) CloseSegment(signer *Signer, entries []Entry) (*Segment, error
 			return err
 		}
 		if err := noteEntries(tx, entries, first); err != nil {
+			return err
+		}
+		if err := noteDisagreements(tx, entries); err != nil {
 			return err
 		}
 		if err := noteDue(tx, entries, now); err != nil {

@@ -14,8 +14,9 @@ var personalColumns = []string{
 }
 
 // Disagreement says that two sources of one PBX tell a leg differently: the CDR
-// file and the table, for instance, of which somebody edited one. The leg stands
-// as the first told it; the contract records an incident that names both.
+// file and the table, for instance, of which somebody edited one; or that one source
+// tells it differently later. The leg stands as it was told first; the contract
+// records an incident that names both.
 type Disagreement struct {
 	// At is when the adapter noticed, by the PBX's clock.
 	At Time `json:"at"`
@@ -25,7 +26,8 @@ type Disagreement struct {
 	First string `json:"first"`
 	// Leg is the leg.
 	Leg LegID `json:"leg"`
-	// Second is the source that tells it otherwise.
+	// Second is the source that tells it otherwise; First itself where its own word
+	// changed.
 	Second string `json:"second"`
 }
 
@@ -86,9 +88,6 @@ func checkSources(first, second string) error {
 		if err := checkLabel(source.field, source.value); err != nil {
 			return err
 		}
-	}
-	if first == second {
-		return Errorf(CodeInvalid, "a disagreement is between two sources, this one names one twice")
 	}
 	return nil
 }

@@ -75,7 +75,6 @@ func TestBadRecordsOfVersion3AreRefused(t *testing.T) {
 		"progress of a channel's name":  func(r map[string]ledger.Record) { r["progress"].Progress.Technology = "PJSIP/1001" },
 		"progress in no direction":      func(r map[string]ledger.Record) { r["progress"].Progress.Direction = "up" },
 		"a disagreement about nothing":  func(r map[string]ledger.Record) { r["disagreement"].Disagreement.Differences = nil },
-		"a disagreement with itself":    func(r map[string]ledger.Record) { r["disagreement"].Disagreement.Second = "csv" },
 		"a disagreement with nobody":    func(r map[string]ledger.Record) { r["disagreement"].Disagreement.Second = "" },
 		"a disagreement about no leg":   func(r map[string]ledger.Record) { r["disagreement"].Disagreement.Leg = ledger.LegID{} },
 		"a disagreement at no time":     func(r map[string]ledger.Record) { r["disagreement"].Disagreement.At = ledger.Time{} },

@@ -48,7 +48,7 @@ func FuzzDecodePayload(f *testing.F) {
 	text, err := made.encode()
 	require.NoError(f, err)
 	f.Add(text)
-	f.Add([]byte(`{"sealed":[],"segment":{},"trace":{},"v":2}`))
+	f.Add([]byte(`{"sealed":[],"segment":{},"trace":{},"v":3}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		read, err := decodePayload(text)

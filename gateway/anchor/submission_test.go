@@ -122,7 +122,7 @@ func TestSubmissionThatWouldBeHalfWrittenIsRefused(t *testing.T) {
 func TestSubmissionTakesDetailsInAnyOrder(t *testing.T) {
 	segment := gatewaytest.New(t, "AtlasMSP", "pbx1").Segment(t, gatewaytest.Calls(t, 1))
 	text := segment.DetailsJson[0]
-	segment.DetailsJson[0] = append([]byte(`{ "v" : 2, `), bytes.Replace(text[1:], []byte(`,"v":2`), nil, 1)...)
+	segment.DetailsJson[0] = append([]byte(`{ "v" : 3, `), bytes.Replace(text[1:], []byte(`,"v":3`), nil, 1)...)
 	_, err := submit(segment)
 	require.NoError(t, err)
 }
