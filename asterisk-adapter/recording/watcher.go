@@ -396,12 +396,12 @@ func (w *Watcher) scanFolder(folder string, deliver func(Closed) error) error {
 // beingWritten says whether someone has the file open for writing, or a WAV's
 // sizes are not written yet.
 func beingWritten(path string) (bool, error) {
-	file, info, err := openRegular(path)
+	file, _, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
 		return false, err
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	if err := refuseWriters(file, info.Name()); err != nil {
+	if err := refuseWriters(file); err != nil {
 		return true, nil
 	}
 	return false, nil
