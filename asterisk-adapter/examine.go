@@ -139,6 +139,7 @@ func (e *examination) cdrConf() {
 		wish{"general", "enable", "yes", "yes", Wrong, "there are no records without it"},
 		wish{"general", "batch", "no", "no", Wrong, "a crash loses the records that wait in memory"},
 		wish{"general", "endbeforehexten", "yes", "no", Wrong, "otherwise the hang-up handlers become a second record of the call"},
+		wish{"general", "unanswered", "yes", "no", Better, "a call that never reached another phone has no record otherwise"},
 		wish{"general", "canceldispositionenabled", "yes", "no", Better, "a caller who gave up is then CANCEL and not NO ANSWER"},
 	)
 	if e.config.CDR.CSV == "" {

@@ -219,6 +219,6 @@ func (a *Asterisk) ARI() string {
 	return (&url.URL{Scheme: "http", Host: net.JoinHostPort(a.ip, ariPort), Path: "/ari"}).String()
 }
 
-// Control returns the name and password of an ARI user that may change calls.
+// Control returns the name and password of an ARI and AMI user that may change calls.
 // It exists in the lab only: the adapter's own user may not.
 func (a *Asterisk) Control() (user, password string) { return controlUser, a.secret }

@@ -24,6 +24,17 @@ type Call struct {
 	Duration time.Duration
 	// Cancel makes the caller give up while it rings.
 	Cancel bool
+	// Hold makes the caller talk, put the other side on hold, and talk again, each
+	// for Duration.
+	Hold bool
+	// Waits makes the caller talk until the other side hangs up.
+	Waits bool
+	// Transfers makes the caller talk until it is told whither to transfer the call
+	// (Ongoing.Transfer); then it is hung up.
+	Transfers bool
+	// Refused is the final status that the call comes to where that does not follow
+	// from whom it calls, such as 404.
+	Refused int
 	// ToneHz is the caller's tone; 0 means CallerHz.
 	ToneHz int
 }
@@ -38,13 +49,15 @@ type CallReport struct {
 	Invited time.Time
 	// Answered is when 200 came; zero if it never did.
 	Answered time.Time
-	// HungUp is when the caller's BYE (or CANCEL) left; for a call that was
-	// refused, when the refusal came.
+	// HungUp is when the caller's BYE (or CANCEL) left, or the other side's came; for
+	// a call that was refused, when the refusal came.
 	HungUp time.Time
 	// Confirmed is when the 200 to that BYE or CANCEL came.
 	Confirmed time.Time
 	// Status is the final answer to the INVITE, such as 200, 486 or 487.
 	Status int
+
+	localTag, remoteTag string
 }
 
 type callNumber struct{ n atomic.Int64 }
@@ -61,6 +74,37 @@ func (a *Asterisk) PlaceCall(ctx context.Context, call Call) (CallReport, error)
 // PlaceCalls places total calls, up to concurrent at a time, and returns after
 // the last has ended. The reports are in the order the calls began.
 func (a *Asterisk) PlaceCalls(ctx context.Context, call Call, total, concurrent int) ([]CallReport, error) {
+	ongoing, err := a.begin(ctx, call, total, concurrent)
+	if err != nil {
+		return nil, err
+	}
+	return ongoing.wait(ctx)
+}
+
+// refusedBy are phones that refuse, with what they or the dialplan answer.
+var refusedBy = map[string]int{Busy: 486, Rings: 480, Gone: 404}
+
+// scenarioOf names what a caller does, and the status it expects.
+func (c *Call) scenarioOf() (name string, status int) {
+	switch {
+	case c.Cancel:
+		return "caller-cancelled", 0
+	case c.Hold:
+		return "caller-holds", 0
+	case c.Waits:
+		return "caller-waits", 0
+	case c.Transfers:
+		return "caller-transfers", 0
+	case c.Refused != 0:
+		return "caller-refused", c.Refused
+	case refusedBy[c.To] != 0:
+		return "caller-refused", refusedBy[c.To]
+	}
+	return "caller-answered", 0
+}
+
+// begin starts a SIPp that places the calls.
+func (a *Asterisk) begin(ctx context.Context, call Call, total, concurrent int) (*Ongoing, error) {
 	if call.From == "" {
 		call.From = Caller
 	}
@@ -73,57 +117,38 @@ func (a *Asterisk) PlaceCalls(ctx context.Context, call Call, total, concurrent 
 	if call.ToneHz == 0 {
 		call.ToneHz = CallerHz
 	}
-	tone, err := a.tone(call.ToneHz)
+	m := mediaOf(call.From)
+	stream, err := a.stream(ctx, m, call.ToneHz)
 	if err != nil {
 		return nil, err
 	}
-	name, status := "caller-answered", "200"
-	switch {
-	case call.Cancel:
-		name = "caller-cancelled"
-	case call.To == Busy:
-		name, status = "caller-refused", "486"
-	case call.To == Rings:
-		name, status = "caller-refused", "480"
-	}
+	name, status := call.scenarioOf()
 	display, err := displayName(call.DisplayName)
 	if err != nil {
 		return nil, err
 	}
-	scenario, err := a.scenario(name, "TONE", tone, "STATUS", status, "DISPLAY", display)
+	scenario, err := a.scenario(name, "STREAM", stream, "OFFER", m.offer, "STATUS", strconv.Itoa(status), "DISPLAY", display)
 	if err != nil {
 		return nil, err
 	}
-	number := a.calls.n.Add(1)
-	inf, trace := scenario+".csv", scenario+".trace"
-	if err := a.users(inf, call); err != nil {
+	o := &Ongoing{asterisk: a, call: call, total: total, scenario: scenario, port: 6000 + int(a.calls.n.Add(1))%50000}
+	if err := a.users(o.users(), call); err != nil {
 		return nil, err
 	}
 	ms := strconv.FormatInt(call.Duration.Milliseconds(), 10)
 	argv := a.sippArgs(callerHost, scenario)
 	// Calls at the same time come from ports of their own.
-	argv = append(argv, "-p", strconv.Itoa(6000+int(number)%50000),
-		"-inf", inf, "-d", ms, "-m", strconv.Itoa(total), "-l", strconv.Itoa(concurrent), "-r", "100", "-rp", "1000",
-		"-cid_str", fmt.Sprintf("%%u-%d-%%p@%%s", number),
-		"-trace_msg", "-message_file", trace, "-recv_timeout", "30000", a.ip+":"+sipPort)
-	proc, err := startProcess(argv, sippEnv, a.path("sipp"), scenario+".log")
-	if err != nil {
-		return nil, err
+	argv = append(argv, "-p", strconv.Itoa(o.port),
+		"-inf", o.users(), "-d", ms, "-m", strconv.Itoa(total), "-l", strconv.Itoa(concurrent), "-r", "100", "-rp", "1000",
+		"-cid_str", fmt.Sprintf("%%u-%d-%%p@%%s", o.port),
+		"-trace_msg", "-message_file", o.trace(), "-recv_timeout", "30000")
+	if call.From == Secure {
+		argv = append(argv, "-t", "l1", "-tls_cert", a.path("etc", certFile), "-tls_key", a.path("etc", keyFile), a.ip+":"+sipsPort)
+	} else {
+		argv = append(argv, a.ip+":"+sipPort)
 	}
-	if err := proc.wait(ctx); err != nil {
-		return nil, fmt.Errorf("%d calls to %s: %w (see %s)", total, call.To, errors.Join(err, lastLine(scenario+".errors")), scenario+".log")
-	}
-	reports, err := readTrace(trace)
-	if err != nil {
-		return nil, err
-	}
-	if len(reports) != total {
-		return nil, fmt.Errorf("SIPp was asked for %d calls and its trace shows %d", total, len(reports))
-	}
-	for _, file := range []string{scenario, inf, trace, scenario + ".log", scenario + ".errors"} {
-		_ = os.Remove(file) // kept only for calls that failed
-	}
-	return reports, nil
+	o.proc, err = startProcess(argv, sippEnv, a.path("sipp"), scenario+".log")
+	return o, err
 }
 
 func lastLine(path string) error {

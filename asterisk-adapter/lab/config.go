@@ -42,9 +42,33 @@ const (
 	Rings = "1004"
 	// RingsLong is never picked up either, for 30 s: time to cancel.
 	RingsLong = "1005"
+
+	// The rest are there where Options.Phones names them.
+
+	// Early plays something for 400 ms before it answers (183 with SDP).
+	Early = "1006"
+	// Forwards sends its calls to Answers (302).
+	Forwards = "1007"
+	// Second answers as Answers does.
+	Second = "1008"
+	// ALaw and Wide call, in PCMA and in G.722.
+	ALaw = "1009"
+	Wide = "1010"
+	// Secure calls over TLS, with SDES-SRTP.
+	Secure = "1011"
+	// Transfers answers, and a second later transfers the caller to Second, blindly.
+	Transfers = "1012"
+	// Gone refuses with 404.
+	Gone = "1013"
+	// Absent is a number whose phone is not registered.
+	Absent = "1014"
 )
 
-var phones = []string{Caller, Answers, Busy, Rings, RingsLong}
+// always are the phones that every lab has.
+var always = []string{Caller, Answers, Busy, Rings, RingsLong}
+
+// phones are those of this lab.
+func (a *Asterisk) phones() []string { return slices.Concat(always, a.opts.Phones) }
 
 // writeConfig renders Asterisk's configuration folder: pbx's files as they
 // are, with secrets filled in, and around them what an existing PBX would
@@ -109,11 +133,16 @@ func (a *Asterisk) writeConfig(opts Options) error {
 	files["logger.conf"] = "[general]\ndateformat=%F %T.%3q\n[logfiles]\nmessages.log => notice,warning,error,verbose\n"
 	files["stasis.conf"] = "[threadpool]\ninitial_size = 5\n"
 	files["rtp.conf"] = "[general]\nrtpstart=10000\nrtpend=19999\nstrictrtp=no\n"
-	files["manager.conf"] = fmt.Sprintf("[general]\nenabled = %s\nbindaddr = %s\nport = %s\n#include %s\n", yes(!opts.NoAMI), a.ip, amiPort, pbx.Manager)
+	files["manager.conf"] = fmt.Sprintf("[general]\nenabled = %s\nbindaddr = %s\nport = %s\n#include %s\n[%s]\nsecret = %s\nread = all\nwrite = all\n", yes(!opts.NoAMI), a.ip, amiPort, pbx.Manager, controlUser, a.secret)
 	files["http.conf"] = fmt.Sprintf("[general]\nenabled = %s\nbindaddr = %s\nbindport = %s\n", yes(!opts.NoARI), a.ip, ariPort)
 	files["ari.conf"] = "#include " + pbx.ARI + "\n" + a.controlUser()
 	files["extensions.conf"] = dialplan
 	files["pjsip.conf"] = a.pjsip()
+	if slices.Contains(opts.Phones, Secure) {
+		if err := a.certificate(); err != nil {
+			return err
+		}
+	}
 
 	for name, content := range opts.Files {
 		files[name] = content
@@ -133,7 +162,7 @@ func yes(b bool) string {
 	return "no"
 }
 
-// controlUser is a second ARI account, for tests that have to act.
+// controlUser is a second account, for tests that have to act.
 func (a *Asterisk) controlUser() string {
 	return fmt.Sprintf("\n[%s]\ntype = user\nread_only = no\npassword = %s\n", controlUser, a.secret)
 }
@@ -152,13 +181,27 @@ exten => _X.,1,Set(CDR(userfield)=${CHANNEL(pjsip,call-id)})
  same => n,Hangup(${IF($["${DIALSTATUS}" = "NOANSWER"]?19:${HANGUPCAUSE})})
 `
 
+func contextOf(phone string) string {
+	if phone == Trunk {
+		return "from-trunk"
+	}
+	return "lab"
+}
+
 func (a *Asterisk) pjsip() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[udp]\ntype=transport\nprotocol=udp\nbind=%s:%s\n", a.ip, sipPort)
-	for _, phone := range phones {
-		fmt.Fprintf(&b, "\n[%[1]s]\ntype=endpoint\ntransport=udp\ncontext=lab\ndisallow=all\nallow=ulaw\ndirect_media=no\nbind_rtp_to_media_address=yes\nmedia_address=%[3]s\nauth=%[1]s\naors=%[1]s\n"+
+	if slices.Contains(a.opts.Phones, Secure) {
+		fmt.Fprintf(&b, "\n[tls]\ntype=transport\nprotocol=tls\nbind=%s:%s\ncert_file=%s\npriv_key_file=%s\nmethod=tlsv1_2\n", a.ip, sipsPort, a.path("etc", certFile), a.path("etc", keyFile))
+	}
+	for _, phone := range a.phones() {
+		transport, codec := "udp", mediaOf(phone).asterisk
+		if phone == Secure {
+			transport, codec = "tls", codec+"\nmedia_encryption=sdes"
+		}
+		fmt.Fprintf(&b, "\n[%[1]s]\ntype=endpoint\ntransport=%[4]s\ncontext=%[6]s\ndisallow=all\nallow=%[5]s\ndirect_media=no\nbind_rtp_to_media_address=yes\nmedia_address=%[3]s\nauth=%[1]s\naors=%[1]s\n"+
 			"\n[%[1]s]\ntype=auth\nauth_type=userpass\nusername=%[1]s\npassword=%[2]s\n"+
-			"\n[%[1]s]\ntype=aor\nmax_contacts=1\nremove_existing=yes\nqualify_frequency=0\n", phone, a.secret, a.ip)
+			"\n[%[1]s]\ntype=aor\nmax_contacts=1\nremove_existing=yes\nqualify_frequency=0\n", phone, a.secret, a.ip, transport, codec, contextOf(phone))
 	}
 	return b.String()
 }

@@ -30,6 +30,8 @@ type Options struct {
 	NoCSV, NoAMI, NoARI bool
 	// Modules are loaded beside those that a recorded call needs.
 	Modules []string
+	// Phones are the numbers of more phones than those that every lab has.
+	Phones []string
 	// Files replaces or adds files of Asterisk's configuration folder.
 	Files map[string]string
 	// CalleeHz is the tone the answering phone talks in; 0 means 880.
@@ -79,9 +81,10 @@ func free(ctx context.Context, ip string) bool {
 }
 
 const (
-	sipPort = "5060"
-	amiPort = "5038"
-	ariPort = "8088"
+	sipPort  = "5060"
+	sipsPort = "5061"
+	amiPort  = "5038"
+	ariPort  = "8088"
 	// bootLimit is many times what a boot takes on a busy machine.
 	bootLimit = 60 * time.Second
 )

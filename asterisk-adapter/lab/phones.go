@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-//go:embed scenarios/*.xml
+//go:embed scenarios/*.xml scenarios/parts/*.xml
 var scenarios embed.FS
 
 // address of the host n of the lab's /24.
@@ -26,10 +28,21 @@ var callees = map[string]struct {
 	scenario string
 }{
 	Answers:   {3, "callee-answers"},
-	Busy:      {4, "callee-busy"},
+	Busy:      {4, "callee-refuses"},
 	Rings:     {5, "callee-rings"},
 	RingsLong: {6, "callee-rings"},
+	Early:     {11, "callee-early"},
+	Forwards:  {12, "callee-forwards"},
+	Second:    {13, "callee-answers"},
+	Transfers: {14, "callee-transfers"},
+	Gone:      {15, "callee-refuses"},
 }
+
+// refusals are the statuses of phones that refuse.
+var refusals = map[string]string{Busy: "486 Busy Here", Gone: "404 Not Found"}
+
+// forwards says where phones send their calls.
+var forwards = map[string]string{Forwards: Answers, Transfers: Second}
 
 const callerHost = 2
 
@@ -43,12 +56,14 @@ func (a *Asterisk) RegisterPhones(ctx context.Context) error {
 	if calleeHz == 0 {
 		calleeHz = CalleeHz
 	}
-	tone, err := a.tone(calleeHz)
+	stream, err := a.stream(ctx, mediaOf(Answers), calleeHz)
 	if err != nil {
 		return err
 	}
-	for number, phone := range callees {
-		scenario, err := a.scenario(phone.scenario, "TONE", tone)
+	waiting := slices.DeleteFunc(a.phones(), func(number string) bool { return callees[number].scenario == "" })
+	for _, number := range waiting {
+		phone := callees[number]
+		scenario, err := a.scenario(phone.scenario, "STREAM", stream, "OFFER", mediaOf(number).offer, "STATUS", refusals[number], "FORWARD", forwards[number], "ASTERISK", a.ip)
 		if err != nil {
 			return err
 		}
@@ -59,15 +74,16 @@ func (a *Asterisk) RegisterPhones(ctx context.Context) error {
 		}
 		a.sipps = append(a.sipps, proc)
 	}
-	for number, phone := range callees {
-		if err := a.answersOptions(ctx, a.host(phone.host)); err != nil {
+	for _, number := range waiting {
+		if err := a.answersOptions(ctx, a.host(callees[number].host)); err != nil {
 			return fmt.Errorf("phone %s does not answer: %w", number, err)
 		}
 	}
 
 	var users strings.Builder
 	users.WriteString("SEQUENTIAL\n")
-	for _, number := range phones {
+	registered := slices.DeleteFunc(a.phones(), func(number string) bool { return number == Secure || number == Absent })
+	for _, number := range registered {
 		host := callerHost
 		if phone, ok := callees[number]; ok {
 			host = phone.host
@@ -82,7 +98,7 @@ func (a *Asterisk) RegisterPhones(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	argv := append(a.sippArgs(callerHost, scenario), "-inf", inf, "-m", strconv.Itoa(len(phones)), "-timeout", "20s", "-timeout_error", "-r", "100", a.ip+":"+sipPort)
+	argv := append(a.sippArgs(callerHost, scenario), "-inf", inf, "-m", strconv.Itoa(len(registered)), "-timeout", "20s", "-timeout_error", "-r", "100", a.ip+":"+sipPort)
 	proc, err := startProcess(argv, sippEnv, a.path("sipp"), a.path("sipp", "register.log"))
 	if err != nil {
 		return err
@@ -111,7 +127,7 @@ func (a *Asterisk) sippArgs(host int, scenario string) []string {
 // scenario writes an embedded scenario, with words replaced, into the run
 // directory and returns its path.
 func (a *Asterisk) scenario(name string, replace ...string) (string, error) {
-	content, err := scenarios.ReadFile("scenarios/" + name + ".xml")
+	content, err := readScenario(name)
 	if err != nil {
 		return "", err
 	}
@@ -119,8 +135,25 @@ func (a *Asterisk) scenario(name string, replace ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = strings.NewReplacer(replace...).WriteString(file, string(content))
+	_, err = strings.NewReplacer(replace...).WriteString(file, content)
 	return file.Name(), errors.Join(err, file.Close())
+}
+
+var include = regexp.MustCompile(`<include part="([a-z]+)"/>\n`)
+
+// readScenario reads an embedded scenario with the parts that it includes.
+func readScenario(name string) (string, error) {
+	content, err := scenarios.ReadFile("scenarios/" + name + ".xml")
+	if err != nil {
+		return "", err
+	}
+	var errs []error
+	whole := include.ReplaceAllStringFunc(string(content), func(line string) string {
+		part, err := readScenario("parts/" + include.FindStringSubmatch(line)[1])
+		errs = append(errs, err)
+		return part
+	})
+	return whole, errors.Join(errs...)
 }
 
 // answersOptions returns when a phone answers OPTIONS (RFC 3261 §11).

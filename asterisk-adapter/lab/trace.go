@@ -55,6 +55,10 @@ func (r *CallReport) see(at time.Time, sent bool, start string, headers map[stri
 		}
 		return nil
 	}
+	if strings.HasPrefix(start, "BYE ") && r.HungUp.IsZero() {
+		r.HungUp = at // by the other side
+		return nil
+	}
 	fields := strings.Fields(start)
 	if len(fields) < 2 || fields[0] != "SIP/2.0" {
 		return nil
@@ -64,8 +68,10 @@ func (r *CallReport) see(at time.Time, sent bool, start string, headers map[stri
 		return fmt.Errorf("SIPp's trace: status line %q", start)
 	}
 	switch {
-	case method == "INVITE" && status >= 200 && status != 401:
+	case method == "INVITE" && status >= 200 && status != 401 && r.Status == 0:
 		r.Status = status
+		_, r.localTag, _ = strings.Cut(headers["from"], ";tag=")
+		_, r.remoteTag, _ = strings.Cut(headers["to"], ";tag=")
 		if status < 300 {
 			r.Answered = at
 		} else if r.HungUp.IsZero() {
