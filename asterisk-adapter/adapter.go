@@ -11,7 +11,7 @@
 //	history.go        how a history begins, goes on in silence, and is closed
 //	uplink.go         the segment travels until it is on the ledger
 //
-// What it knows of the ledger in memory is kept up to date by view.go. What it stands
+// What it knows of the ledger in memory is kept up to date by view.go, and the PBX's devices are compared with it by devices.go. What it stands
 // on is in standing.go, what it counts in metrics.go, and both are
 // told by inspect.go.
 package adapter
@@ -36,6 +36,7 @@ import (
 	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/asterisk-adapter/admission"
 	"github.com/callseal/callseal/asterisk-adapter/ari"
+	"github.com/callseal/callseal/asterisk-adapter/device"
 	"github.com/callseal/callseal/asterisk-adapter/journal"
 	"github.com/callseal/callseal/chaincode/ledger"
 )
@@ -53,6 +54,8 @@ type Adapter struct {
 	observer   *ari.Observer // nil without ARI
 	// view is the ledger's scores, devices and keys in memory; nil where nothing needs it.
 	view *admission.View
+	// devices compares the PBX's with the ledger's; nil where they are not.
+	devices *device.Watch
 	// ariPassword is that of the observer's user.
 	ariPassword   string
 	software      software
@@ -140,6 +143,11 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 		a.view = admission.New()
 		a.metrics.registry.MustRegister(newViewed(a.view))
 	}
+	if config.Devices.Domain != "" {
+		if a.devices, err = a.newDeviceWatch(); err != nil {
+			return nil, errors.Join(err, a.close())
+		}
+	}
 	return a, nil
 }
 
@@ -178,6 +186,9 @@ func (a *Adapter) work(ctx context.Context) error {
 	parts.Go(func() error { return a.watchDisk(ctx) })
 	if a.view != nil {
 		parts.Go(func() error { return a.keepView(ctx) })
+	}
+	if a.devices != nil {
+		parts.Go(func() error { return a.devices.Run(ctx) })
 	}
 	if a.config.Metrics.Listen != "" {
 		parts.Go(func() error { return a.inspect(ctx) })

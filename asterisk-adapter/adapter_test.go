@@ -46,6 +46,7 @@ func TestAdapter(t *testing.T) {
 		{"local times", s.testLocalTimes},
 		{"bridge recording", s.testBridgeRecording},
 		{"the network to Asterisk is lost", s.testGap},
+		{"devices", s.testDevices},
 		{"settings that Asterisk lacks", s.testMissingSettings},
 		{"sources that disagree", s.testSourcesDisagree},
 	} {

@@ -64,7 +64,8 @@ type Config struct {
 type DevicesConfig struct {
 	// Domain is what follows the @ in the PBX's addresses of record as they are
 	// registered on the ledger: with pbx.atlas.example, the account 600 is
-	// sip:600@pbx.atlas.example. Empty means that devices are not compared.
+	// sip:600@pbx.atlas.example. Empty means that devices are not compared. It needs
+	// ari, where Asterisk tells its contacts to a user who may only read.
 	Domain string `yaml:"domain"`
 }
 
@@ -322,6 +323,9 @@ func (c *Config) checkInterfaces() error {
 	}
 	if c.ARI != nil && (c.ARI.URL == "" || c.ARI.User == "") {
 		wrong = append(wrong, errors.New("ari needs url, such as http://127.0.0.1:8088/ari, and user"))
+	}
+	if c.Devices.Domain != "" && c.ARI == nil {
+		wrong = append(wrong, errors.New("devices.domain needs ari: Asterisk tells its contacts there"))
 	}
 	return errors.Join(append(wrong, c.CDR.Table.check())...)
 }

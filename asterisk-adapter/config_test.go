@@ -140,6 +140,7 @@ func TestConfigRefusals(t *testing.T) {
 		{"ARI without URL", "  url: http://127.0.0.1:8088/ari\n", "", []string{"ari needs url"}},
 		{"domain", "PBX.Atlas.Example.", "sip:600@pbx", []string{`devices.domain is "sip:600@pbx", use the host`}},
 		{"no host", "PBX.Atlas.Example.", "my pbx", []string{`devices.domain is "my pbx", use the host`}},
+		{"devices without ARI", "ari:\n  url: http://127.0.0.1:8088/ari\n  user: callseal\n  password_file: ari.secret\n  application: callseal2\n  recordings: spool/recording\n", "", []string{"devices.domain needs ari"}},
 		{"disk", "log_level: debug", "disk_free: much", []string{`disk_free is "much", use a size such as 256MiB`}},
 		{"several at once", "msp: AtlasMSP\npbx: pbx1\n", "", []string{"msp is missing", "pbx is missing"}},
 		{"nothing", wholeConfig, "{}\n", []string{

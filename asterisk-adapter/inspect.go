@@ -37,6 +37,9 @@ func (a *Adapter) inspect(ctx context.Context) error {
 		}
 		_ = json.MarshalWrite(out, now, json.Deterministic(true)) // whoever asked is gone
 	})
+	if a.devices != nil {
+		mux.HandleFunc("GET /devices", a.showDevices)
+	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

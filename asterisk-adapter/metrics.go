@@ -28,11 +28,13 @@ type metrics struct {
 	unfit         *prometheus.CounterVec
 	disagreements *prometheus.CounterVec
 	recordings    *prometheus.CounterVec
-	omissions     prometheus.Counter
-	commits       prometheus.Histogram
-	conflicts     prometheus.Counter
-	refused       prometheus.Gauge
-	diskFree      prometheus.Gauge
+	// strangers are devices that were reported, strangersCalls their calls.
+	strangers, strangersCalls *prometheus.CounterVec
+	omissions                 prometheus.Counter
+	commits                   prometheus.Histogram
+	conflicts                 prometheus.Counter
+	refused                   prometheus.Gauge
+	diskFree                  prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -44,12 +46,14 @@ func newMetrics() *metrics {
 		return v
 	}
 	m := &metrics{
-		registry:      registry,
-		connected:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("connected"), Help: "Whether a source, or the gateway, answers."}, []string{"to"}),
-		legs:          counters("source_legs_total", "Legs that a source told of, by whether it was the first to.", "source", "first"),
-		unfit:         counters("source_unfit_total", "Lines, rows and events that cannot be taken.", "source"),
-		disagreements: counters("disagreements_total", "Legs of which two sources say different things.", "first", "second"),
-		recordings:    counters("recordings_total", "Recordings' files that were closed, by what came of it.", "outcome"),
+		registry:       registry,
+		connected:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("connected"), Help: "Whether a source, or the gateway, answers."}, []string{"to"}),
+		legs:           counters("source_legs_total", "Legs that a source told of, by whether it was the first to.", "source", "first"),
+		unfit:          counters("source_unfit_total", "Lines, rows and events that cannot be taken.", "source"),
+		disagreements:  counters("disagreements_total", "Legs of which two sources say different things.", "first", "second"),
+		recordings:     counters("recordings_total", "Recordings' files that were closed, by what came of it.", "outcome"),
+		strangers:      counters("strangers_total", "Reports of devices that are not in good standing on the ledger, by verdict.", "verdict"),
+		strangersCalls: counters("strangers_calls_total", "Calls that such devices had, by verdict.", "verdict"),
 		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: name("source_lag_seconds"), Help: "From a leg's end, as the CDR has it, until a source told of it.", Buckets: []float64{.1, .5, 1, 2, 5, 10, 60, 600, 3600, 86400},
 		}, []string{"source"}),

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"time"
 
+	libari "github.com/CyCoreSystems/ari/v6"
+
 	"github.com/callseal/callseal/asterisk-adapter/ari"
 	"github.com/callseal/callseal/asterisk-adapter/journal"
 	"github.com/callseal/callseal/asterisk-adapter/recording"
@@ -27,6 +29,9 @@ func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) er
 			a.stands(sourceARI, nil)
 			a.log.Info("ARI connected", "attempt", attempt, "software", found.version, "started", found.started,
 				"channels", len(there.Channels), "bridges", len(there.Bridges), "stored_recordings", len(there.Stored))
+			if a.devices != nil {
+				a.devices.Connected()
+			}
 			if watcher != nil && a.config.ARI.Recordings != "" {
 				a.background.Go(func() { a.takeStored(ctx, watcher, there.Stored) })
 			}
@@ -45,6 +50,11 @@ func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) er
 			a.metrics.recordings.WithLabelValues(recordingNone).Inc()
 			// The state is Asterisk's; the name may be a caller's.
 			a.log.Error("a recording of an ARI application came to nothing: if one was due, its omission is anchored", "state", failed.State)
+		},
+		Event: func(event libari.Event) {
+			if a.devices != nil {
+				a.devices.Event(event)
+			}
 		},
 	})
 }

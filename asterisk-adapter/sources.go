@@ -176,6 +176,9 @@ func (a *Adapter) receive(ctx context.Context, row *cdr.Row, source string, chec
 	if known {
 		return a.disagreements.compare(row, leg, source)
 	}
+	if a.devices != nil {
+		a.devices.Call(row.UniqueID, row.Channel)
+	}
 	a.log.Debug("leg received", "uniqueid", row.UniqueID, "sequence", row.Sequence, "source", source)
 	a.settle(ctx, leg)
 	return nil

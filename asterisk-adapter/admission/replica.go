@@ -17,6 +17,7 @@ func (v *View) start(message *pb.AdmissionStart) {
 	if message.GetRestart() {
 		v.forget()
 	}
+	v.judged++
 	v.msp, v.newest, v.keys = message.GetMsp(), nil, map[string][]byte{}
 	for _, key := range message.GetKeys() {
 		v.keys[key.GetCommitment()], v.newest = key.GetKey(), key.GetKey()
@@ -27,6 +28,9 @@ func (v *View) start(message *pb.AdmissionStart) {
 func (v *View) mark(message *pb.AdmissionMark) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if !v.complete {
+		v.judged++
+	}
 	v.complete, v.cursor, v.height, v.heard = true, message.GetCursor(), message.GetHeight(), time.Now()
 }
 
@@ -72,6 +76,7 @@ func (v *View) putPolicy(value []byte) error {
 		return err
 	}
 	v.policies[version.Policy.Name()] = &version
+	v.judged++
 	if pseudonyms := version.Policy.Pseudonyms; pseudonyms != nil {
 		// What is held under an earlier key decides nothing any more.
 		maps.DeleteFunc(v.opinions, func(at place, _ *ledger.Opinions) bool { return at.epoch < pseudonyms.Epoch })
@@ -84,6 +89,7 @@ func (v *View) putDevice(parts []string, value []byte) error {
 		return ledger.Errorf(ledger.CodeInvalid, "the key names no device")
 	}
 	name := deviceName{parts[0], parts[1]}
+	v.judged++
 	if len(value) == 0 {
 		v.unlist(name)
 		delete(v.devices, name)

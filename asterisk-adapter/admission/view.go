@@ -38,6 +38,8 @@ type View struct {
 	devices    map[deviceName]*ledger.Device
 	byAOR      map[string][]deviceName
 	unreadable int
+	// judged counts what may change a device's verdict.
+	judged uint64
 }
 
 // place names a subject of an epoch.
@@ -184,6 +186,13 @@ func (v *View) Device(aor string, at time.Time) (*ledger.DeviceVerdict, error) {
 	}
 	policy := v.policies[ledger.PolicyDevices]
 	return ledger.Judge(standing, moment, policy.Policy.Devices, policy.Version), nil
+}
+
+// Judged grows whenever a device's verdict may have changed, other than by time.
+func (v *View) Judged() uint64 {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.judged
 }
 
 // key is the consortium's key of the epoch in force; the caller holds the lock.

@@ -195,7 +195,12 @@ func TestViewJudgesDevices(t *testing.T) {
 		return judged.Verdict
 	}
 	require.Equal(t, ledger.VerdictUnregistered, verdict())
+	judged := view.Judged()
+	view.apply([]*pb.AdmissionEntry{opinion(t, "BorealisMSP", 1, 1)})
+	view.mark(&pb.AdmissionMark{Cursor: "d", Height: 8})
+	require.Equal(t, judged, view.Judged(), "a score is nothing to a device")
 	view.apply([]*pb.AdmissionEntry{entry(t, place, device)})
+	require.NotEqual(t, judged, view.Judged())
 	require.Equal(t, ledger.VerdictRegistered, verdict())
 	suspended := *device
 	suspended.Status, suspended.N = ledger.DeviceSuspended, 2

@@ -34,7 +34,8 @@ var (
 	bucketRecorded    = []byte("recorded") // uniqueids whose recording has come
 	// bucketDisagreements holds what second sources tell differently of legs.
 	bucketDisagreements = []byte("disagreements")
-	bucketWaters        = []byte("waters") // the highest CDR sequence by Asterisk's start
+	bucketWaters        = []byte("waters")    // the highest CDR sequence by Asterisk's start
+	bucketStrangers     = []byte("strangers") // verdicts that were told, by address of record
 
 	keyEpoch    = []byte("epoch")
 	keyNextSeq  = []byte("next_seq")
@@ -75,7 +76,10 @@ func Open(path, msp, pbx string) (*Journal, error) {
 
 func (j *Journal) prepare(path, owner string) error {
 	return j.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints, bucketDue, bucketRecorded, bucketWaters, bucketDisagreements} {
+		for _, name := range [][]byte{
+			bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints, bucketDue, bucketRecorded, bucketWaters,
+			bucketDisagreements, bucketStrangers,
+		} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("prepare the journal: %w", err)
 			}

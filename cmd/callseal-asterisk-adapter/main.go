@@ -56,7 +56,7 @@ func command() *cobra.Command {
 	}
 	command.PersistentFlags().StringVar(&file, "config", "", "configuration file (YAML)")
 	_ = command.MarkPersistentFlagRequired("config")
-	command.AddCommand(doctor(&file), effective(&file))
+	command.AddCommand(doctor(&file), effective(&file), devices(&file))
 	return command
 }
 
