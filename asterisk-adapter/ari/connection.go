@@ -79,7 +79,7 @@ func (o *Observer) dial(ctx context.Context) (*websocket.Conn, error) {
 	address.RawQuery = url.Values{"app": {o.opts.App}, "subscribeAll": {"true"}}.Encode()
 	request := &http.Request{Header: http.Header{}}
 	request.SetBasicAuth(o.opts.User, o.opts.Password)
-	socket, response, err := websocket.Dial(ctx, address.String(), &websocket.DialOptions{HTTPHeader: request.Header})
+	socket, response, err := websocket.Dial(ctx, address.String(), &websocket.DialOptions{HTTPHeader: request.Header}) //nolint:bodyclose // the library closes it
 	if err != nil {
 		if response != nil && (response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden) {
 			return nil, o.refused()

@@ -114,14 +114,14 @@ func recordingEvent(kind, name, state string) string {
 // watched is an observer at work and what it told.
 type watched struct {
 	*Observer
-	mu                sync.Mutex
-	listings          []Listing
-	lost              []error
-	recorded, failed  []Recording
-	events            int
-	hold              sync.Mutex // held to have the handler block
-	ended             chan error
-	connected, closed int
+	mu               sync.Mutex
+	listings         []Listing
+	lost             []error
+	recorded, failed []Recording
+	events           int
+	hold             sync.Mutex // held to have the handler block
+	ended            chan error
+	connected        int
 }
 
 func watch(t *testing.T, s *server) *watched {

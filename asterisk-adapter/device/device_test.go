@@ -209,7 +209,9 @@ func TestWatch(t *testing.T) {
 	w.Call("1.4", "odd")
 	w.Connected() // and cannot be asked at first
 	asterisk.set(func() { asterisk.gone = nil })
-	until(func() bool { return listed == 2 && reported["old@"+domain] == ledger.VerdictUnregistered && called["1.2"] != "" })
+	until(func() bool {
+		return listed == 2 && reported["old@"+domain] == ledger.VerdictUnregistered && called["1.2"] != ""
+	})
 	require.Equal(t, map[string]string{"1.2": "trunk@" + domain}, called)
 	require.Len(t, reported, 1)
 

@@ -2,7 +2,6 @@ package lab_test
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"sync"
 	"testing"
@@ -78,7 +77,7 @@ func TestStorm(t *testing.T) {
 		return true
 	}, 4*patience, 20*time.Millisecond)
 	cancel()
-	require.True(t, errors.Is(<-ended, context.Canceled))
+	require.ErrorIs(t, <-ended, context.Canceled)
 	require.Len(t, counted, channels)
 	for id, told := range counted {
 		require.Len(t, told, steps, "of the channel %s", id)
