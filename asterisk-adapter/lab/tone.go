@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -62,7 +63,7 @@ func (a *Asterisk) tone(ctx context.Context, m media, hz int) (string, error) {
 		for n := range samples {
 			samples[n] = muLaw(sine(n, hz, m.hz))
 		}
-		return name + ".ul", os.WriteFile(name+".ul", samples, 0o600)
+		return name + ".ul", a.putTone(name+".ul", samples)
 	}
 	linear := make([]byte, 0, 2*m.hz)
 	for n := range m.hz {
@@ -79,6 +80,17 @@ func (a *Asterisk) tone(ctx context.Context, m media, hz int) (string, error) {
 		return "", fmt.Errorf("Asterisk could not encode a tone (it needs res_convert and the codec): %s", out)
 	}
 	return encoded, nil
+}
+
+// putTone puts a tone's file in its place whole: another phone may read it at this
+// moment.
+func (a *Asterisk) putTone(path string, samples []byte) error {
+	file, err := os.CreateTemp(a.path("sipp"), "tone-*")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(samples)
+	return errors.Join(err, file.Close(), os.Rename(file.Name(), path))
 }
 
 func sine(n, hz, rate int) int16 {
