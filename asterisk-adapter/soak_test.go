@@ -268,6 +268,7 @@ func (r *trial) stopDatabase(*testing.T) {
 func (r *trial) rotate(t *testing.T) {
 	r.pbx.Lock() // Asterisk's own lines would end up in the middle of it
 	defer r.pbx.Unlock()
+	time.Sleep(300 * time.Millisecond) // the last call's may still come
 	now := time.Now().UTC()
 	id := fmt.Sprintf("%d.%d", now.Unix(), 900_000+len(r.rotated))
 	line := fmt.Sprintf("\"\",\"1001\",\"1003\",\"lab\",\"\"\"\"\" <1001>\",\"PJSIP/1001-rotated\",\"\",\"Dial\",\"PJSIP/1003\",\"%[1]s\",,\"%[1]s\",0,0,\"BUSY\",\"DOCUMENTATION\",\"%[2]s\",\"made up\",\"\",\"%[2]s\",%[3]d\n",

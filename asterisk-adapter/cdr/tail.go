@@ -79,6 +79,10 @@ type Tail struct {
 // none. It keeps an open quote from making every line behind it wait.
 const maxLines = 32
 
+// lineWait is how long after its last write a file that was rotated may end in the
+// middle of a line.
+const lineWait = 2 * time.Second
+
 // chunk is what is read at a time, beside the longest unfinished line.
 const chunk = 256 << 10
 
@@ -103,13 +107,13 @@ func (t *Tail) Run(ctx context.Context, deliver func(Entry) error, caughtUp func
 		return fmt.Errorf("the CDR file's folder cannot be watched: make sure %s exists and that cdr_csv is loaded: %w", filepath.Dir(t.Path), err)
 	}
 	defer t.closeFile()
-	if err := t.resume(deliver); err != nil {
+	if err := t.resume(ctx, deliver); err != nil {
 		return err
 	}
 	poll := time.NewTicker(t.Poll)
 	defer poll.Stop()
 	for {
-		if err := t.catchUp(deliver); err != nil {
+		if err := t.catchUp(ctx, deliver); err != nil {
 			return err
 		}
 		if caughtUp != nil {
@@ -142,7 +146,7 @@ func (t *Tail) closeFile() {
 
 // resume finds the file of the checkpoint, under its own name or the one a
 // rotation gave it, and reads it and what came after it, up to the present.
-func (t *Tail) resume(deliver func(Entry) error) error {
+func (t *Tail) resume(ctx context.Context, deliver func(Entry) error) error {
 	t.at = t.From
 	if t.at.Inode == 0 {
 		return nil
@@ -162,7 +166,7 @@ func (t *Tail) resume(deliver func(Entry) error) error {
 		if err := t.open(path, deliver); err != nil {
 			return err
 		}
-		if err := t.finish(deliver); err != nil {
+		if err := t.finish(ctx, deliver); err != nil {
 			return err
 		}
 	}
@@ -255,7 +259,7 @@ func (t *Tail) intact(deliver func(Entry) error) error {
 }
 
 // catchUp reads to the end of the file, and of those that replace it.
-func (t *Tail) catchUp(deliver func(Entry) error) error {
+func (t *Tail) catchUp(ctx context.Context, deliver func(Entry) error) error {
 	for {
 		if t.file == nil {
 			err := t.open(t.Path, deliver)
@@ -282,15 +286,18 @@ func (t *Tail) catchUp(deliver func(Entry) error) error {
 		if !replaced {
 			return nil
 		}
-		if err := t.finish(deliver); err != nil {
+		if err := t.finish(ctx, deliver); err != nil {
 			return err
 		}
 	}
 }
 
 // finish reads a file that gets no more to its end and closes it.
-func (t *Tail) finish(deliver func(Entry) error) error {
+func (t *Tail) finish(ctx context.Context, deliver func(Entry) error) error {
 	if err := t.drain(deliver); err != nil {
+		return err
+	}
+	if err := t.awaitEnd(ctx, deliver); err != nil {
 		return err
 	}
 	if len(t.buf) > 0 && !t.skipping {
@@ -301,6 +308,29 @@ func (t *Tail) finish(deliver func(Entry) error) error {
 	t.closeFile()
 	// The next file may get this one's inode.
 	t.at = Checkpoint{}
+	return nil
+}
+
+// awaitEnd waits, for as long as a write may take, while a file that was rotated ends
+// in the middle of a line: whoever has it open writes on.
+func (t *Tail) awaitEnd(ctx context.Context, deliver func(Entry) error) error {
+	for len(t.buf) > 0 && !t.skipping {
+		info, err := t.file.Stat()
+		if err != nil {
+			return fmt.Errorf("the CDR file: %w", err)
+		}
+		if age := time.Since(info.ModTime()); age > lineWait || age < -lineWait {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lineWait / 40):
+		}
+		if err := t.drain(deliver); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -138,6 +138,17 @@ func TestTailRotation(t *testing.T) {
 	f.row(3)
 	require.Equal(t, int64(1), f.last.Line)
 
+	// Renamed in the middle of a line, which its writer finishes when the new file is
+	// there already.
+	add(t, path, numbered(8)[:40])
+	require.NoError(t, os.Rename(path, path+".0"))
+	add(t, path, numbered(9))
+	f.quiet()
+	add(t, path+".0", numbered(8)[40:])
+	f.row(8)
+	f.row(9)
+	require.NoError(t, os.Remove(path+".0"))
+
 	// Rotated twice while the adapter was down.
 	f.end()
 	add(t, path, numbered(4))
