@@ -89,10 +89,7 @@ func (e *MissingColumnError) add(table, name, kind string) {
 func (l *layout) parse(values []string, zone *time.Location) (Row, error) {
 	r := Row{absent: l.absent}
 	var t rawRow
-	to := [len(fieldNames)]*string{
-		&r.AccountCode, &r.Src, &r.Dst, &r.DContext, &r.CLID, &r.Channel, &r.DstChannel, &r.LastApp, &r.LastData, &t.start, &t.answer, &t.end,
-		&t.duration, &t.billsec, &r.Disposition, &t.amaflags, &r.UniqueID, &r.UserField, &r.PeerAccount, &r.LinkedID, &t.sequence,
-	}
+	to := r.places(&t)
 	for i, value := range values {
 		field := fieldNames[l.fields[i]]
 		switch {

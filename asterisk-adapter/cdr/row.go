@@ -175,3 +175,12 @@ func (r *Row) Diff(other *Row) []FieldDifference {
 
 // Begins says whether one of two values is the beginning of the other.
 func Begins(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
+
+// Created is when the row's channel was made, to the second, as its uniqueid tells.
+func (r *Row) Created() (at time.Time, known bool) {
+	seconds, known := created(r.UniqueID)
+	if !known {
+		return time.Time{}, false
+	}
+	return time.Unix(seconds, 0), true
+}

@@ -141,6 +141,38 @@ func (t *Table) Run(ctx context.Context, handler TableHandler) error {
 	}
 }
 
+// Past delivers every row that began before a time, from the first on, each once: what
+// Run leaves out. Row and Bad of the handler are used. Errors are those of Run, and the
+// database's.
+func (t *Table) Past(ctx context.Context, from, before time.Time, handler TableHandler) error {
+	t.seed = maphash.MakeSeed()
+	if err := t.Check(ctx); err != nil {
+		return err
+	}
+	end := before.In(t.Zone).Format(wallFormat)
+	for at := from.In(t.Zone).Format(wallFormat); ; {
+		start, err := t.next(ctx, at)
+		if err != nil || start == "" || start >= end {
+			return err
+		}
+		began, ok := wallClock(start)
+		if !ok {
+			return fmt.Errorf("column %s of the table of CDRs holds %q, which is no time", t.layout.start, start)
+		}
+		at = min(began.Add(slice).Format(wallFormat), end)
+		rows, err := t.between(ctx, start, at)
+		if err != nil {
+			return err
+		}
+		for _, values := range rows {
+			t.seen = map[uint64]seenRow{} // each is read once
+			if err := t.deliver(values, handler); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // Check sees whether the table can be followed. Errors are those of Run.
 func (t *Table) Check(ctx context.Context) error {
 	err := t.learn(ctx)

@@ -68,6 +68,7 @@ type Tail struct {
 	Poll time.Duration
 
 	file     *os.File
+	from     io.ReaderAt // the file, or what Read reads
 	at       Checkpoint
 	store    []byte // memory of buf
 	buf      []byte // what was read after at.Offset
@@ -222,7 +223,7 @@ func (t *Tail) open(path string, deliver func(Entry) error) error {
 		return errors.Join(fmt.Errorf("open the CDR file: %w", err), file.Close())
 	}
 	t.closeFile()
-	t.file = file
+	t.file, t.from = file, file
 	if !t.at.of(info) {
 		t.at = Checkpoint{}
 		t.at.Device, t.at.Inode = identity(info)
@@ -342,7 +343,7 @@ func (t *Tail) drain(deliver func(Entry) error) error {
 		}
 		n := copy(t.store, t.buf)
 		t.buf = t.store[:n]
-		got, err := t.file.ReadAt(t.store[n:], t.read)
+		got, err := t.from.ReadAt(t.store[n:], t.read)
 		t.buf = t.buf[:n+got]
 		t.read += int64(got)
 		if err != nil && !errors.Is(err, io.EOF) {
