@@ -41,6 +41,9 @@ import (
 	"github.com/callseal/callseal/chaincode/ledger"
 )
 
+// journalFile is the journal's name in the state folder.
+const journalFile = "journal.db"
+
 // Adapter is one PBX's adapter.
 type Adapter struct {
 	config     *Config
@@ -51,6 +54,7 @@ type Adapter struct {
 	calls      pb.CallServiceClient
 	recordings pb.RecordingServiceClient
 	ledger     pb.LedgerServiceClient
+	search     pb.SearchServiceClient
 	observer   *ari.Observer // nil without ARI
 	// view is the ledger's scores, devices and keys in memory; nil where nothing needs it.
 	view *admission.View
@@ -114,7 +118,7 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach the gateway: %w", err)
 	}
-	a.journal, err = journal.Open(filepath.Join(config.StateDir, "journal.db"), config.MSP, config.PBX)
+	a.journal, err = journal.Open(filepath.Join(config.StateDir, journalFile), config.MSP, config.PBX)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the journal: %w", err), a.connection.Close())
 	}
@@ -129,6 +133,7 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	a.calls = pb.NewCallServiceClient(a.connection)
 	a.recordings = pb.NewRecordingServiceClient(a.connection)
 	a.ledger = pb.NewLedgerServiceClient(a.connection)
+	a.search = pb.NewSearchServiceClient(a.connection)
 	a.journal.Promise(beatsPromised * config.beat)
 	uplink := newUplink(pb.NewAnchorServiceClient(a.connection), a.journal, a.metrics, log)
 	uplink.reached = func(err error) { a.stands(peerGateway, err) }
@@ -184,6 +189,7 @@ func (a *Adapter) work(ctx context.Context) error {
 	parts.Go(func() error { return a.omissions.run(ctx) })
 	parts.Go(func() error { return a.watchGateway(ctx) })
 	parts.Go(func() error { return a.watchDisk(ctx) })
+	parts.Go(func() error { return a.control(ctx) })
 	if a.view != nil {
 		parts.Go(func() error { return a.keepView(ctx) })
 	}

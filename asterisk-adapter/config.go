@@ -379,7 +379,10 @@ func (r *RecordingsConfig) check() error {
 	return errors.Join(wrong...)
 }
 
-// location is the PBX's time zone.
+// Location is the PBX's time zone.
+func (c *Config) Location() (*time.Location, error) { return c.location() }
+
+// location is the same.
 func (c *Config) location() (*time.Location, error) {
 	if c.Timezone == "" {
 		return time.Local, nil

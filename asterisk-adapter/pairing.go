@@ -165,6 +165,21 @@ func (p *pairing) emit(leg *journal.Leg, recordings ...*finished) {
 	p.closer.add(entries...)
 }
 
+// imported takes a leg from before, with the recordings that wait for it; done is called
+// once it is in a segment.
+func (p *pairing) imported(leg *journal.Leg, done func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	id := leg.Call.Leg
+	p.closing[id] = struct{}{}
+	entries := []closing{{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}, done: func() { p.closed(id); done() }}}
+	for _, recording := range p.recordings[id.UniqueID] {
+		entries = append(entries, recordingEntry(id, recording))
+	}
+	delete(p.recordings, id.UniqueID)
+	p.closer.add(entries...)
+}
+
 // closed notes that a leg is in a segment: from now on the journal says so.
 func (p *pairing) closed(leg ledger.LegID) {
 	p.mu.Lock()

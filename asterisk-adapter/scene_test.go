@@ -82,7 +82,7 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-func (s *scene) dial(t *testing.T, name string) *grpc.ClientConn {
+func (s *scene) dial(t testing.TB, name string) *grpc.ClientConn {
 	t.Helper()
 	identity := s.org.Identity(name)
 	connection, err := connect.Dial(connect.Config{

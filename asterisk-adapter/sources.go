@@ -188,6 +188,10 @@ func (a *Adapter) receive(ctx context.Context, row *cdr.Row, source string, chec
 // has it already, ARI's times are added and it goes to the pairing. It returns at
 // once but for legs from before the epoch, of which there may be a million.
 func (a *Adapter) settle(ctx context.Context, leg *journal.Leg) {
+	if leg.Source == sourceImport {
+		a.pairing.imported(leg, func() {}) // the ledger was asked before it was kept
+		return
+	}
 	old := leg.Call.End.UnixMilli() < a.journal.Epoch()
 	if old && !a.beginAsking(ctx) {
 		return // stopping: the leg stays unsettled

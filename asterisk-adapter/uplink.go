@@ -131,10 +131,13 @@ func (u *uplink) run(ctx context.Context) {
 	}
 }
 
-func (u *uplink) idle() bool {
+func (u *uplink) idle() bool { return u.underway() == 0 }
+
+// underway is how many segments have no end yet.
+func (u *uplink) underway() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.under) == 0
+	return len(u.under)
 }
 
 // first is the first segment that has no end yet.

@@ -75,7 +75,10 @@ func (r *run) all(ctx context.Context) error {
 		}
 		r.Progress.Begin("records", total)
 		for _, path := range r.Files {
-			if err := r.file(ctx, path); err != nil {
+			left := len(r.summary.LeftOut)
+			err := r.file(ctx, path)
+			r.summary.order(left)
+			if err != nil {
 				return err
 			}
 		}

@@ -1,7 +1,9 @@
 package backfill
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -82,6 +84,12 @@ func (s *Summary) count(in *Count, at place, result Result) {
 		in.LeftOut++
 		s.left(at, LeftOut, result.Reason)
 	}
+}
+
+// order puts what was left out of one file, from an index on, in the order of its lines:
+// records are judged in batches, lines at once.
+func (s *Summary) order(from int) {
+	slices.SortStableFunc(s.LeftOut[from:], func(a, b Left) int { return cmp.Compare(a.First, b.First) })
 }
 
 func (s *Summary) left(at place, outcome Outcome, reason string) {

@@ -50,6 +50,6 @@ who holds a recording can prove that it is the one that was made.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(networkCommand(), callCommand(), deviceCommand(), consentCommand(), policyCommand(), recordingCommand(), gatewayCommand(), compactCommand(), reputationCommand(), verifyCommand(), demoCommand())
+	root.AddCommand(networkCommand(), callCommand(), deviceCommand(), consentCommand(), policyCommand(), recordingCommand(), gatewayCommand(), compactCommand(), reputationCommand(), verifyCommand(), importCommand(), demoCommand())
 	return root
 }
