@@ -238,7 +238,7 @@ func (i *importer) leg(row *cdr.Row) (*journal.Leg, backfill.Result, error) {
 		return nil, backfill.Result{}, err
 	}
 	// Of the Asterisk that runs now, and of what was to be recorded then, it tells nothing.
-	call.Software, call.Boot, call.RecordingDue = "", 0, false
+	call.Software, call.Boot, call.RecordingDue, call.Imported = "", 0, false, true
 	leg := &journal.Leg{Call: *call, Details: *details, Source: sourceImport, Cut: row.Cut()}
 	if _, err := a.closer.fit(&journal.Entry{Call: &leg.Call, Details: leg.Details}); err != nil {
 		return nil, backfill.Result{Outcome: backfill.LeftOut, Reason: "it is not fit for the ledger: " + err.Error()}, nil //nolint:nilerr // it is told of
@@ -514,6 +514,7 @@ func (i *importer) recording(ctx context.Context, brought *backfill.Recording) (
 	if err != nil {
 		return nil, backfill.Result{}, err
 	}
+	made.recording.Imported = true
 	return i.unlessOnLedger(ctx, made)
 }
 

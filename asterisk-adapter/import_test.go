@@ -22,6 +22,7 @@ import (
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/asterisk-adapter/backfill"
 	"github.com/callseal/callseal/asterisk-adapter/cdr/mariadbtest"
+	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/network/networktest"
 )
 
@@ -178,6 +179,7 @@ func TestImport(t *testing.T) {
 		require.Equal(t, "outbound", call.GetDirection())
 		require.Empty(t, call.GetSoftware())
 		require.False(t, call.GetRecordingDue())
+		require.True(t, recordOf(t, call.GetRecordJson()).Call.Imported)
 		summary, code = p.imported(t, file, csv)
 		require.Zero(t, code)
 		require.Equal(t, backfill.Count{Read: 1200, Known: 1200}, summary.Records)
@@ -308,6 +310,7 @@ func (p *past) testOldRecordings(t *testing.T, file, state string) {
 		require.NoError(t, err)
 		require.Len(t, listed.GetRecordings(), 1)
 		require.Equal(t, int64(len(audio(n))), listed.GetRecordings()[0].GetBytes())
+		require.True(t, recordOf(t, listed.GetRecordings()[0].GetRecordJson()).Recording.Imported)
 		require.Equal(t, oldStart.Add(time.Duration(n)*10*time.Second+8*time.Second), listed.GetRecordings()[0].GetClosedAt().AsTime())
 	}
 	summary, _ = p.imported(t, file, "--recordings", tree)
@@ -322,6 +325,13 @@ func (p *past) testOldRecordings(t *testing.T, file, state string) {
 	require.Equal(t, int64(2), summary.Recordings.Differing, "%v", summary.LeftOut)
 	require.Equal(t, int64(20), summary.Recordings.Known)
 	p.requireNoIncident(t)
+}
+
+func recordOf(t *testing.T, canonical []byte) *ledger.Record {
+	t.Helper()
+	record := &ledger.Record{}
+	require.NoError(t, ledger.DecodeStrict(canonical, record))
+	return record
 }
 
 // silence8k is a WAV of so many samples.

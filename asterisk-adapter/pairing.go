@@ -174,6 +174,7 @@ func (p *pairing) imported(leg *journal.Leg, done func()) {
 	p.closing[id] = struct{}{}
 	entries := []closing{{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}, done: func() { p.closed(id); done() }}}
 	for _, recording := range p.recordings[id.UniqueID] {
+		recording.recording.Imported = true
 		entries = append(entries, recordingEntry(id, recording))
 	}
 	delete(p.recordings, id.UniqueID)
