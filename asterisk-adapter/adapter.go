@@ -26,15 +26,16 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/asterisk-adapter/admission"
+	"github.com/callseal/callseal/asterisk-adapter/ami"
 	"github.com/callseal/callseal/asterisk-adapter/ari"
 	"github.com/callseal/callseal/asterisk-adapter/device"
 	"github.com/callseal/callseal/asterisk-adapter/journal"
@@ -59,9 +60,8 @@ type Adapter struct {
 	// view is the ledger's scores, devices and keys in memory; nil where nothing needs it.
 	view *admission.View
 	// devices compares the PBX's with the ledger's; nil where they are not.
-	devices *device.Watch
-	// ariPassword is that of the observer's user.
-	ariPassword   string
+	devices       *device.Watch
+	manager       *ami.Session // nil without AMI
 	software      software
 	pairing       *pairing
 	omissions     *omissions
@@ -72,6 +72,12 @@ type Adapter struct {
 	log           *slog.Logger
 	// started is when this run began: what ended before, ARI cannot tell of.
 	started time.Time
+	// inForce is the configuration since the last reload; nil before.
+	inForce     atomic.Pointer[Config]
+	reloadAsked <-chan os.Signal
+	load        func() (*Config, error)
+	level       *slog.LevelVar // nil where the log's level is not the adapter's
+	beatChanged chan struct{}
 	// background are the questions and waits of single legs.
 	background sync.WaitGroup
 	asking     chan struct{} // bounds the questions to the gateway
@@ -79,11 +85,15 @@ type Adapter struct {
 
 // Run runs an adapter until the context ends, or until it finds that it cannot
 // do its work: then the error says what to change.
-func Run(ctx context.Context, config *Config, log *slog.Logger) (err error) {
+func Run(ctx context.Context, config *Config, log *slog.Logger, options ...Option) (err error) {
 	adapter, err := open(config, log)
 	if err != nil {
 		return err
 	}
+	for _, option := range options {
+		option(adapter)
+	}
+	adapter.setLevel(config)
 	defer func() { err = errors.Join(err, adapter.close()) }()
 	err = adapter.run(ctx)
 	if ctx.Err() != nil {
@@ -98,7 +108,7 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter{config: config, log: log, started: time.Now(), asking: make(chan struct{}, maxAsking), metrics: newMetrics()}
+	a := &Adapter{config: config, log: log, started: time.Now(), asking: make(chan struct{}, maxAsking), beatChanged: make(chan struct{}, 1), metrics: newMetrics()}
 	a.standings = newStandings(func(name string, connected bool) {
 		a.metrics.connected.WithLabelValues(name).Set(map[bool]float64{true: 1}[connected])
 	})
@@ -127,7 +137,6 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 		if err != nil {
 			return nil, errors.Join(err, a.close())
 		}
-		a.ariPassword = password
 		a.observer = ari.New(ari.Options{URL: config.ARI.URL, User: config.ARI.User, Password: password, App: config.ARI.Application})
 	}
 	a.calls = pb.NewCallServiceClient(a.connection)
@@ -165,6 +174,7 @@ func (a *Adapter) run(ctx context.Context) error {
 	err := a.work(ctx)
 	a.background.Wait()
 	if ctx.Err() != nil {
+		notifyStopping()
 		a.farewell(context.WithoutCancel(ctx))
 	}
 	return err
@@ -190,6 +200,8 @@ func (a *Adapter) work(ctx context.Context) error {
 	parts.Go(func() error { return a.watchGateway(ctx) })
 	parts.Go(func() error { return a.watchDisk(ctx) })
 	parts.Go(func() error { return a.control(ctx) })
+	parts.Go(func() error { return a.reloads(ctx) })
+	parts.Go(func() error { return a.alive(ctx) })
 	if a.view != nil {
 		parts.Go(func() error { return a.keepView(ctx) })
 	}
@@ -211,8 +223,7 @@ func (a *Adapter) work(ctx context.Context) error {
 	})
 	a.log.Info("adapter ready", "msp", a.config.MSP, "pbx", a.config.PBX, "epoch", a.journal.Epoch(),
 		"csv", a.config.CDR.CSV != "", "ami", a.config.AMI != nil, "ari", a.config.ARI != nil, "recording_folder", a.config.Recordings.Folder != "", "left_over", len(unsettled))
-	// Without systemd this does nothing.
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	notifyReady()
 	return parts.Wait()
 }
 

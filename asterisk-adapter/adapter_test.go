@@ -198,7 +198,7 @@ func (s *scene) testAwayAndBack(t *testing.T) {
 func (s *scene) testKilled(t *testing.T) {
 	t.Helper()
 	config := s.config(t, t.TempDir(), "csv", "ami")
-	config.Recordings.PairWait = "2s"
+	config.Recordings.PairWait, config.User = "2s", me(t)
 	text, err := yaml.Marshal(config)
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "adapter.yaml")

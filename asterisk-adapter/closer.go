@@ -262,6 +262,16 @@ func (c *closer) take() []closing {
 	return taken
 }
 
+// waiting counts the entries that are ready.
+func (c *closer) waiting() (count int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.ready {
+		count += len(c.ready[i].entries)
+	}
+	return count
+}
+
 func legOf(entry *journal.Entry) ledger.LegID {
 	record := entry.Record()
 	return record.Leg()

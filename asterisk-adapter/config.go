@@ -16,11 +16,15 @@ import (
 )
 
 // Config is one adapter's configuration, read from YAML. Paths may be relative to
-// the file's folder. Unknown members are errors.
+// the file's folder. Unknown members are errors. What is tagged reload takes effect while
+// the adapter runs, on SIGHUP.
 type Config struct {
 	// MSP and PBX are whom the adapter speaks for; its certificate says the same.
 	MSP string `yaml:"msp"`
 	PBX string `yaml:"pbx"`
+	// User is whom the adapter becomes when root starts it; it does not run as root
+	// unless this says root. Whoever else starts it must be this user, where one is named.
+	User string `yaml:"user"`
 	// StateDir holds the journal and, unless configured, the party key.
 	StateDir string `yaml:"state_dir"`
 	// Gateway is the operator's gateway.
@@ -38,23 +42,23 @@ type Config struct {
 	// Recordings says where recordings come to lie.
 	Recordings RecordingsConfig `yaml:"recordings"`
 	// Contexts maps dialplan contexts to "inbound", "outbound" or "internal".
-	Contexts map[string]string `yaml:"contexts"`
+	Contexts map[string]string `yaml:"contexts" reload:"true"`
 	// PartyKeyFile holds the operator's 256-bit key for party pseudonyms in
 	// hexadecimal: the same for all its adapters.
 	PartyKeyFile string `yaml:"party_key_file"`
 	// Beat is how often the adapter says that it is there though it has nothing to
 	// tell, such as 1h, which is meant when it is empty; 0s for never. A history that
 	// falls silent for twice as long shows.
-	Beat string `yaml:"beat"`
+	Beat string `yaml:"beat" reload:"true"`
 	// DiskFree is how much must be free where the journal is, such as 256MiB, which is
 	// meant when it is empty: with less the adapter says so, and goes on.
-	DiskFree string `yaml:"disk_free"`
+	DiskFree string `yaml:"disk_free" reload:"true"`
 	// Devices says how the PBX's devices are compared with the ledger's.
 	Devices DevicesConfig `yaml:"devices"`
 	// Metrics says where the adapter tells how it is.
 	Metrics MetricsConfig `yaml:"metrics"`
 	// LogLevel is debug, info, warn or error; info when empty.
-	LogLevel string `yaml:"log_level"`
+	LogLevel string `yaml:"log_level" reload:"true"`
 
 	beat     time.Duration
 	diskFree uint64
@@ -169,13 +173,13 @@ type RecordingsConfig struct {
 	// Closed is the folder for markers of the post-process command.
 	Closed string `yaml:"closed"`
 	// Due says which legs must be recorded: "answered" or "none" (the default).
-	Due string `yaml:"due"`
+	Due string `yaml:"due" reload:"true"`
 	// PairWait is how long a leg whose recording is due waits for it, so that
 	// both share a transaction; 2s when empty. Then it goes alone.
-	PairWait string `yaml:"pair_wait"`
+	PairWait string `yaml:"pair_wait" reload:"true"`
 	// OmissionAfter is how long after its leg a recording that is due may come before
 	// its omission is anchored; 10m when empty, 0s for never.
-	OmissionAfter string `yaml:"omission_after"`
+	OmissionAfter string `yaml:"omission_after" reload:"true"`
 
 	pairWait, omissionAfter time.Duration
 }
@@ -295,7 +299,9 @@ func (c *Config) check() error {
 	if c.CDR.CSV == "" && c.CDR.Table == nil && c.AMI == nil {
 		complain("there is no source of CDRs: set cdr.csv to Asterisk's Master.csv, or cdr.table, or ami, or several")
 	}
-	orElse(&c.LogLevel, defaultLogLevel)
+	if err := checkLevel(orElse(&c.LogLevel, defaultLogLevel)); err != nil {
+		wrong = append(wrong, err)
+	}
 	wrong = append(wrong, c.checkInterfaces(), c.Recordings.check(), c.Devices.check())
 	if _, err := c.location(); err != nil {
 		complain("timezone %q is not an IANA name such as Europe/Lisbon", c.Timezone)
@@ -382,7 +388,6 @@ func (r *RecordingsConfig) check() error {
 // Location is the PBX's time zone.
 func (c *Config) Location() (*time.Location, error) { return c.location() }
 
-// location is the same.
 func (c *Config) location() (*time.Location, error) {
 	if c.Timezone == "" {
 		return time.Local, nil

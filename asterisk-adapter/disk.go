@@ -47,8 +47,8 @@ func (a *Adapter) diskFree() error {
 	}
 	free := disk.Bavail * uint64(disk.Bsize) //nolint:gosec // a block's size is positive
 	a.metrics.diskFree.Set(float64(free))
-	if free < a.config.diskFree {
-		return fmt.Errorf("%w: %s are free in %s, %s should be", errDisk, humanize.IBytes(free), a.config.StateDir, humanize.IBytes(a.config.diskFree))
+	if least := a.now().diskFree; free < least {
+		return fmt.Errorf("%w: %s are free in %s, %s should be", errDisk, humanize.IBytes(free), a.config.StateDir, humanize.IBytes(least))
 	}
 	return nil
 }

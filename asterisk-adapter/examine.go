@@ -402,11 +402,7 @@ func (e *examination) askAMI(ctx context.Context) (string, error) {
 }
 
 func (e *examination) askARI(ctx context.Context) (string, error) {
-	password, err := secret(e.config.ARI.PasswordFile, e.config.ARI.Password)
-	if err != nil {
-		return "", err
-	}
-	found, err := (&Adapter{config: e.config, ariPassword: password}).askRunning(ctx)
+	found, err := (&Adapter{config: e.config}).askRunning(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -67,21 +67,22 @@ func (a *Adapter) openingAfter(chain *pb.GetChainResponse) (*ledger.Opening, err
 // beat says, as often as configured, that the adapter is there: what it promised
 // holds though no call is made. After a start it says so at once.
 func (a *Adapter) beat(ctx context.Context) error {
-	if a.config.beat == 0 {
-		return nil
-	}
-	if !a.journal.Fresh() {
+	if !a.journal.Fresh() && a.now().beat > 0 {
 		if err := a.addBeat(); err != nil {
 			return err
 		}
 	}
-	ticker := time.NewTicker(a.config.beat)
-	defer ticker.Stop()
 	for {
+		var due <-chan time.Time // never, where there is to be none
+		if every := a.now().beat; every > 0 {
+			due = time.After(every)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-ticker.C:
+		case <-a.beatChanged:
+			// What was promised before may be sooner than the new beat.
+		case <-due:
 		}
 		if err := a.addBeat(); err != nil {
 			return err

@@ -27,12 +27,12 @@ func (a *Adapter) newCall(row *cdr.Row) (*ledger.Call, *ledger.Details, error) {
 		Leg:   ledger.LegID{LinkedID: row.LinkedID, UniqueID: row.UniqueID, Sequence: row.Sequence},
 		Start: ledger.TimeOf(row.Start), Answer: ledger.TimeOf(row.Answer), End: ledger.TimeOf(row.End),
 		DurationMS: row.Duration * 1000, BillsecMS: row.BillSec * 1000, Disposition: row.Disposition,
-		Direction:  a.config.Contexts[row.DContext],
+		Direction:  a.now().Contexts[row.DContext],
 		Technology: technology(row.Channel),
 		CallerRef:  a.pseudonyms.of(row.Src), CalleeRef: a.pseudonyms.of(row.Dst),
 		DetailsDigest: digest, Software: asterisk.version, Boot: asterisk.bootOf(row.Start),
 	}
-	call.RecordingDue = a.config.recordingDue(call)
+	call.RecordingDue = a.now().recordingDue(call)
 	return call, details, nil
 }
 

@@ -17,6 +17,8 @@ type omissions struct {
 	closer  *closer
 	after   time.Duration // since the leg was closed; 0 for never
 	metrics *metrics
+	// changed says that after was changed.
+	changed chan struct{}
 
 	mu      sync.Mutex
 	reasons map[string]string         // why a channel's file is none, by uniqueid
@@ -24,7 +26,7 @@ type omissions struct {
 }
 
 func newOmissions(book *journal.Journal, closer *closer, after time.Duration, metrics *metrics) *omissions {
-	return &omissions{journal: book, closer: closer, after: after, metrics: metrics, reasons: map[string]string{}, given: map[ledger.LegID]struct{}{}}
+	return &omissions{journal: book, closer: closer, after: after, metrics: metrics, changed: make(chan struct{}, 1), reasons: map[string]string{}, given: map[ledger.LegID]struct{}{}}
 }
 
 // failed notes why a channel's file is no recording.
@@ -43,21 +45,45 @@ func (o *omissions) failed(uniqueID string, err error) {
 	o.reasons[uniqueID] = reason
 }
 
+// setAfter changes how long a recording is waited for.
+func (o *omissions) setAfter(after time.Duration) {
+	o.mu.Lock()
+	o.after = after
+	o.mu.Unlock()
+	select {
+	case o.changed <- struct{}{}:
+	default: // it will look
+	}
+}
+
+func (o *omissions) waits() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.after
+}
+
+// pace is how often to look for what is overdue.
+func pace(after time.Duration) time.Duration {
+	if after == 0 {
+		return time.Hour // a change of it is told
+	}
+	return max(after/10, time.Millisecond)
+}
+
 // run looks for recordings that are overdue, until the context ends.
 func (o *omissions) run(ctx context.Context) error {
-	if o.after == 0 {
-		return nil
-	}
-	ticker := time.NewTicker(max(o.after/10, time.Millisecond))
-	defer ticker.Stop()
 	for {
-		if err := o.giveUp(time.Now()); err != nil {
-			return err
+		after := o.waits()
+		if after > 0 {
+			if err := o.giveUp(time.Now()); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-ticker.C:
+		case <-o.changed:
+		case <-time.After(pace(after)):
 		}
 	}
 }
@@ -65,7 +91,7 @@ func (o *omissions) run(ctx context.Context) error {
 // giveUp has what is overdue closed as omissions. A recording that comes after all
 // is anchored all the same.
 func (o *omissions) giveUp(now time.Time) error {
-	overdue, err := o.journal.Overdue(now.Add(-o.after))
+	overdue, err := o.journal.Overdue(now.Add(-o.waits()))
 	if err != nil {
 		return err
 	}

@@ -91,6 +91,13 @@ func (p *pairing) giveUp(ctx context.Context, id string, waiting *waitingLeg) {
 	p.emit(waiting.leg)
 }
 
+// setWait changes how long legs that come from now on wait.
+func (p *pairing) setWait(wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wait = wait
+}
+
 // waiting counts the legs that wait for a recording, and recordings for a leg.
 func (p *pairing) waiting() (legs, recordings int) {
 	p.mu.Lock()

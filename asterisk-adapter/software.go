@@ -73,11 +73,15 @@ const startupTime = "2006-01-02T15:04:05.000-0700"
 func (a *Adapter) askRunning(ctx context.Context) (instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
+	password, err := secret(a.config.ARI.PasswordFile, a.config.ARI.Password)
+	if err != nil {
+		return instance{}, err
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(a.config.ARI.URL, "/")+"/asterisk/info?only=system,status", nil)
 	if err != nil {
 		return instance{}, fmt.Errorf("ask Asterisk's version: %w", err)
 	}
-	request.SetBasicAuth(a.config.ARI.User, a.ariPassword)
+	request.SetBasicAuth(a.config.ARI.User, password)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return instance{}, fmt.Errorf("ask Asterisk's version: %w", err)

@@ -119,12 +119,12 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 	if err != nil {
 		return nil, err
 	}
-	session := ami.New(ami.Options{Address: a.config.AMI.Address, User: a.config.AMI.User, Secret: password, Events: "cdr"})
+	a.manager = ami.New(ami.Options{Address: a.config.AMI.Address, User: a.config.AMI.User, Secret: password, Events: "cdr"})
 	a.standings.expect(sourceAMI)
 	return func(ctx context.Context) error {
 		ctx, stop := context.WithCancelCause(ctx)
 		defer stop(nil)
-		err := session.Run(ctx, ami.Handler{
+		err := a.manager.Run(ctx, ami.Handler{
 			Connected: func(attempt int) {
 				a.stands(sourceAMI, nil)
 				a.log.Info("AMI connected", "attempt", attempt)

@@ -82,12 +82,19 @@ func refused(err error) bool {
 
 // open prepares connections; none is made yet.
 func (t *TableConfig) open() (*sql.DB, error) {
-	password, err := secret(t.PasswordFile, t.Password)
-	if err != nil {
+	if _, err := secret(t.PasswordFile, t.Password); err != nil {
 		return nil, err
 	}
 	config := mysql.NewConfig()
-	config.User, config.Passwd, config.DBName = t.User, password, t.Database
+	config.User, config.DBName = t.User, t.Database
+	// Each connection reads the password anew: it may have been changed since.
+	err := config.Apply(mysql.BeforeConnect(func(_ context.Context, to *mysql.Config) (err error) {
+		to.Passwd, err = secret(t.PasswordFile, t.Password)
+		return err
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("cdr.table: %w", err)
+	}
 	config.Net, config.Addr = "tcp", t.Address
 	if filepath.IsAbs(t.Address) {
 		config.Net = "unix"

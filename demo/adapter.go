@@ -59,6 +59,9 @@ func (s *show) startAdapter(ctx context.Context, sources map[string]any) (*adapt
 		"gateway":  map[string]any{"address": s.owner.Gateway.Address, "ca_file": org.TLSCAFile()},
 		"identity": map[string]any{"cert_file": identity.CertFile(), "key_file": identity.KeyFile()},
 	}
+	if os.Geteuid() == 0 {
+		config["user"] = "root" // what it reads is root's
+	}
 	for key, value := range sources {
 		config[key] = value
 	}

@@ -58,6 +58,7 @@ type Session struct {
 	opts Options
 
 	mu      sync.Mutex
+	secret  string
 	conn    net.Conn // nil while not logged in
 	nextID  uint64
 	waiting map[string]chan Response
@@ -71,7 +72,14 @@ func New(opts Options) *Session {
 	if opts.RetryMax == 0 {
 		opts.RetryMax = 2 * time.Second
 	}
-	return &Session{opts: opts, waiting: make(map[string]chan Response)}
+	return &Session{opts: opts, secret: opts.Secret, waiting: make(map[string]chan Response)}
+}
+
+// SetSecret changes the secret, from the next login on.
+func (s *Session) SetSecret(secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.secret = secret
 }
 
 // Run connects, and again whenever the connection is lost, until the context
@@ -192,7 +200,10 @@ func (s *Session) login(conn net.Conn, in *reader) ([]Event, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: it gave no challenge", ErrProtocol)
 	}
-	sum := md5.Sum([]byte(challenge + s.opts.Secret)) //nolint:gosec // as above
+	s.mu.Lock()
+	secret := s.secret
+	s.mu.Unlock()
+	sum := md5.Sum([]byte(challenge + secret)) //nolint:gosec // as above
 	events := s.opts.Events
 	if events == "" {
 		events = "on"

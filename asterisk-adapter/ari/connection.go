@@ -78,7 +78,7 @@ func (o *Observer) dial(ctx context.Context) (*websocket.Conn, error) {
 	address.Scheme = "ws" + strings.TrimPrefix(address.Scheme, "http")
 	address.RawQuery = url.Values{"app": {o.opts.App}, "subscribeAll": {"true"}}.Encode()
 	request := &http.Request{Header: http.Header{}}
-	request.SetBasicAuth(o.opts.User, o.opts.Password)
+	request.SetBasicAuth(o.opts.User, *o.password.Load())
 	socket, response, err := websocket.Dial(ctx, address.String(), &websocket.DialOptions{HTTPHeader: request.Header}) //nolint:bodyclose // the library closes it
 	if err != nil {
 		if response != nil && (response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden) {
@@ -117,7 +117,7 @@ func (o *Observer) get(ctx context.Context, path string, into any) (bool, error)
 	if err != nil {
 		return false, fmt.Errorf("ARI address: %w", err)
 	}
-	request.SetBasicAuth(o.opts.User, o.opts.Password)
+	request.SetBasicAuth(o.opts.User, *o.password.Load())
 	response, err := o.http.Do(request)
 	if err != nil {
 		return false, fmt.Errorf("Asterisk's REST interface: %w", err)

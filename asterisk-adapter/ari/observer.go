@@ -79,6 +79,7 @@ type Observer struct {
 	opts     Options
 	channels *channels
 	http     http.Client
+	password atomic.Pointer[string]
 	// since is when the connection that is up began, in ns since 1970; 0 while none is.
 	since atomic.Int64
 }
@@ -95,8 +96,13 @@ func New(opts Options) *Observer {
 	if opts.Forget == 0 {
 		opts.Forget = 10 * time.Minute
 	}
-	return &Observer{opts: opts, channels: newChannels(opts.Forget), http: http.Client{Timeout: 2 * time.Second}}
+	o := &Observer{opts: opts, channels: newChannels(opts.Forget), http: http.Client{Timeout: 2 * time.Second}}
+	o.SetPassword(opts.Password)
+	return o
 }
+
+// SetPassword changes the password, from the next question and connection on.
+func (o *Observer) SetPassword(password string) { o.password.Store(&password) }
 
 // Observe returns what is known of a channel whose record says when it ended, waiting
 // for its end up to wait, or until the context ends; false means that nothing is known,

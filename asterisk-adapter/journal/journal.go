@@ -49,9 +49,9 @@ type Journal struct {
 	db    *bbolt.DB
 	epoch atomic.Int64
 	fresh bool
-	// promise is how long after a segment the next comes at the latest; 0 for no
+	// promise is how many ns after a segment the next comes at the latest; 0 for no
 	// promise.
-	promise time.Duration
+	promise atomic.Int64
 }
 
 // Open opens the journal or begins a new one, and with it a new epoch. A journal
@@ -114,8 +114,8 @@ func (j *Journal) Epoch() int64 { return j.epoch.Load() }
 func (j *Journal) Fresh() bool { return j.fresh }
 
 // Promise has every segment say that the next comes that long after it at the
-// latest. Call it before segments are closed.
-func (j *Journal) Promise(within time.Duration) { j.promise = within }
+// latest.
+func (j *Journal) Promise(within time.Duration) { j.promise.Store(int64(within)) }
 
 // number is the big-endian form, which sorts.
 func number(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) } //nolint:gosec // never negative

@@ -98,8 +98,8 @@ func (j *Journal) CloseSegment(signer *Signer, entries []Entry) (*Segment, error
 		}
 		if last := entries[len(entries)-1].Beat; last != nil && last.Closing {
 			header.Closing = true
-		} else if j.promise > 0 {
-			header.NextBy = ledger.TimeOf(now.Add(j.promise))
+		} else if promise := time.Duration(j.promise.Load()); promise > 0 {
+			header.NextBy = ledger.TimeOf(now.Add(promise))
 		}
 		segment, err := seal(header, signer, entries)
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	adapter "github.com/callseal/callseal/asterisk-adapter"
+	"github.com/callseal/callseal/asterisk-adapter/privilege"
 )
 
 func main() {
@@ -34,8 +35,11 @@ func command() *cobra.Command {
 		Use:   "callseal-asterisk-adapter --config FILE",
 		Short: "Follow one Asterisk and anchor its calls and recordings",
 		Long: "Follow one Asterisk and anchor its calls and recordings through the operator's gateway.\n\n" +
-			"The configuration is YAML; asterisk-adapter/pbx/README.md shows one, with what Asterisk\n" +
-			"needs. Logs go to standard error as JSON, one line a call, without personal data.",
+			"The configuration is YAML; asterisk-adapter/adapter.example.yaml has every option, and\n" +
+			"asterisk-adapter/pbx/README.md says what Asterisk needs. Started as root it becomes the\n" +
+			"configured user. SIGHUP reloads what is marked so, and what secret files hold.\n" +
+			"Logs go to standard error as JSON, one line a call, without personal data.\n\n" +
+			"`callseal import` brings old CDRs and recordings.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -44,14 +48,16 @@ func command() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var level slog.Level
-			if config.LogLevel != "" {
-				if err := level.UnmarshalText([]byte(config.LogLevel)); err != nil {
-					return fmt.Errorf("log_level must be debug, info, warn or error: %w", err)
-				}
+			if err := errors.Join(privilege.Folder(config.StateDir, config.User), privilege.Drop(config.User)); err != nil {
+				return err
 			}
+			hangups := make(chan os.Signal, 1)
+			signal.Notify(hangups, syscall.SIGHUP)
+			defer signal.Stop(hangups)
+			level := new(slog.LevelVar)
 			log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-			return adapter.Run(cmd.Context(), config, log)
+			load := func() (*adapter.Config, error) { return adapter.LoadConfig(file) }
+			return adapter.Run(cmd.Context(), config, log, adapter.WithLevel(level), adapter.WithReload(hangups, load))
 		},
 	}
 	command.PersistentFlags().StringVar(&file, "config", "", "configuration file (YAML)")
