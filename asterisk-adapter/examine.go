@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -53,20 +52,26 @@ const examineFor = 5 * time.Second
 // (/etc/asterisk), at what runs, and at the way to the gateway, and says line by line
 // what to change for this adapter's configuration. It changes nothing.
 func Examine(ctx context.Context, config *Config, folder string) []Finding {
-	e := &examination{config: config, folder: folder}
+	e := &examination{config: config, folder: folder, freePBX: isFreePBX(folder)}
+	e.modulesConf()
 	e.cdrConf()
 	e.managerConf()
 	e.tableConf()
 	e.ariConf()
 	e.folders()
+	e.disks()
+	e.watches()
+	e.clock()
 	e.running(ctx)
 	e.gateway(ctx)
 	return e.findings
 }
 
 type examination struct {
-	config   *Config
-	folder   string
+	config *Config
+	folder string
+	// freePBX says that FreePBX writes the files.
+	freePBX  bool
 	findings []Finding
 }
 
@@ -119,7 +124,7 @@ func (e *examination) wants(file *conf.Config, wishes ...wish) {
 			e.add(Right, where, said, "")
 			continue
 		}
-		e.add(w.verdict, where, said, fmt.Sprintf("set %s = %s in [%s]: %s", w.key, w.value, w.section, w.why))
+		e.add(w.verdict, where, said, fmt.Sprintf("set %s = %s in %s: %s", w.key, w.value, e.where(file.Name, w.section), w.why))
 	}
 }
 
@@ -259,13 +264,12 @@ func (e *examination) ariConf() {
 func (e *examination) folders() {
 	for _, one := range []struct {
 		setting, path string
-		mode          uint32
-		may           string
+		may, as       string
 	}{
-		{"cdr.csv", filepath.Dir(e.config.CDR.CSV), unix.R_OK | unix.X_OK, "read"},
-		{"recordings.folder", e.config.Recordings.Folder, unix.R_OK | unix.X_OK, "read"},
-		{"recordings.closed", e.config.Recordings.Closed, unix.R_OK | unix.W_OK | unix.X_OK, "write in"},
-		{"state_dir", e.config.StateDir, unix.R_OK | unix.W_OK | unix.X_OK, "write in"},
+		{"cdr.csv", filepath.Dir(e.config.CDR.CSV), "rx", "read"},
+		{"recordings.folder", e.config.Recordings.Folder, "rx", "read"},
+		{"recordings.closed", e.config.Recordings.Closed, "rwx", "write in"},
+		{"state_dir", e.config.StateDir, "rwx", "write in"},
 	} {
 		if one.path == "" || one.setting == "cdr.csv" && e.config.CDR.CSV == "" {
 			continue
@@ -281,8 +285,8 @@ func (e *examination) folders() {
 			e.add(Wrong, one.setting, one.path+" is no folder", "set "+one.setting+" right")
 			continue
 		}
-		if err := unix.Access(one.path, one.mode); err != nil {
-			e.add(Wrong, one.setting, fmt.Sprintf("%s: %v", one.path, err), "let the adapter's user "+one.may+" it")
+		if err := e.may(one.path, one.may); err != nil {
+			e.add(Wrong, one.setting, fmt.Sprintf("%s: %v", one.path, err), "let the adapter's user "+one.as+" it, by its group for instance: usermod -aG asterisk callseal")
 			continue
 		}
 		e.add(Right, one.setting, one.path, "")

@@ -97,7 +97,10 @@ func TestBeats(t *testing.T) {
 	away := newBench(t, t.TempDir()+"/journal.db", edge)
 	_ = away.stop()
 	a = &Adapter{config: &Config{}, journal: away.book, closer: away.closer, log: away.log.logger()}
-	require.NoError(t, a.beat(t.Context()), "none was asked for")
+	short, enough := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer enough()
+	require.ErrorIs(t, a.beat(short), context.DeadlineExceeded)
+	require.Zero(t, away.closer.waiting(), "none was asked for")
 	a.farewell(t.Context())
 	waiting, _, err = away.book.Outbox()
 	require.NoError(t, err)

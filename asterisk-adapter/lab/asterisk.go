@@ -125,6 +125,18 @@ func (a *Asterisk) boot(ctx context.Context) error {
 	}
 }
 
+// Program is the command line that Asterisk's own program has here: with "-rx" and a
+// command behind it, it talks to this Asterisk.
+func (a *Asterisk) Program() []string {
+	return append(slices.Clone(a.inst.asterisk), "-C", a.path("etc", "asterisk.conf"))
+}
+
+// SpoolDir is the folder of recordings and markers.
+func (a *Asterisk) SpoolDir() string { return a.path("spool") }
+
+// LogDir is the folder of logs and CDRs.
+func (a *Asterisk) LogDir() string { return a.path("log") }
+
 // lastError returns the last lines of what Asterisk said.
 func (a *Asterisk) lastError() error {
 	content, err := os.ReadFile(a.path("log", "console.log"))

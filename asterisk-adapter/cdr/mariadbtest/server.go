@@ -95,11 +95,14 @@ func (s *Server) data() string { return filepath.Join(s.folder, "data") }
 // Address is the server's host:port.
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
+// Socket is the path of the server's socket.
+func (s *Server) Socket() string { return filepath.Join(s.folder, "s") }
+
 // Again starts the server, as Start did and after Stop or Kill, and waits until it
 // answers.
 func (s *Server) Again() {
 	s.tb.Helper()
-	server := exec.CommandContext(context.Background(), "mariadbd", "--no-defaults", "--datadir="+s.data(), "--socket="+filepath.Join(s.folder, "s"), "--port="+strconv.Itoa(s.port),
+	server := exec.CommandContext(context.Background(), "mariadbd", "--no-defaults", "--datadir="+s.data(), "--socket="+s.Socket(), "--port="+strconv.Itoa(s.port),
 		"--bind-address=127.0.0.1", "--skip-name-resolve", "--user="+me(s.tb), "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=16M", "--performance-schema=OFF")
 	// It ends with the test, however the test ends.
 	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
