@@ -12,7 +12,10 @@ import (
 // answered is an error of from or of deliver.
 func Read(from io.Reader, path string, zone *time.Location, deliver func(Entry) error) error {
 	t := &Tail{Path: path, Zone: zone, from: &stream{from}, store: make([]byte, chunk+2*MaxLine)}
-	return t.finish(deliver)
+	if err := t.drain(deliver); err != nil {
+		return err
+	}
+	return t.rest(deliver)
 }
 
 // stream has a reader look like a file that is read from its beginning on.

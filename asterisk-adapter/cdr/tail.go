@@ -301,15 +301,21 @@ func (t *Tail) finish(ctx context.Context, deliver func(Entry) error) error {
 	if err := t.awaitEnd(ctx, deliver); err != nil {
 		return err
 	}
-	if len(t.buf) > 0 && !t.skipping {
-		if err := t.bad(len(t.buf), fmt.Errorf("%w: %d bytes of a record stand at the end of a file that was rotated", ErrIncomplete, len(t.buf)), deliver); err != nil {
-			return err
-		}
+	if err := t.rest(deliver); err != nil {
+		return err
 	}
 	t.closeFile()
 	// The next file may get this one's inode.
 	t.at = Checkpoint{}
 	return nil
+}
+
+// rest reports what stands at the end of a file and is no whole line.
+func (t *Tail) rest(deliver func(Entry) error) error {
+	if len(t.buf) == 0 || t.skipping {
+		return nil
+	}
+	return t.bad(len(t.buf), fmt.Errorf("%w: %d bytes of a record stand at the end of a file that was rotated", ErrIncomplete, len(t.buf)), deliver)
 }
 
 // awaitEnd waits, for as long as a write may take, while a file that was rotated ends
