@@ -11,6 +11,9 @@
 //	history.go        how a history begins, goes on in silence, and is closed
 //	uplink.go         the segment travels until it is on the ledger
 //
+// Where it acts on recordings, that is in mixer.go (pauses, ends) and consents.go
+// (who is asked, and what is done with the answer).
+//
 // What it knows of the ledger in memory is kept up to date by view.go, and the PBX's devices are compared with it by devices.go. What it stands
 // on is in standing.go, what it counts in metrics.go, and both are
 // told by inspect.go.
@@ -68,6 +71,8 @@ type Adapter struct {
 	disagreements *disagreements
 	closer        *closer
 	metrics       *metrics
+	mixer         *mixer    // nil where the adapter acts on no recording
+	consents      *consents // nil where nobody is asked
 	standings     *standings
 	log           *slog.Logger
 	// started is when this run began: what ended before, ARI cannot tell of.
@@ -153,6 +158,9 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	a.pairing.after = a.disagreements.settled
 	a.omissions = newOmissions(a.journal, a.closer, config.Recordings.omissionAfter, a.metrics)
 	a.metrics.registry.MustRegister(newDepths(a.journal, a.pairing, log))
+	if err := a.openMixer(); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
 	if config.needsView() {
 		a.view = admission.New()
 		a.metrics.registry.MustRegister(newViewed(a.view))
@@ -166,7 +174,7 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 }
 
 func (a *Adapter) close() error {
-	return errors.Join(a.journal.Close(), a.connection.Close())
+	return errors.Join(a.closeMixer(), a.journal.Close(), a.connection.Close())
 }
 
 // run runs every part. An adapter that was told to stop closes its history.
@@ -202,6 +210,9 @@ func (a *Adapter) work(ctx context.Context) error {
 	parts.Go(func() error { return a.control(ctx) })
 	parts.Go(func() error { return a.reloads(ctx) })
 	parts.Go(func() error { return a.alive(ctx) })
+	for _, part := range a.mixing() {
+		parts.Go(func() error { return part(ctx) })
+	}
 	if a.view != nil {
 		parts.Go(func() error { return a.keepView(ctx) })
 	}

@@ -41,6 +41,10 @@ type Config struct {
 	ARI *ARIConfig `yaml:"ari"`
 	// Recordings says where recordings come to lie.
 	Recordings RecordingsConfig `yaml:"recordings"`
+	// Control and Consent are for recordings that are paused or asked for; absent means
+	// that the adapter acts on none.
+	Control *ControlConfig `yaml:"control"`
+	Consent *ConsentConfig `yaml:"consent"`
 	// Contexts maps dialplan contexts to "inbound", "outbound" or "internal".
 	Contexts map[string]string `yaml:"contexts" reload:"true"`
 	// PartyKeyFile holds the operator's 256-bit key for party pseudonyms in
@@ -180,8 +184,11 @@ type RecordingsConfig struct {
 	// OmissionAfter is how long after its leg a recording that is due may come before
 	// its omission is anchored; 10m when empty, 0s for never.
 	OmissionAfter string `yaml:"omission_after" reload:"true"`
+	// PauseAlarm is how long a recording may be paused before the adapter says that
+	// nobody lets it go on; 3m when empty, 0s for never.
+	PauseAlarm string `yaml:"pause_alarm"`
 
-	pairWait, omissionAfter time.Duration
+	pairWait, omissionAfter, pauseAlarm time.Duration
 }
 
 // The values of RecordingsConfig.Due.
@@ -232,6 +239,16 @@ func (c *Config) Effective() ([]byte, error) {
 		hide(&rest.Password)
 		shown.ARI = &rest
 	}
+	if shown.Control != nil {
+		control := *shown.Control
+		hide(&control.Secret)
+		shown.Control = &control
+	}
+	if shown.Consent != nil {
+		asks := *shown.Consent
+		hide(&asks.ARI.Password)
+		shown.Consent = &asks
+	}
 	text, err := yaml.Marshal(&shown)
 	if err != nil {
 		return nil, fmt.Errorf("print the configuration: %w", err)
@@ -277,6 +294,8 @@ func (c *Config) resolve(folder string) {
 	if c.ARI != nil {
 		paths = append(paths, &c.ARI.PasswordFile, &c.ARI.Recordings)
 	}
+	paths = append(paths, c.Control.paths()...)
+	paths = append(paths, c.Consent.paths()...)
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(folder, *path)
@@ -333,7 +352,7 @@ func (c *Config) checkInterfaces() error {
 	if c.Devices.Domain != "" && c.ARI == nil {
 		wrong = append(wrong, errors.New("devices.domain needs ari: Asterisk tells its contacts there"))
 	}
-	return errors.Join(append(wrong, c.CDR.Table.check())...)
+	return errors.Join(append(wrong, c.CDR.Table.check(), c.Control.check(c.AMI), c.Consent.check(c.Control))...)
 }
 
 // What FreePBX calls them.
@@ -378,6 +397,9 @@ func (r *RecordingsConfig) check() error {
 	}
 	if r.omissionAfter, err = time.ParseDuration(orElse(&r.OmissionAfter, defaultOmissionAfter)); err != nil || r.omissionAfter < 0 {
 		wrong = append(wrong, fmt.Errorf("recordings.omission_after is %q, use a duration such as 10m", r.OmissionAfter))
+	}
+	if r.pauseAlarm, err = time.ParseDuration(orElse(&r.PauseAlarm, defaultPauseAlarm)); err != nil || r.pauseAlarm < 0 {
+		wrong = append(wrong, fmt.Errorf("recordings.pause_alarm is %q, use a duration such as 3m", r.PauseAlarm))
 	}
 	if r.Folder == "" && r.Due == dueAnswered {
 		wrong = append(wrong, errors.New("recordings are due and recordings.folder is not set: where does MixMonitor put them?"))

@@ -42,7 +42,7 @@ func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) er
 			a.log.Warn("ARI lost: times have the CDR's one second until it is back", "error", err)
 		},
 		Recording: func(done ari.Recording) {
-			if watcher != nil && a.config.ARI.Recordings != "" {
+			if watcher != nil && a.config.ARI.Recordings != "" && !a.isEvidence(done.Name) {
 				watcher.Finished(ctx, a.fileOf(done))
 			}
 		},
@@ -69,6 +69,9 @@ func (a *Adapter) fileOf(of ari.Recording) string {
 func (a *Adapter) takeStored(ctx context.Context, watcher *recording.Watcher, stored []ari.Recording) {
 	taken := 0
 	for _, one := range stored {
+		if a.isEvidence(one.Name) {
+			continue
+		}
 		path := a.fileOf(one)
 		info, err := os.Lstat(path)
 		if err != nil {

@@ -19,6 +19,8 @@ type omissions struct {
 	metrics *metrics
 	// changed says that after was changed.
 	changed chan struct{}
+	// forbidden says that a channel was not to be recorded.
+	forbidden func(uniqueID string) bool
 
 	mu      sync.Mutex
 	reasons map[string]string         // why a channel's file is none, by uniqueid
@@ -26,7 +28,7 @@ type omissions struct {
 }
 
 func newOmissions(book *journal.Journal, closer *closer, after time.Duration, metrics *metrics) *omissions {
-	return &omissions{journal: book, closer: closer, after: after, metrics: metrics, changed: make(chan struct{}, 1), reasons: map[string]string{}, given: map[ledger.LegID]struct{}{}}
+	return &omissions{forbidden: func(string) bool { return false }, journal: book, closer: closer, after: after, metrics: metrics, changed: make(chan struct{}, 1), reasons: map[string]string{}, given: map[ledger.LegID]struct{}{}}
 }
 
 // failed notes why a channel's file is no recording.
@@ -116,6 +118,9 @@ func (o *omissions) omission(leg ledger.LegID, now time.Time) *ledger.Omission {
 	reason, known := o.reasons[leg.UniqueID]
 	if !known {
 		reason = ledger.OmissionMissing
+		if o.forbidden(leg.UniqueID) {
+			reason = ledger.OmissionForbidden
+		}
 	}
 	return &ledger.Omission{At: ledger.TimeOf(now), Leg: leg, Reason: reason}
 }

@@ -61,3 +61,12 @@ func (p *pseudonyms) of(number string) string {
 		return ledger.PartyRef(p.key, "ext:"+number+"@"+p.pbx)
 	}
 }
+
+// ofParty is the reference of who is on a channel; one without a number is somebody on
+// that channel alone.
+func (p *pseudonyms) ofParty(number, uniqueID string) string {
+	if number == "" {
+		return ledger.PartyRef(p.key, "call:"+uniqueID+"@"+p.pbx)
+	}
+	return p.of(number)
+}

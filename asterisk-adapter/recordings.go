@@ -154,6 +154,7 @@ func (a *Adapter) finished(closed *recording.Closed, digests *recording.Digests)
 			Bytes: digests.Bytes, ClosedAt: ledger.TimeOf(closed.Noticed), DetailsDigest: detailsDigest, ID: id,
 			MediaType: digests.MediaType, Method: method, Revision: revision,
 			SHA256: hex.EncodeToString(digests.SHA256[:]), SHA512: hex.EncodeToString(digests.SHA512[:]),
+			Pauses: a.pausesIn(closed.UniqueID, closed.Path),
 		},
 		details: *details,
 		file:    journal.File{Path: closed.Path, Size: digests.Bytes, Modified: digests.Modified.UnixNano(), RecordingID: id, Revision: revision, SHA256: hex.EncodeToString(digests.SHA256[:])},

@@ -13,6 +13,8 @@ import (
 // What the adapter stands on, beside the sources.
 const (
 	sourceARI        = "ari"
+	sourceMixer      = "control"
+	sourceConsent    = "consent"
 	sourceRecordings = "recordings"
 	peerGateway      = "gateway"
 	standingDisk     = "disk"

@@ -62,6 +62,7 @@ type Session struct {
 	conn    net.Conn // nil while not logged in
 	nextID  uint64
 	waiting map[string]chan Response
+	lists   map[string]*list
 }
 
 // New returns a session that Run will open.
@@ -72,7 +73,7 @@ func New(opts Options) *Session {
 	if opts.RetryMax == 0 {
 		opts.RetryMax = 2 * time.Second
 	}
-	return &Session{opts: opts, secret: opts.Secret, waiting: make(map[string]chan Response)}
+	return &Session{opts: opts, secret: opts.Secret, waiting: make(map[string]chan Response), lists: make(map[string]*list)}
 }
 
 // SetSecret changes the secret, from the next login on.
@@ -162,8 +163,9 @@ func (s *Session) connection(ctx context.Context, handler Handler, connected fun
 		name, status := classify(headers)
 		switch {
 		case name != "":
-			if handler.Event != nil {
-				handler.Event(Event{Name: name, Headers: headers, Received: time.Now()})
+			event := Event{Name: name, Headers: headers, Received: time.Now()}
+			if !s.listed(event) && handler.Event != nil {
+				handler.Event(event)
 			}
 		case status != "":
 			s.answer(Response{Status: status, Headers: headers})
@@ -242,6 +244,11 @@ func (s *Session) ping(conn net.Conn, stop <-chan struct{}) {
 // Action sends one action and waits for its response. The error wraps
 // ErrAction when Asterisk says Error, or ErrNotConnected.
 func (s *Session) Action(ctx context.Context, action string, headers ...Header) (Response, error) {
+	return s.act(ctx, action, nil, headers)
+}
+
+// act sends an action; the events that answer it go into the list, if there is one.
+func (s *Session) act(ctx context.Context, action string, into *list, headers []Header) (Response, error) {
 	s.mu.Lock()
 	if s.conn == nil {
 		s.mu.Unlock()
@@ -251,6 +258,10 @@ func (s *Session) Action(ctx context.Context, action string, headers ...Header) 
 	id := strconv.FormatUint(s.nextID, 10)
 	answer := make(chan Response, 1)
 	s.waiting[id] = answer
+	if into != nil {
+		into.id = id
+		s.lists[id] = into
+	}
 	err := write(s.conn, s.opts.KeepAlive, action, id, headers)
 	s.mu.Unlock()
 	defer func() {
@@ -289,6 +300,10 @@ func (s *Session) detach() {
 	for id, answer := range s.waiting {
 		close(answer)
 		delete(s.waiting, id)
+	}
+	for id, one := range s.lists {
+		one.end(ErrNotConnected)
+		delete(s.lists, id)
 	}
 }
 

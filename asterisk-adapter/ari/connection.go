@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,7 +77,7 @@ func (o *Observer) dial(ctx context.Context) (*websocket.Conn, error) {
 		return nil, fmt.Errorf("ARI address: %w", err)
 	}
 	address.Scheme = "ws" + strings.TrimPrefix(address.Scheme, "http")
-	address.RawQuery = url.Values{"app": {o.opts.App}, "subscribeAll": {"true"}}.Encode()
+	address.RawQuery = url.Values{"app": {o.opts.App}, "subscribeAll": {strconv.FormatBool(!o.opts.own)}}.Encode()
 	request := &http.Request{Header: http.Header{}}
 	request.SetBasicAuth(o.opts.User, *o.password.Load())
 	socket, response, err := websocket.Dial(ctx, address.String(), &websocket.DialOptions{HTTPHeader: request.Header}) //nolint:bodyclose // the library closes it
@@ -113,7 +114,12 @@ var errSilent = errors.New("Asterisk does not answer")
 
 // get asks for a path below the base; false means 404.
 func (o *Observer) get(ctx context.Context, path string, into any) (bool, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, o.opts.URL+path, nil)
+	return o.request(ctx, http.MethodGet, path, into)
+}
+
+// request asks for, or does, something below the base; false means 404.
+func (o *Observer) request(ctx context.Context, method, path string, into any) (bool, error) {
+	request, err := http.NewRequestWithContext(ctx, method, o.opts.URL+path, nil)
 	if err != nil {
 		return false, fmt.Errorf("ARI address: %w", err)
 	}
@@ -125,7 +131,7 @@ func (o *Observer) get(ctx context.Context, path string, into any) (bool, error)
 	defer response.Body.Close() //nolint:errcheck // it was only read
 	body := io.LimitReader(response.Body, 64<<20)
 	switch response.StatusCode {
-	case http.StatusOK:
+	case http.StatusOK, http.StatusCreated, http.StatusNoContent:
 		if into == nil {
 			_, err = io.Copy(io.Discard, body)
 		} else {

@@ -34,6 +34,9 @@ type Options struct {
 	KeepAlive time.Duration
 	// Forget is how long a channel is remembered after its end; 0 means 10 min.
 	Forget time.Duration
+
+	// own has only what belongs to the application told of.
+	own bool
 }
 
 // Handler is told what happens, by one goroutine, in order. Nil functions are

@@ -74,7 +74,7 @@ func (a *Asterisk) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, dir := range []string{"etc", "run", "db", "cache", "sipp", "log/cdr-csv", "spool/tmp", "spool/" + pbx.MonitorDir, "spool/recording", "spool/" + pbx.ClosedDir} {
+	for _, dir := range []string{"etc", "run", "db", "cache", "sipp", "log/cdr-csv", "spool/tmp", "spool/" + pbx.MonitorDir, "spool/recording", "spool/" + pbx.ClosedDir, "spool/" + pbx.ConsentDir, "spool/" + pbx.EvidenceDir} {
 		if err := os.MkdirAll(a.path(dir), 0o750); err != nil {
 			return err
 		}

@@ -37,6 +37,9 @@ type Call struct {
 	Refused int
 	// ToneHz is the caller's tone; 0 means CallerHz.
 	ToneHz int
+	// Press are keys that the caller presses, all of them again and again, once every
+	// half a second from the answer to the end of Duration.
+	Press string
 }
 
 // CallReport is what the calling phone saw of its call. Times are when the
@@ -127,7 +130,11 @@ func (a *Asterisk) begin(ctx context.Context, call Call, total, concurrent int) 
 	if err != nil {
 		return nil, err
 	}
-	scenario, err := a.scenario(name, "STREAM", stream, "OFFER", m.offer, "STATUS", strconv.Itoa(status), "DISPLAY", display)
+	keys, err := presses(call)
+	if err != nil {
+		return nil, err
+	}
+	scenario, err := a.scenario(name, append(keys, "STREAM", stream, "OFFER", m.offer, "STATUS", strconv.Itoa(status), "DISPLAY", display)...)
 	if err != nil {
 		return nil, err
 	}

@@ -91,6 +91,9 @@ func (a *Asterisk) writeConfig(opts Options) error {
 	}
 
 	load := slices.Concat(modules, opts.Modules)
+	if opts.Consent {
+		load = append(load, consentModules...)
+	}
 	if opts.Table != nil {
 		load = append(load, tableModules...)
 		more, err := opts.Table.files(a.inst.driver())
@@ -144,6 +147,11 @@ func (a *Asterisk) writeConfig(opts Options) error {
 		}
 	}
 
+	if opts.Consent {
+		if err := a.addConsent(files); err != nil {
+			return err
+		}
+	}
 	for name, content := range opts.Files {
 		files[name] = content
 	}

@@ -32,6 +32,9 @@ type Options struct {
 	Modules []string
 	// Phones are the numbers of more phones than those that every lab has.
 	Phones []string
+	// Consent adds what asking for consent and pausing recordings take: pbx's dialplan,
+	// keys and accounts for it.
+	Consent bool
 	// Files replaces or adds files of Asterisk's configuration folder.
 	Files map[string]string
 	// CalleeHz is the tone the answering phone talks in; 0 means 880.

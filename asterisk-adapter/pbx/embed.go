@@ -15,11 +15,24 @@ const (
 	Manager    = "manager_callseal.conf"
 	ARI        = "ari_callseal.conf"
 	Dialplan   = "extensions_callseal.conf"
+
+	// For consent and pauses alone.
+	ConsentARI      = "ari_callseal_consent.conf"
+	ConsentDialplan = "extensions_callseal_consent.conf"
+	Control         = "manager_callseal_control.conf"
+	Features        = "features_callseal.conf"
 )
 
 // ClosedDir is where the post-process command leaves its markers, relative to
 // Asterisk's spool directory (astspooldir).
 const ClosedDir = "callseal/closed"
+
+// ConsentDir is where the dialplan leaves its marks of revocations, and EvidenceDir
+// where evidence of consent lies, relative to Asterisk's spool directory.
+const (
+	ConsentDir  = "callseal/consent"
+	EvidenceDir = "recording/callseal-consent"
+)
 
 // MonitorDir is where the dialplan puts recordings, relative to Asterisk's
 // spool directory (astspooldir).
