@@ -44,6 +44,8 @@ func TestAdapter(t *testing.T) {
 		{"odd recordings", s.testOddRecordings},
 		{"bad lines and rotation", s.testBadLinesAndRotation},
 		{"local times", s.testLocalTimes},
+		{"clock steps", s.testClockSteps},
+		{"clock change", s.testClockChange},
 		{"bridge recording", s.testBridgeRecording},
 		{"the network to Asterisk is lost", s.testGap},
 		{"devices", s.testDevices},
@@ -92,17 +94,9 @@ func (s *scene) testSources(t *testing.T, sources ...string) {
 // the first to, and nothing of a call is in them.
 func (s *scene) requireCounted(t *testing.T, r *running, sources []string, legs int) {
 	t.Helper()
-	count := regexp.MustCompile(`(?m)^callseal_adapter_source_legs_total\{first="(yes|no)",source="([a-z]+)"\} (\d+)$`)
 	require.Eventually(t, func() bool {
 		_, page := r.get(t, "/metrics")
-		first, by := 0, map[string]int{}
-		for _, found := range count.FindAllStringSubmatch(page, -1) {
-			n, err := strconv.Atoi(found[3])
-			require.NoError(t, err)
-			if by[found[2]] += n; found[1] == "yes" {
-				first += n
-			}
-		}
+		first, by := toldBy(t, page)
 		for _, source := range sources {
 			if source != "ari" && by[source] < legs {
 				return false
@@ -117,6 +111,23 @@ func (s *scene) requireCounted(t *testing.T, r *running, sources []string, legs 
 	for _, number := range []string{lab.Caller, lab.Answers, lab.Busy, lab.Rings, lab.RingsLong} {
 		require.NotRegexp(t, `"`+number+`"`, page)
 	}
+}
+
+var legsTold = regexp.MustCompile(`(?m)^callseal_adapter_source_legs_total\{first="(yes|no)",source="([a-z]+)"\} (\d+)$`)
+
+// toldBy reads in an adapter's metrics how many legs a source was the first to tell of,
+// and how many each told of.
+func toldBy(t *testing.T, page string) (first int, by map[string]int) {
+	t.Helper()
+	by = map[string]int{}
+	for _, found := range legsTold.FindAllStringSubmatch(page, -1) {
+		n, err := strconv.Atoi(found[3])
+		require.NoError(t, err)
+		if by[found[2]] += n; found[1] == "yes" {
+			first += n
+		}
+	}
+	return first, by
 }
 
 // testDatabaseRestarts stops the table's database, kills it, and starts it again:

@@ -32,6 +32,7 @@ func (a *Adapter) newCall(row *cdr.Row) (*ledger.Call, *ledger.Details, error) {
 		CallerRef:  a.pseudonyms.of(row.Src), CalleeRef: a.pseudonyms.of(row.Dst),
 		DetailsDigest: digest, Software: asterisk.version, Boot: asterisk.bootOf(row.Start),
 	}
+	call.ClockSetBack = !call.InOrder()
 	call.RecordingDue = a.now().recordingDue(call)
 	return call, details, nil
 }

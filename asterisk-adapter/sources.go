@@ -160,8 +160,9 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 // receive takes a row from any source: the first to tell of a leg has it kept
 // and closed, every other is compared with it.
 func (a *Adapter) receive(ctx context.Context, row *cdr.Row, source string, checkpoint *journal.Checkpoint) error {
-	// Nothing is kept of such a row: it is read again once the zone is right.
-	if ahead := time.Until(row.End); ahead > maxAhead {
+	// Nothing is kept of a row in another zone: it is read again once that is right.
+	ahead := time.Until(row.End)
+	if ahead > maxAhead && !clockAhead(row) {
 		return fmt.Errorf("a call of the %s ends %s in the future, so its times are not in %s: set timezone, cdr.local_times and cdr.table.utc_times to what Asterisk uses, or its clock right", source, ahead.Round(time.Second), a.zoneOf(source))
 	}
 	call, details, err := a.newCall(row)
@@ -179,9 +180,20 @@ func (a *Adapter) receive(ctx context.Context, row *cdr.Row, source string, chec
 	if a.devices != nil {
 		a.devices.Call(row.UniqueID, row.Channel)
 	}
+	if ahead > maxAhead {
+		a.log.Warn("Asterisk's clock runs ahead: the call stands as Asterisk tells it", "uniqueid", row.UniqueID, "ahead", ahead.Round(time.Second))
+	}
 	a.log.Debug("leg received", "uniqueid", row.UniqueID, "sequence", row.Sequence, "source", source)
 	a.settle(ctx, leg)
 	return nil
+}
+
+// clockAhead says whether a row from the future is so because Asterisk's clock runs
+// ahead, and not because its zone is another: then the channel's creation, which has no
+// zone, together with how long the call took lies ahead too.
+func clockAhead(row *cdr.Row) bool {
+	created, known := row.Created()
+	return known && time.Until(created.Add(row.End.Sub(row.Start))) > maxAhead
 }
 
 // settle sees to a leg that is in the journal and not closed: unless the ledger

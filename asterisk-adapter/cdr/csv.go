@@ -195,8 +195,9 @@ func checkText(r *Row) error {
 
 func seconds(field, value string) (int64, error) {
 	n, err := strconv.ParseInt(value, 10, 64)
-	// An hour-long call has 3600; a year is beyond any.
-	if err != nil || n < 0 || n > 366*24*3600 {
+	// An hour-long call has 3600; a year is beyond any. It is below 0 where the clock
+	// was set back during the call.
+	if err != nil || n < -366*24*3600 || n > 366*24*3600 {
 		return 0, &FieldError{field, "is no number of seconds"}
 	}
 	return n, nil

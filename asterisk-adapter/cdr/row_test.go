@@ -99,7 +99,8 @@ func TestHostileLines(t *testing.T) {
 		"22 columns":       {written + ",1", ErrBadRecord},
 		"3 columns":        {"a,b,c", ErrBadRecord},
 		"a word":           {strings.Replace(written, ",2,2,", ",two,2,", 1), ErrBadField},
-		"negative":         {strings.Replace(written, ",2,2,", ",-2,2,", 1), ErrBadField},
+		"negative":         {strings.Replace(written, ",2,2,", ",-2,2,", 1), ErrTimes},
+		"ages":             {strings.Replace(written, ",2,2,", ",-99999999,2,", 1), ErrBadField},
 		"disposition":      {strings.Replace(written, "ANSWERED", "NO", 1), ErrBadField},
 		"amaflags":         {strings.Replace(written, "DOCUMENTATION", "9", 1), ErrBadField},
 		"no time":          {strings.Replace(written, "2026-11-21 07:04:12", "now", 1), ErrBadField},
@@ -115,6 +116,22 @@ func TestHostileLines(t *testing.T) {
 			require.ErrorIs(t, err, c.want)
 		})
 	}
+}
+
+// TestAClockThatWasSetBack reads what Asterisk writes when its clock is set back by an
+// hour during a call.
+func TestAClockThatWasSetBack(t *testing.T) {
+	back := strings.Replace(strings.Replace(written, "07:04:12", "06:04:14", 1), ",2,2,", ",-3596,-3596,", 1)
+	row, err := ParseCSV([]byte(back), time.UTC)
+	require.NoError(t, err)
+	require.EqualValues(t, -3596, row.Duration)
+	require.True(t, row.End.Before(row.Start))
+	// Between start and answer.
+	early := strings.Replace(strings.Replace(back, `"2026-11-21 07:04:10","2026-11-21 06`, `"2026-11-21 06:04:12","2026-11-21 06`, 1), ",-3596,-3596,", ",-3596,2,", 1)
+	row, err = ParseCSV([]byte(early), time.UTC)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, row.BillSec)
+	require.True(t, row.Answer.Before(row.Start))
 }
 
 func TestDiffNamesTheFields(t *testing.T) {

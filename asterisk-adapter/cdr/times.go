@@ -46,8 +46,10 @@ func resolveTimes(r *Row, t *rawRow, zone *time.Location) error {
 	if err := pick(r, starts, ends, birth, zone); err != nil {
 		return err
 	}
-	if r.End.Before(r.Start) {
-		return fmt.Errorf("%w: the call ends before it starts; if the PBX's clock was set back during the call, amend the record by hand, else check the zone (%s)", ErrTimes, zone)
+	// Where the PBX's clock was set back during the call, Asterisk counted backwards.
+	setBack := (r.Duration < 0 || r.BillSec < 0) && near(r.End.Unix()-r.Start.Unix(), r.Duration)
+	if (r.End.Before(r.Start) || r.Duration < 0) && !setBack {
+		return fmt.Errorf("%w: the call starts and ends %d s apart and says it took %d s: check the zone (%s), and whether the record was edited", ErrTimes, r.End.Unix()-r.Start.Unix(), r.Duration, zone)
 	}
 	if r.Start.Unix() < birth-slack {
 		return fmt.Errorf("%w: the call starts %d s before its channel was made, so its times are not in %s: set the PBX's time zone in the adapter's configuration to what Asterisk uses, UTC for a CSV with usegmtime = yes", ErrTimes, birth-r.Start.Unix(), zone)
@@ -62,7 +64,7 @@ func resolveTimes(r *Row, t *rawRow, zone *time.Location) error {
 			break
 		}
 	}
-	if r.Answer.Before(r.Start) || r.Answer.After(r.End) {
+	if (r.Answer.Before(r.Start) || r.Answer.After(r.End)) && (!setBack || !near(r.End.Unix()-r.Answer.Unix(), r.BillSec)) {
 		return fmt.Errorf("%w: the answer is not between start and end", ErrTimes)
 	}
 	return nil

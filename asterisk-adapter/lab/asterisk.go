@@ -91,6 +91,11 @@ func (a *Asterisk) prepare(ctx context.Context) error {
 	if a.opts.Table != nil {
 		a.env = append(a.env, "ODBCINI="+a.path("etc", "odbc.ini"))
 	}
+	if a.opts.Clock {
+		if err := a.prepareClock(); err != nil {
+			return err
+		}
+	}
 	if a.opts.Timezone != "" {
 		if a.inZone, err = a.inst.inZone(a.opts.Timezone); err != nil {
 			return err

@@ -22,6 +22,9 @@ type Options struct {
 	// /etc/localtime and nothing else, so another zone takes a mount namespace
 	// of its own, which InOtherZones says whether there can be.
 	Timezone string
+	// Clock lets the test set Asterisk's wall clock, by SetClock; its other clocks run
+	// on. It takes libfaketime.
+	Clock bool
 	// LocalTimes writes the CSV in the PBX's zone instead of UTC.
 	LocalTimes bool
 	// Table is a table of CDRs in MariaDB that Asterisk writes to; nil means none.

@@ -52,8 +52,8 @@ var verdicts = map[string]bool{"": true, VerdictPassed: true, VerdictFailed: tru
 // checkAdded answers CodeInvalid unless the members that later versions added are
 // well formed, and absent in a record of an earlier one.
 func (c *Call) checkAdded(version int) error {
-	if c.Imported && version < 3 {
-		return Errorf(CodeInvalid, "imported is a member of version 3: write the record with v 3")
+	if (c.ClockSetBack || c.Imported) && version < 3 {
+		return Errorf(CodeInvalid, "clock_set_back and imported are members of version 3: write the record with v 3")
 	}
 	if c.Attestation == "" && c.Boot == 0 && c.CallRef == "" && c.ClockOffsetMS == 0 && c.Verdict == "" {
 		return nil

@@ -74,6 +74,9 @@ type Call struct {
 	// ClockOffsetMS is by how much the PBX's clock was ahead of its time source, in
 	// ms, absent where that is unknown or below a millisecond (version 2).
 	ClockOffsetMS int64 `json:"clock_offset_ms,omitzero"`
+	// ClockSetBack says that the PBX's clock was set back during the call: times and
+	// durations stand as the CDR has them, which is not in order (version 3).
+	ClockSetBack bool `json:"clock_set_back,omitzero"`
 	// DetailsDigest is the digest of the leg's Details in canonical form.
 	DetailsDigest string `json:"details_digest"`
 	// Direction is "inbound", "outbound" or "internal", absent where unknown.
@@ -303,21 +306,31 @@ func (c *Call) checkTimes() error {
 	if c.Start.IsZero() || c.End.IsZero() {
 		return Errorf(CodeInvalid, "start and end must both be set")
 	}
-	if c.End.Before(c.Start) {
+	lowest := int64(0)
+	switch {
+	case c.ClockSetBack && c.InOrder():
+		return Errorf(CodeInvalid, "the times are in order: leave clock_set_back out")
+	case c.ClockSetBack:
+		lowest = -maxDurationMS
+	case c.End.Before(c.Start):
 		return Errorf(CodeInvalid, "the call ends %d ms before it starts: check the PBX's clock and time zone", c.Start.Sub(c.End))
-	}
-	if !c.Answer.IsZero() && (c.Answer.Before(c.Start) || c.End.Before(c.Answer)) {
+	case !c.Answer.IsZero() && (c.Answer.Before(c.Start) || c.End.Before(c.Answer)):
 		return Errorf(CodeInvalid, "the answer does not lie between start and end: check the PBX's clock and time zone")
 	}
 	for _, d := range []struct {
 		field string
 		value int64
 	}{{"duration_ms", c.DurationMS}, {"billsec_ms", c.BillsecMS}} {
-		if d.value < 0 || d.value > maxDurationMS {
+		if d.value < lowest || d.value > maxDurationMS {
 			return Errorf(CodeInvalid, "%s is %d, it must lie between 0 and ten years", d.field, d.value)
 		}
 	}
 	return nil
+}
+
+// InOrder says whether the call's times follow one another.
+func (c *Call) InOrder() bool {
+	return !c.End.Before(c.Start) && (c.Answer.IsZero() || !c.Answer.Before(c.Start) && !c.End.Before(c.Answer)) && c.DurationMS >= 0 && c.BillsecMS >= 0
 }
 
 func (r *Recording) check(version int) error {

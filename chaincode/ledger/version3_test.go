@@ -100,6 +100,25 @@ func TestBadRecordsOfVersion3AreRefused(t *testing.T) {
 	}
 }
 
+// TestAClockThatWasSetBack checks that a call during which it was stands as the CDR has
+// it, and says so.
+func TestAClockThatWasSetBack(t *testing.T) {
+	record := callRecord()
+	record.V = 3
+	call := record.Call
+	call.End = ledger.TimeOf(call.Start.Std().Add(-time.Hour))
+	call.DurationMS, call.BillsecMS = -3_600_000, -3_600_000
+	requireCode(t, ledger.CodeInvalid, record.Check())
+	call.ClockSetBack = true
+	require.NoError(t, record.Check())
+	require.False(t, call.InOrder())
+	record.V = 2
+	requireCode(t, ledger.CodeInvalid, record.Check())
+	ordered := callRecord()
+	ordered.V, ordered.Call.ClockSetBack = 3, true
+	requireCode(t, ledger.CodeInvalid, ordered.Check())
+}
+
 func TestAColumnIsSharedOrPersonal(t *testing.T) {
 	require.True(t, ledger.SharedColumn("disposition"))
 	require.False(t, ledger.SharedColumn("src"))
