@@ -53,6 +53,12 @@ soak: ## Kill, starve and overload a gateway for ten minutes (KILLS=20, SEED=n) 
 	  -soak.out $(CURDIR)/docs/measured/soak.txt $(if $(KILLS),-soak.kills $(KILLS)) $(if $(SEED),-soak.seed $(SEED))
 	$(GO) run ./tools/gatewaydoc
 
+.PHONY: soak-adapter
+soak-adapter: ## 2,000 real calls among 300 disruptions, and ten minutes of 30 at once: all on the ledger, all audio right
+	@mkdir -p docs/measured
+	$(GO) test -count=1 -v -timeout 120m -run 'TestTheAdapterMissesNothing|TestConcurrentRecordings' ./asterisk-adapter \
+	  -args -adapter.long -adapter.out $(CURDIR)/docs/measured $(if $(SEED),-adapter.seed $(SEED))
+
 .PHONY: measure-gateway
 measure-gateway: ## Measure latencies, saturation, memory and recovery of the gateway into docs/measured
 	@mkdir -p docs/measured

@@ -102,7 +102,7 @@ func newTrial(t *testing.T, how ordeal) *trial {
 	config := s.config(t, t.TempDir(), "csv", "table", "ami", "ari")
 	config.AMI.Address, config.ARI.URL = trial.ami.Address(), "http://"+trial.ari.Address()+"/ari"
 	config.Recordings.PairWait, config.Recordings.OmissionAfter, config.LogLevel = "2s", "20s", "info"
-	config.Metrics.Listen = ""
+	config.Metrics.Listen, config.User = "", me(t)
 	require.NoError(t, config.check())
 	text, err := yaml.Marshal(config)
 	require.NoError(t, err)
@@ -110,6 +110,7 @@ func newTrial(t *testing.T, how ordeal) *trial {
 	require.NoError(t, os.WriteFile(trial.file, text, 0o600))
 	trial.live(t)
 	trial.start(t)
+	trial.log.until(t, "adapter ready", 1)
 	t.Cleanup(func() {
 		_ = trial.adapter.Process.Kill()
 		_ = trial.adapter.Wait()
