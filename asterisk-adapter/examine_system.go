@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
+	"github.com/callseal/callseal/asterisk-adapter/clock"
 	"github.com/callseal/callseal/asterisk-adapter/conf"
 )
 
@@ -185,15 +186,13 @@ func (e *examination) clock() {
 				"leave timezone out, unless Asterisk runs elsewhere, in a container with a zone of its own for instance")
 		}
 	}
-	var timex unix.Timex
-	state, err := unix.Adjtimex(&timex)
-	switch {
+	switch ahead, err := clock.Ahead(); {
+	case errors.Is(err, clock.ErrUnsynchronised):
+		e.add(Better, "clock", "it is not synchronised", "run an NTP client, such as systemd-timesyncd or chrony: times are evidence")
 	case err != nil:
 		e.add(Better, "clock", "whether it is synchronised cannot be told: "+err.Error(), "run an NTP client")
-	case state == unix.TIME_ERROR || timex.Status&unix.STA_UNSYNC != 0:
-		e.add(Better, "clock", "it is not synchronised", "run an NTP client, such as systemd-timesyncd or chrony: times are evidence")
 	default:
-		e.add(Right, "clock", "it is synchronised", "")
+		e.add(Right, "clock", fmt.Sprintf("it is synchronised, and %s ahead of its source", ahead), "")
 	}
 }
 

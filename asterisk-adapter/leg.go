@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/callseal/callseal/asterisk-adapter/ari"
 	"github.com/callseal/callseal/asterisk-adapter/cdr"
+	"github.com/callseal/callseal/asterisk-adapter/clock"
 	"github.com/callseal/callseal/chaincode/ledger"
 )
 
@@ -32,9 +34,23 @@ func (a *Adapter) newCall(row *cdr.Row) (*ledger.Call, *ledger.Details, error) {
 		CallerRef:  a.pseudonyms.of(row.Src), CalleeRef: a.pseudonyms.of(row.Dst),
 		DetailsDigest: digest, Software: asterisk.version, Boot: asterisk.bootOf(row.Start),
 	}
+	call.ClockOffsetMS = clockOffset(row.End)
 	call.ClockSetBack = !call.InOrder()
 	call.RecordingDue = a.now().recordingDue(call)
 	return call, details, nil
+}
+
+// clockOffset is by how much the PBX's clock, which is this machine's, was ahead of its
+// source when a call ended; 0 where that was too long ago to know, or nobody knows.
+func clockOffset(ended time.Time) int64 {
+	if ago := time.Since(ended); ago > time.Minute || ago < -time.Minute {
+		return 0
+	}
+	ahead, err := clock.Ahead()
+	if err != nil {
+		return 0
+	}
+	return ahead.Milliseconds()
 }
 
 func callDetails(row *cdr.Row) *ledger.CallDetails {
