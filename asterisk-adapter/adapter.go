@@ -6,6 +6,7 @@
 //	sources.go        AMI Cdr events, the CDR file, ARI, closed recordings
 //	leg.go            a CDR row becomes what the ledger holds
 //	disagreements.go  what two sources tell differently of one leg
+//	progress.go    a call that was answered is told of before its leg
 //	pairing.go        a leg and its recording come together
 //	closer.go         what is ready becomes a signed segment in the journal
 //	history.go        how a history begins, goes on in silence, and is closed
@@ -63,7 +64,9 @@ type Adapter struct {
 	// view is the ledger's scores, devices and keys in memory; nil where nothing needs it.
 	view *admission.View
 	// devices compares the PBX's with the ledger's; nil where they are not.
-	devices       *device.Watch
+	devices *device.Watch
+	// progress tells the ledger of calls before they end; nil where it is not told.
+	progress      *progress
 	manager       *ami.Session // nil without AMI
 	software      software
 	pairing       *pairing
@@ -170,6 +173,9 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 			return nil, errors.Join(err, a.close())
 		}
 	}
+	if config.Progress == progressAnswered {
+		a.progress = newProgress(a)
+	}
 	return a, nil
 }
 
@@ -218,6 +224,9 @@ func (a *Adapter) work(ctx context.Context) error {
 	}
 	if a.devices != nil {
 		parts.Go(func() error { return a.devices.Run(ctx) })
+	}
+	if a.progress != nil {
+		parts.Go(func() error { return a.progress.run(ctx) })
 	}
 	if a.config.Metrics.Listen != "" {
 		parts.Go(func() error { return a.inspect(ctx) })

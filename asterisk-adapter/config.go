@@ -59,11 +59,19 @@ type Config struct {
 	DiskFree string `yaml:"disk_free" reload:"true"`
 	// Devices says how the PBX's devices are compared with the ledger's.
 	Devices DevicesConfig `yaml:"devices"`
+	// Progress says which calls the ledger hears of before they end: "answered" or
+	// "none" (the default). A call that a crash of Asterisk cut then leaves a trace. It
+	// needs ari.
+	Progress string `yaml:"progress"`
+	// CutAfter is how long after an answered call's channel is gone its CDR may still
+	// come, before the ledger hears that there is none; 1m when empty.
+	CutAfter string `yaml:"cut_after"`
 	// Metrics says where the adapter tells how it is.
 	Metrics MetricsConfig `yaml:"metrics"`
 	// LogLevel is debug, info, warn or error; info when empty.
 	LogLevel string `yaml:"log_level" reload:"true"`
 
+	cutAfter time.Duration
 	beat     time.Duration
 	diskFree uint64
 }
@@ -202,6 +210,7 @@ const (
 	defaultPairWait      = "2s"
 	defaultOmissionAfter = "10m"
 	defaultBeat          = "1h"
+	defaultCutAfter      = "1m"
 	defaultDiskFree      = "256MiB"
 	defaultLogLevel      = "info"
 )
@@ -330,6 +339,7 @@ func (c *Config) check() error {
 		complain("beat is %q, use a duration such as 1h, at least %s, or 0s for none", c.Beat, minBeat)
 	}
 	c.beat = beat
+	wrong = append(wrong, c.checkProgress())
 	if c.diskFree, err = humanize.ParseBytes(orElse(&c.DiskFree, defaultDiskFree)); err != nil {
 		complain("disk_free is %q, use a size such as %s", c.DiskFree, defaultDiskFree)
 	}
@@ -339,6 +349,29 @@ func (c *Config) check() error {
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// The values of Config.Progress.
+const (
+	progressAnswered = "answered"
+	progressNone     = "none"
+)
+
+func (c *Config) checkProgress() error {
+	var err error
+	if c.cutAfter, err = time.ParseDuration(orElse(&c.CutAfter, defaultCutAfter)); err != nil || c.cutAfter < 0 {
+		return fmt.Errorf("cut_after is %q, use a duration such as 1m", c.CutAfter)
+	}
+	switch orElse(&c.Progress, progressNone) {
+	case progressNone:
+	case progressAnswered:
+		if c.ARI == nil {
+			return errors.New("progress is answered and ari is missing: Asterisk says there when a call is answered")
+		}
+	default:
+		return fmt.Errorf("progress is %q, use answered or none", c.Progress)
+	}
+	return nil
 }
 
 func (c *Config) checkInterfaces() error {

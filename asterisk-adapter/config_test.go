@@ -49,6 +49,7 @@ contexts:
 party_key_file: party.key
 devices:
   domain: PBX.Atlas.Example.
+progress: answered
 log_level: debug
 `
 
@@ -138,8 +139,11 @@ func TestConfigRefusals(t *testing.T) {
 		{"AMI without address", "  address: 127.0.0.1:5038\n", "", []string{"ami needs address"}},
 		{"ARI without user", "  application: callseal2\n", "", nil},
 		{"ARI without URL", "  url: http://127.0.0.1:8088/ari\n", "", []string{"ari needs url"}},
+		{"progress", "progress: answered", "progress: always", []string{`progress is "always", use answered or none`}},
+		{"cut", "log_level: debug", "cut_after: soon", []string{`cut_after is "soon", use a duration such as 1m`}},
 		{"domain", "PBX.Atlas.Example.", "sip:600@pbx", []string{`devices.domain is "sip:600@pbx", use the host`}},
 		{"no host", "PBX.Atlas.Example.", "my pbx", []string{`devices.domain is "my pbx", use the host`}},
+		{"progress without ARI", "ari:\n  url: http://127.0.0.1:8088/ari\n  user: callseal\n  password_file: ari.secret\n  application: callseal2\n  recordings: spool/recording\n", "", []string{"progress is answered and ari is missing"}},
 		{"devices without ARI", "ari:\n  url: http://127.0.0.1:8088/ari\n  user: callseal\n  password_file: ari.secret\n  application: callseal2\n  recordings: spool/recording\n", "", []string{"devices.domain needs ari"}},
 		{"disk", "log_level: debug", "disk_free: much", []string{`disk_free is "much", use a size such as 256MiB`}},
 		{"several at once", "msp: AtlasMSP\npbx: pbx1\n", "", []string{"msp is missing", "pbx is missing"}},

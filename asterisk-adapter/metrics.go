@@ -31,10 +31,12 @@ type metrics struct {
 	// strangers are devices that were reported, strangersCalls their calls.
 	strangers, strangersCalls *prometheus.CounterVec
 	omissions                 prometheus.Counter
-	commits                   prometheus.Histogram
-	conflicts                 prometheus.Counter
-	refused                   prometheus.Gauge
-	diskFree                  prometheus.Gauge
+	// progress counts what the ledger heard of calls before their CDR, or without one.
+	progress  *prometheus.CounterVec
+	commits   prometheus.Histogram
+	conflicts prometheus.Counter
+	refused   prometheus.Gauge
+	diskFree  prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -54,6 +56,7 @@ func newMetrics() *metrics {
 		recordings:     counters("recordings_total", "Recordings' files that were closed, by what came of it.", "outcome"),
 		strangers:      counters("strangers_total", "Reports of devices that are not in good standing on the ledger, by verdict.", "verdict"),
 		strangersCalls: counters("strangers_calls_total", "Calls that such devices had, by verdict.", "verdict"),
+		progress:       counters("progress_total", "Calls that were told of without a CDR, by state.", "state"),
 		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: name("source_lag_seconds"), Help: "From a leg's end, as the CDR has it, until a source told of it.", Buckets: []float64{.1, .5, 1, 2, 5, 10, 60, 600, 3600, 86400},
 		}, []string{"source"}),

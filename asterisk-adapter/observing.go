@@ -32,12 +32,18 @@ func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) er
 			if a.devices != nil {
 				a.devices.Connected()
 			}
+			if a.progress != nil {
+				a.progress.connected(there.Channels)
+			}
 			if watcher != nil && a.config.ARI.Recordings != "" {
 				a.background.Go(func() { a.takeStored(ctx, watcher, there.Stored) })
 			}
 		},
 		Lost: func(err error) {
 			a.software.forget()
+			if a.progress != nil {
+				a.progress.lost()
+			}
 			a.stands(sourceARI, err)
 			a.log.Warn("ARI lost: times have the CDR's one second until it is back", "error", err)
 		},
@@ -54,6 +60,9 @@ func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) er
 		Event: func(event libari.Event) {
 			if a.devices != nil {
 				a.devices.Event(event)
+			}
+			if a.progress != nil {
+				a.progress.event(event)
 			}
 		},
 	})

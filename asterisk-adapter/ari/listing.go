@@ -26,12 +26,9 @@ type Channel struct {
 	// ProtocolID is the SIP Call-ID of a PJSIP channel.
 	ProtocolID string       `json:"protocol_id"`
 	Created    ari.DateTime `json:"creationtime"`
-	Dialplan   struct {
-		// App is the application that runs, "AppDial" for a channel that was dialled.
-		App     string `json:"app_name"`
-		Context string `json:"context"`
-		Exten   string `json:"exten"`
-	} `json:"dialplan"`
+	Caller     ari.CallerID `json:"caller"`
+	// Dialplan is where it is. AppName is "AppDial" for a channel that was dialled.
+	Dialplan ari.DialplanCEP `json:"dialplan"`
 }
 
 // Bridge is a bridge and the channels in it.

@@ -36,6 +36,7 @@ var (
 	bucketDisagreements = []byte("disagreements")
 	bucketWaters        = []byte("waters")    // the highest CDR sequence by Asterisk's start
 	bucketStrangers     = []byte("strangers") // verdicts that were told, by address of record
+	bucketOngoing       = []byte("ongoing")   // answered calls without a CDR, by uniqueid
 
 	keyEpoch    = []byte("epoch")
 	keyNextSeq  = []byte("next_seq")
@@ -78,7 +79,7 @@ func (j *Journal) prepare(path, owner string) error {
 	return j.db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{
 			bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints, bucketDue, bucketRecorded, bucketWaters,
-			bucketDisagreements, bucketStrangers,
+			bucketDisagreements, bucketStrangers, bucketOngoing,
 		} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("prepare the journal: %w", err)

@@ -54,7 +54,8 @@ func (j *Journal) Receive(leg *Leg, checkpoint *Checkpoint) (kept *Leg, known bo
 		if err != nil {
 			return err
 		}
-		return errors.Join(legs.Put(key, text), tx.Bucket(bucketUnsettled).Put(key, nil))
+		// Its CDR closes a call that was answered.
+		return errors.Join(legs.Put(key, text), tx.Bucket(bucketUnsettled).Put(key, nil), tx.Bucket(bucketOngoing).Delete([]byte(leg.Call.Leg.UniqueID)))
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("keep the leg: %w", err)

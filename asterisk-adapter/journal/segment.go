@@ -183,6 +183,11 @@ func noteEntries(tx *bbolt.Tx, entries []Entry, first int64) error {
 				return err
 			}
 		}
+		if progress := entries[i].Progress; progress != nil {
+			if err := noteProgress(tx, progress, seq); err != nil {
+				return err
+			}
+		}
 		if entries[i].Recording != nil {
 			if err := putFile(tx, &entries[i].File); err != nil {
 				return err

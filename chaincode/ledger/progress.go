@@ -10,9 +10,13 @@ const (
 	// ProgressCut: it was answered, and the Asterisk that carried it is gone without
 	// having written a CDR.
 	ProgressCut = "cut"
+	// ProgressEnded: it was answered and its channel ended in order, but no source of
+	// the PBX has a CDR for it: Asterisk was told to write none, or somebody took it
+	// away.
+	ProgressEnded = "ended"
 )
 
-var progressStates = map[string]bool{ProgressAnswered: true, ProgressCut: true}
+var progressStates = map[string]bool{ProgressAnswered: true, ProgressCut: true, ProgressEnded: true}
 
 // Progress says how a call stands that has no CDR yet (P1 phase 2: the call's
 // status is updated on the chain as it changes). A call that a crash cut leaves
@@ -32,7 +36,7 @@ type Progress struct {
 	// LinkedID is that of the conversation when this was written; a transfer may
 	// give the CDR another.
 	LinkedID string `json:"linkedid"`
-	// State is ProgressAnswered or ProgressCut.
+	// State is ProgressAnswered, ProgressCut or ProgressEnded.
 	State string `json:"state"`
 	// Technology is the channel technology, such as "PJSIP".
 	Technology string `json:"technology,omitzero"`
@@ -63,7 +67,7 @@ func (c progressContent) check(*Record) error {
 		return err
 	}
 	if !progressStates[c.State] {
-		return Errorf(CodeInvalid, "the state of a call in progress must be %s or %s", ProgressAnswered, ProgressCut)
+		return Errorf(CodeInvalid, "the state of a call in progress must be %s, %s or %s", ProgressAnswered, ProgressCut, ProgressEnded)
 	}
 	if !directions[c.Direction] {
 		return Errorf(CodeInvalid, "the direction must be inbound, outbound or internal, or left out")
