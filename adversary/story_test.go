@@ -90,7 +90,7 @@ func (w *world) story(t *testing.T) []act {
 		asked("calls:Get", ofLeg), asked("calls:ByLinkedID", ofCall), asked("calls:List", texts(atlasMSP, atlasPBX, "5", "")),
 		asked("calls:Segment", texts(atlasMSP, atlasPBX, fmt.Sprint(header.Epoch), fmt.Sprint(header.FirstSeq))),
 		asked("calls:Incidents", ofPBX), asked("calls:Chain", ofPBX), asked("calls:Gaps", texts(atlasMSP, atlasPBX, "0", "0", "100")),
-		asked("calls:Conversation", ofCall), asked("calls:Omissions", ofCall), asked("calls:State", ofLeg),
+		asked("calls:Conversation", ofCall), asked("calls:Omissions", ofCall), asked("calls:Progress", ofCall), asked("calls:State", ofLeg),
 		asked("recordings:Get", ofFile), asked("recordings:ByLinkedID", ofCall), asked("recordings:State", ofFile),
 		asked("recordings:BySHA256", texts(recording.Record.Recording.SHA256)),
 		asked("calls:Reconcile", texts(shared.CallRef)),

@@ -49,6 +49,7 @@ func TestAdapter(t *testing.T) {
 		{"bridge recording", s.testBridgeRecording},
 		{"the network to Asterisk is lost", s.testGap},
 		{"devices", s.testDevices},
+		{"progress", s.testProgress},
 		{"settings that Asterisk lacks", s.testMissingSettings},
 		{"sources that disagree", s.testSourcesDisagree},
 	} {

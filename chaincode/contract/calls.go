@@ -13,7 +13,7 @@ type Calls struct{ contractapi.Contract }
 
 // GetEvaluateTransactions names the functions that only read.
 func (*Calls) GetEvaluateTransactions() []string {
-	return []string{"Get", "ByLinkedID", "List", "Segment", "Incidents", "State", "Gaps", "Chain", "Conversation", "Omissions", "Corrections", "Reconcile", "Disputes"}
+	return []string{"Get", "ByLinkedID", "List", "Segment", "Incidents", "State", "Gaps", "Chain", "Conversation", "Omissions", "Progress", "Corrections", "Reconcile", "Disputes"}
 }
 
 // Anchor puts signed segments on the ledger (design: P1's phases 3 and 4).

@@ -48,6 +48,21 @@ func (*Calls) Omissions(ctx contractapi.TransactionContextInterface, msp, pbx, l
 	return listText(omissions), err
 }
 
+// Progress answers how the calls of one linkedid stood before their CDRs, or without
+// one: a JSON array of ledger.Record in order of uniqueid and state, empty where nothing
+// is known. A call that was answered and has neither a leg nor another state goes on.
+func (*Calls) Progress(ctx contractapi.TransactionContextInterface, msp, pbx, linkedID string) (string, error) {
+	if err := checkNames("msp", msp, "pbx", pbx, "linkedid", linkedID); err != nil {
+		return "", err
+	}
+	var progress [][]byte
+	err := scan(ctx.GetStub(), ledger.TypeProgress, []string{msp, pbx, linkedID}, func(_ string, value []byte) error {
+		progress = append(progress, value)
+		return nil
+	})
+	return listText(progress), err
+}
+
 // conversing puts a conversation together.
 type conversing struct {
 	ledger.Conversation

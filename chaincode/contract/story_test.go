@@ -198,6 +198,7 @@ func (s *story) calls(t testing.TB) {
 		{"calls:Conversation", atlas, "pbx1", conversation},
 		{"calls:Corrections", atlas, "pbx1", first.LinkedID, first.UniqueID, "0"},
 		{"calls:Omissions", atlas, "pbx1", conversation},
+		{"calls:Progress", atlas, "pbx1", conversation},
 		{"recordings:Get", atlas, "pbx1", hexOf(16), "1"},
 		{"recordings:ByLinkedID", atlas, "pbx1", conversation},
 		{"recordings:BySHA256", hexOf(32)},

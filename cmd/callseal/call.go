@@ -8,6 +8,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/chaincode/ledger"
@@ -16,7 +18,7 @@ import (
 func callCommand() *cobra.Command {
 	command := &cobra.Command{Use: "call", Short: "Read, correct and compare what the operators endorsed of calls"}
 	command.AddCommand(
-		callGetCommand(), callListCommand(), callStateCommand(), callEraseCommand(), callConversationCommand(), callOmissionsCommand(), callGapsCommand(),
+		callGetCommand(), callListCommand(), callStateCommand(), callEraseCommand(), callConversationCommand(), callOmissionsCommand(), callOpenCommand(), callGapsCommand(),
 		callCorrectCommand(), callReconcileCommand(), callDisputeCommand(), callDisputesCommand(), callLateCommand(),
 	)
 	return command
@@ -86,7 +88,11 @@ able to check a CDR row in full with ` + "`callseal verify --details`" + `.`,
 			if err != nil {
 				return asked(err)
 			}
-			if len(legs.GetCalls()) == 0 {
+			progress, err := pb.NewCallServiceClient(connection).ListProgress(command.Context(), &pb.ListProgressRequest{Msp: which.msp, Pbx: which.pbx, Linkedid: args[0]})
+			if err != nil && status.Code(err) != codes.Unimplemented { // a gateway from before version 3
+				return asked(err)
+			}
+			if len(legs.GetCalls()) == 0 && len(progress.GetProgress()) == 0 {
 				return fmt.Errorf("no leg of call %s of PBX %s of %s is on the ledger", args[0], which.pbx, which.msp)
 			}
 			recordings, err := pb.NewRecordingServiceClient(connection).ListRecordings(command.Context(), &pb.ListRecordingsRequest{Msp: which.msp, Pbx: which.pbx, Linkedid: args[0]})
@@ -94,9 +100,13 @@ able to check a CDR row in full with ` + "`callseal verify --details`" + `.`,
 				return asked(err)
 			}
 			if which.json {
-				return printJSON(command.OutOrStdout(), legs, recordings)
+				if len(progress.GetProgress()) == 0 {
+					return printJSON(command.OutOrStdout(), legs, recordings)
+				}
+				return printJSON(command.OutOrStdout(), legs, recordings, progress)
 			}
 			printLegs(command.OutOrStdout(), legs.GetCalls())
+			printProgress(command.OutOrStdout(), legs.GetCalls(), progress.GetProgress())
 			printRecordings(command.OutOrStdout(), recordings.GetRecordings())
 			return nil
 		},

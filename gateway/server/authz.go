@@ -45,6 +45,7 @@ var allowed = map[string]rule{
 	"/callseal.v1.CallService/CorrectCall":     writes(ledger.RoleCompliance),
 	"/callseal.v1.CallService/ListCorrections": lists(readers...),
 	"/callseal.v1.CallService/ListOmissions":   lists(readers...),
+	"/callseal.v1.CallService/ListProgress":    lists(readers...),
 	"/callseal.v1.CallService/ReconcileCall":   lists(readers...),
 	"/callseal.v1.CallService/RaiseDispute":    writes(ledger.RoleAuditor, ledger.RoleCompliance),
 	"/callseal.v1.CallService/ListDisputes":    lists(readers...),
@@ -77,6 +78,7 @@ var allowed = map[string]rule{
 	"/callseal.v1.SearchService/SearchSubjects":       lists(readers...),
 	"/callseal.v1.SearchService/SearchEntries":        lists(readers...),
 	"/callseal.v1.SearchService/ListConversationLegs": lists(readers...),
+	"/callseal.v1.SearchService/ListOpenCalls":        lists(readers...),
 	"/callseal.v1.SearchService/GetIndex":             reads(readers...),
 	"/callseal.v1.WatchService/Watch":                 watches(readers...),
 

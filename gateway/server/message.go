@@ -100,6 +100,16 @@ func omissionMessage(record *ledger.Record, canonical []byte) (*pb.Omission, err
 	return &pb.Omission{Place: placeMessage(record), Leg: legMessage(omission.Leg), At: timestamp(omission.At), Reason: omission.Reason, RecordJson: canonical}, nil
 }
 
+func progressMessage(record *ledger.Record, canonical []byte) (*pb.Progress, error) {
+	progress := record.Progress
+	if progress == nil {
+		return nil, fault.New(fault.Internal, "the record on the ledger is not a call's progress")
+	}
+	return &pb.Progress{
+		Place: placeMessage(record), Linkedid: progress.LinkedID, Uniqueid: progress.UniqueID, State: progress.State, At: timestamp(progress.At), RecordJson: canonical,
+	}, nil
+}
+
 // recordMessages makes messages of records in canonical form.
 func recordMessages[M any](stored []jsontext.Value, message func(*ledger.Record, []byte) (M, error)) ([]M, error) {
 	var messages []M

@@ -19,7 +19,7 @@ var offered = map[string]string{
 	"calls:Chain": "LedgerService/GetChain", "calls:Conversation": "CallService/GetConversation", "calls:Correct": "CallService/CorrectCall",
 	"calls:Corrections": "CallService/ListCorrections", "calls:Dispute": "CallService/RaiseDispute", "calls:Disputes": "CallService/ListDisputes",
 	"calls:Erase": "ErasureService/Erase", "calls:Gaps": "LedgerService/ListGaps", "calls:Get": "CallService/GetCall", "calls:Incidents": "LedgerService/ListIncidents",
-	"calls:List": "CallService/ListCalls", "calls:Omissions": "CallService/ListOmissions", "calls:Reconcile": "CallService/ReconcileCall",
+	"calls:List": "CallService/ListCalls", "calls:Omissions": "CallService/ListOmissions", "calls:Progress": "CallService/ListProgress", "calls:Reconcile": "CallService/ReconcileCall",
 	"calls:Segment": "LedgerService/GetSegment", "calls:State": "CallService/GetCallState",
 	"consents:Declare": "ConsentService/DeclareConsent", "consents:ForCall": "ConsentService/ListConsents", "consents:Get": "ConsentService/GetConsent",
 	"consents:Report": "ConsentService/ReportViolation", "consents:Standing": "ConsentService/GetConsentStanding", "consents:Violating": "ConsentService/ListDueViolations",

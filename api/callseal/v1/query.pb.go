@@ -2854,6 +2854,208 @@ func (x *ListOmissionsResponse) GetOmissions() []*Omission {
 	return nil
 }
 
+// ListProgressRequest is what ListProgress takes.
+type ListProgressRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// The linkedid that the call had when it was answered.
+	Linkedid      string `protobuf:"bytes,3,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProgressRequest) Reset() {
+	*x = ListProgressRequest{}
+	mi := &file_callseal_v1_query_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProgressRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProgressRequest) ProtoMessage() {}
+
+func (x *ListProgressRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProgressRequest.ProtoReflect.Descriptor instead.
+func (*ListProgressRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ListProgressRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *ListProgressRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *ListProgressRequest) GetLinkedid() string {
+	if x != nil {
+		return x.Linkedid
+	}
+	return ""
+}
+
+// ListProgressResponse is what ListProgress answers.
+type ListProgressResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In order of uniqueid and state.
+	Progress      []*Progress `protobuf:"bytes,1,rep,name=progress,proto3" json:"progress,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProgressResponse) Reset() {
+	*x = ListProgressResponse{}
+	mi := &file_callseal_v1_query_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProgressResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProgressResponse) ProtoMessage() {}
+
+func (x *ListProgressResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProgressResponse.ProtoReflect.Descriptor instead.
+func (*ListProgressResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListProgressResponse) GetProgress() []*Progress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+// Progress is how a call stood before its CDR, or without one.
+type Progress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it stands.
+	Place *Place `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// The linkedid that the call had then.
+	Linkedid string `protobuf:"bytes,2,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	// The channel's; its CDR bears the same.
+	Uniqueid string `protobuf:"bytes,3,opt,name=uniqueid,proto3" json:"uniqueid,omitempty"`
+	// "answered", "cut" (the Asterisk that carried it is gone without a CDR) or "ended"
+	// (it ended in order, and no source has a CDR).
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Since when, by the PBX's clock.
+	At *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	// As it stands on the ledger, canonical JSON: what was signed.
+	RecordJson    []byte `protobuf:"bytes,6,opt,name=record_json,json=recordJson,proto3" json:"record_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Progress) Reset() {
+	*x = Progress{}
+	mi := &file_callseal_v1_query_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Progress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Progress) ProtoMessage() {}
+
+func (x *Progress) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_query_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Progress.ProtoReflect.Descriptor instead.
+func (*Progress) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Progress) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *Progress) GetLinkedid() string {
+	if x != nil {
+		return x.Linkedid
+	}
+	return ""
+}
+
+func (x *Progress) GetUniqueid() string {
+	if x != nil {
+		return x.Uniqueid
+	}
+	return ""
+}
+
+func (x *Progress) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Progress) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Progress) GetRecordJson() []byte {
+	if x != nil {
+		return x.RecordJson
+	}
+	return nil
+}
+
 // ReconcileCallRequest is what ReconcileCall takes.
 type ReconcileCallRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2865,7 +3067,7 @@ type ReconcileCallRequest struct {
 
 func (x *ReconcileCallRequest) Reset() {
 	*x = ReconcileCallRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[40]
+	mi := &file_callseal_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2877,7 +3079,7 @@ func (x *ReconcileCallRequest) String() string {
 func (*ReconcileCallRequest) ProtoMessage() {}
 
 func (x *ReconcileCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[40]
+	mi := &file_callseal_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2890,7 +3092,7 @@ func (x *ReconcileCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileCallRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileCallRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReconcileCallRequest) GetCallRef() string {
@@ -2911,7 +3113,7 @@ type ReconcileCallResponse struct {
 
 func (x *ReconcileCallResponse) Reset() {
 	*x = ReconcileCallResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[41]
+	mi := &file_callseal_v1_query_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2923,7 +3125,7 @@ func (x *ReconcileCallResponse) String() string {
 func (*ReconcileCallResponse) ProtoMessage() {}
 
 func (x *ReconcileCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[41]
+	mi := &file_callseal_v1_query_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2936,7 +3138,7 @@ func (x *ReconcileCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileCallResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileCallResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{41}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReconcileCallResponse) GetReconciliation() *Reconciliation {
@@ -2962,7 +3164,7 @@ type RaiseDisputeRequest struct {
 
 func (x *RaiseDisputeRequest) Reset() {
 	*x = RaiseDisputeRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[42]
+	mi := &file_callseal_v1_query_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3176,7 @@ func (x *RaiseDisputeRequest) String() string {
 func (*RaiseDisputeRequest) ProtoMessage() {}
 
 func (x *RaiseDisputeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[42]
+	mi := &file_callseal_v1_query_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3189,7 @@ func (x *RaiseDisputeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseDisputeRequest.ProtoReflect.Descriptor instead.
 func (*RaiseDisputeRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{42}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RaiseDisputeRequest) GetA() *LegPlace {
@@ -3024,7 +3226,7 @@ type RaiseDisputeResponse struct {
 
 func (x *RaiseDisputeResponse) Reset() {
 	*x = RaiseDisputeResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[43]
+	mi := &file_callseal_v1_query_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3238,7 @@ func (x *RaiseDisputeResponse) String() string {
 func (*RaiseDisputeResponse) ProtoMessage() {}
 
 func (x *RaiseDisputeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[43]
+	mi := &file_callseal_v1_query_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3251,7 @@ func (x *RaiseDisputeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseDisputeResponse.ProtoReflect.Descriptor instead.
 func (*RaiseDisputeResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{43}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RaiseDisputeResponse) GetDispute() *Dispute {
@@ -3077,7 +3279,7 @@ type ListDisputesRequest struct {
 
 func (x *ListDisputesRequest) Reset() {
 	*x = ListDisputesRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[44]
+	mi := &file_callseal_v1_query_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3291,7 @@ func (x *ListDisputesRequest) String() string {
 func (*ListDisputesRequest) ProtoMessage() {}
 
 func (x *ListDisputesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[44]
+	mi := &file_callseal_v1_query_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +3304,7 @@ func (x *ListDisputesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisputesRequest.ProtoReflect.Descriptor instead.
 func (*ListDisputesRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{44}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListDisputesRequest) GetMsp() string {
@@ -3123,7 +3325,7 @@ type ListDisputesResponse struct {
 
 func (x *ListDisputesResponse) Reset() {
 	*x = ListDisputesResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[45]
+	mi := &file_callseal_v1_query_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3337,7 @@ func (x *ListDisputesResponse) String() string {
 func (*ListDisputesResponse) ProtoMessage() {}
 
 func (x *ListDisputesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[45]
+	mi := &file_callseal_v1_query_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3148,7 +3350,7 @@ func (x *ListDisputesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisputesResponse.ProtoReflect.Descriptor instead.
 func (*ListDisputesResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{45}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListDisputesResponse) GetDisputes() []*Dispute {
@@ -3175,7 +3377,7 @@ type GetRecordingStateRequest struct {
 
 func (x *GetRecordingStateRequest) Reset() {
 	*x = GetRecordingStateRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[46]
+	mi := &file_callseal_v1_query_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3187,7 +3389,7 @@ func (x *GetRecordingStateRequest) String() string {
 func (*GetRecordingStateRequest) ProtoMessage() {}
 
 func (x *GetRecordingStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[46]
+	mi := &file_callseal_v1_query_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3200,7 +3402,7 @@ func (x *GetRecordingStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecordingStateRequest.ProtoReflect.Descriptor instead.
 func (*GetRecordingStateRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{46}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetRecordingStateRequest) GetMsp() string {
@@ -3242,7 +3444,7 @@ type GetRecordingStateResponse struct {
 
 func (x *GetRecordingStateResponse) Reset() {
 	*x = GetRecordingStateResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[47]
+	mi := &file_callseal_v1_query_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3254,7 +3456,7 @@ func (x *GetRecordingStateResponse) String() string {
 func (*GetRecordingStateResponse) ProtoMessage() {}
 
 func (x *GetRecordingStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[47]
+	mi := &file_callseal_v1_query_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3267,7 +3469,7 @@ func (x *GetRecordingStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecordingStateResponse.ProtoReflect.Descriptor instead.
 func (*GetRecordingStateResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{47}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetRecordingStateResponse) GetCustody() *Custody {
@@ -3301,7 +3503,7 @@ type HoldConversationRequest struct {
 
 func (x *HoldConversationRequest) Reset() {
 	*x = HoldConversationRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[48]
+	mi := &file_callseal_v1_query_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3313,7 +3515,7 @@ func (x *HoldConversationRequest) String() string {
 func (*HoldConversationRequest) ProtoMessage() {}
 
 func (x *HoldConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[48]
+	mi := &file_callseal_v1_query_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3326,7 +3528,7 @@ func (x *HoldConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldConversationRequest.ProtoReflect.Descriptor instead.
 func (*HoldConversationRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{48}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *HoldConversationRequest) GetPbx() string {
@@ -3391,7 +3593,7 @@ type HoldConversationResponse struct {
 
 func (x *HoldConversationResponse) Reset() {
 	*x = HoldConversationResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[49]
+	mi := &file_callseal_v1_query_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3403,7 +3605,7 @@ func (x *HoldConversationResponse) String() string {
 func (*HoldConversationResponse) ProtoMessage() {}
 
 func (x *HoldConversationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[49]
+	mi := &file_callseal_v1_query_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3416,7 +3618,7 @@ func (x *HoldConversationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldConversationResponse.ProtoReflect.Descriptor instead.
 func (*HoldConversationResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{49}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *HoldConversationResponse) GetHold() *Hold {
@@ -3453,7 +3655,7 @@ type ReleaseConversationRequest struct {
 
 func (x *ReleaseConversationRequest) Reset() {
 	*x = ReleaseConversationRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[50]
+	mi := &file_callseal_v1_query_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3465,7 +3667,7 @@ func (x *ReleaseConversationRequest) String() string {
 func (*ReleaseConversationRequest) ProtoMessage() {}
 
 func (x *ReleaseConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[50]
+	mi := &file_callseal_v1_query_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3478,7 +3680,7 @@ func (x *ReleaseConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConversationRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseConversationRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{50}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ReleaseConversationRequest) GetPbx() string {
@@ -3529,7 +3731,7 @@ type ReleaseConversationResponse struct {
 
 func (x *ReleaseConversationResponse) Reset() {
 	*x = ReleaseConversationResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[51]
+	mi := &file_callseal_v1_query_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3541,7 +3743,7 @@ func (x *ReleaseConversationResponse) String() string {
 func (*ReleaseConversationResponse) ProtoMessage() {}
 
 func (x *ReleaseConversationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[51]
+	mi := &file_callseal_v1_query_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3554,7 +3756,7 @@ func (x *ReleaseConversationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConversationResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseConversationResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{51}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReleaseConversationResponse) GetHold() *Hold {
@@ -3586,7 +3788,7 @@ type ListHoldsRequest struct {
 
 func (x *ListHoldsRequest) Reset() {
 	*x = ListHoldsRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[52]
+	mi := &file_callseal_v1_query_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3598,7 +3800,7 @@ func (x *ListHoldsRequest) String() string {
 func (*ListHoldsRequest) ProtoMessage() {}
 
 func (x *ListHoldsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[52]
+	mi := &file_callseal_v1_query_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3611,7 +3813,7 @@ func (x *ListHoldsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHoldsRequest.ProtoReflect.Descriptor instead.
 func (*ListHoldsRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{52}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListHoldsRequest) GetMsp() string {
@@ -3646,7 +3848,7 @@ type ListHoldsResponse struct {
 
 func (x *ListHoldsResponse) Reset() {
 	*x = ListHoldsResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[53]
+	mi := &file_callseal_v1_query_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3658,7 +3860,7 @@ func (x *ListHoldsResponse) String() string {
 func (*ListHoldsResponse) ProtoMessage() {}
 
 func (x *ListHoldsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[53]
+	mi := &file_callseal_v1_query_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3671,7 +3873,7 @@ func (x *ListHoldsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHoldsResponse.ProtoReflect.Descriptor instead.
 func (*ListHoldsResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{53}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListHoldsResponse) GetHolds() []*Hold {
@@ -3701,7 +3903,7 @@ type RetainRecordingRequest struct {
 
 func (x *RetainRecordingRequest) Reset() {
 	*x = RetainRecordingRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[54]
+	mi := &file_callseal_v1_query_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3713,7 +3915,7 @@ func (x *RetainRecordingRequest) String() string {
 func (*RetainRecordingRequest) ProtoMessage() {}
 
 func (x *RetainRecordingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[54]
+	mi := &file_callseal_v1_query_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3726,7 +3928,7 @@ func (x *RetainRecordingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetainRecordingRequest.ProtoReflect.Descriptor instead.
 func (*RetainRecordingRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{54}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RetainRecordingRequest) GetPbx() string {
@@ -3777,7 +3979,7 @@ type RetainRecordingResponse struct {
 
 func (x *RetainRecordingResponse) Reset() {
 	*x = RetainRecordingResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[55]
+	mi := &file_callseal_v1_query_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3789,7 +3991,7 @@ func (x *RetainRecordingResponse) String() string {
 func (*RetainRecordingResponse) ProtoMessage() {}
 
 func (x *RetainRecordingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[55]
+	mi := &file_callseal_v1_query_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3802,7 +4004,7 @@ func (x *RetainRecordingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetainRecordingResponse.ProtoReflect.Descriptor instead.
 func (*RetainRecordingResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{55}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RetainRecordingResponse) GetRetention() *Retention {
@@ -3836,7 +4038,7 @@ type ListRetentionsRequest struct {
 
 func (x *ListRetentionsRequest) Reset() {
 	*x = ListRetentionsRequest{}
-	mi := &file_callseal_v1_query_proto_msgTypes[56]
+	mi := &file_callseal_v1_query_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3848,7 +4050,7 @@ func (x *ListRetentionsRequest) String() string {
 func (*ListRetentionsRequest) ProtoMessage() {}
 
 func (x *ListRetentionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[56]
+	mi := &file_callseal_v1_query_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3861,7 +4063,7 @@ func (x *ListRetentionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetentionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRetentionsRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{56}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListRetentionsRequest) GetMsp() string {
@@ -3903,7 +4105,7 @@ type ListRetentionsResponse struct {
 
 func (x *ListRetentionsResponse) Reset() {
 	*x = ListRetentionsResponse{}
-	mi := &file_callseal_v1_query_proto_msgTypes[57]
+	mi := &file_callseal_v1_query_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3915,7 +4117,7 @@ func (x *ListRetentionsResponse) String() string {
 func (*ListRetentionsResponse) ProtoMessage() {}
 
 func (x *ListRetentionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_query_proto_msgTypes[57]
+	mi := &file_callseal_v1_query_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3928,7 +4130,7 @@ func (x *ListRetentionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetentionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRetentionsResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_query_proto_rawDescGZIP(), []int{57}
+	return file_callseal_v1_query_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListRetentionsResponse) GetRetentions() []*Retention {
@@ -4152,7 +4354,21 @@ const file_callseal_v1_query_proto_rawDesc = "" +
 	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"L\n" +
 	"\x15ListOmissionsResponse\x123\n" +
-	"\tomissions\x18\x01 \x03(\v2\x15.callseal.v1.OmissionR\tomissions\"H\n" +
+	"\tomissions\x18\x01 \x03(\v2\x15.callseal.v1.OmissionR\tomissions\"\xa1\x01\n" +
+	"\x13ListProgressRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x124\n" +
+	"\blinkedid\x18\x03 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\blinkedid\"I\n" +
+	"\x14ListProgressResponse\x121\n" +
+	"\bprogress\x18\x01 \x03(\v2\x15.callseal.v1.ProgressR\bprogress\"\xcf\x01\n" +
+	"\bProgress\x12(\n" +
+	"\x05place\x18\x01 \x01(\v2\x12.callseal.v1.PlaceR\x05place\x12\x1a\n" +
+	"\blinkedid\x18\x02 \x01(\tR\blinkedid\x12\x1a\n" +
+	"\buniqueid\x18\x03 \x01(\tR\buniqueid\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12*\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1f\n" +
+	"\vrecord_json\x18\x06 \x01(\fR\n" +
+	"recordJson\"H\n" +
 	"\x14ReconcileCallRequest\x120\n" +
 	"\bcall_ref\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\acallRef\"\\\n" +
 	"\x15ReconcileCallResponse\x12C\n" +
@@ -4220,7 +4436,7 @@ const file_callseal_v1_query_proto_rawDesc = "" +
 	"\x16ListRetentionsResponse\x126\n" +
 	"\n" +
 	"retentions\x18\x01 \x03(\v2\x16.callseal.v1.RetentionR\n" +
-	"retentions2\xd2\a\n" +
+	"retentions2\xac\b\n" +
 	"\vCallService\x12I\n" +
 	"\aGetCall\x12\x1b.callseal.v1.GetCallRequest\x1a\x1c.callseal.v1.GetCallResponse\"\x03\x90\x02\x01\x12L\n" +
 	"\bListLegs\x12\x1c.callseal.v1.ListLegsRequest\x1a\x1d.callseal.v1.ListLegsResponse\"\x03\x90\x02\x01\x12O\n" +
@@ -4229,7 +4445,8 @@ const file_callseal_v1_query_proto_rawDesc = "" +
 	"\fGetCallState\x12 .callseal.v1.GetCallStateRequest\x1a!.callseal.v1.GetCallStateResponse\"\x03\x90\x02\x01\x12P\n" +
 	"\vCorrectCall\x12\x1f.callseal.v1.CorrectCallRequest\x1a .callseal.v1.CorrectCallResponse\x12a\n" +
 	"\x0fListCorrections\x12#.callseal.v1.ListCorrectionsRequest\x1a$.callseal.v1.ListCorrectionsResponse\"\x03\x90\x02\x01\x12[\n" +
-	"\rListOmissions\x12!.callseal.v1.ListOmissionsRequest\x1a\".callseal.v1.ListOmissionsResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\rListOmissions\x12!.callseal.v1.ListOmissionsRequest\x1a\".callseal.v1.ListOmissionsResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\fListProgress\x12 .callseal.v1.ListProgressRequest\x1a!.callseal.v1.ListProgressResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\rReconcileCall\x12!.callseal.v1.ReconcileCallRequest\x1a\".callseal.v1.ReconcileCallResponse\"\x03\x90\x02\x01\x12S\n" +
 	"\fRaiseDispute\x12 .callseal.v1.RaiseDisputeRequest\x1a!.callseal.v1.RaiseDisputeResponse\x12X\n" +
 	"\fListDisputes\x12 .callseal.v1.ListDisputesRequest\x1a!.callseal.v1.ListDisputesResponse\"\x03\x90\x02\x012\xef\x06\n" +
@@ -4262,7 +4479,7 @@ func file_callseal_v1_query_proto_rawDescGZIP() []byte {
 	return file_callseal_v1_query_proto_rawDescData
 }
 
-var file_callseal_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_callseal_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_callseal_v1_query_proto_goTypes = []any{
 	(*GetCallRequest)(nil),              // 0: callseal.v1.GetCallRequest
 	(*GetCallResponse)(nil),             // 1: callseal.v1.GetCallResponse
@@ -4304,161 +4521,169 @@ var file_callseal_v1_query_proto_goTypes = []any{
 	(*ListOmissionsRequest)(nil),        // 37: callseal.v1.ListOmissionsRequest
 	(*Omission)(nil),                    // 38: callseal.v1.Omission
 	(*ListOmissionsResponse)(nil),       // 39: callseal.v1.ListOmissionsResponse
-	(*ReconcileCallRequest)(nil),        // 40: callseal.v1.ReconcileCallRequest
-	(*ReconcileCallResponse)(nil),       // 41: callseal.v1.ReconcileCallResponse
-	(*RaiseDisputeRequest)(nil),         // 42: callseal.v1.RaiseDisputeRequest
-	(*RaiseDisputeResponse)(nil),        // 43: callseal.v1.RaiseDisputeResponse
-	(*ListDisputesRequest)(nil),         // 44: callseal.v1.ListDisputesRequest
-	(*ListDisputesResponse)(nil),        // 45: callseal.v1.ListDisputesResponse
-	(*GetRecordingStateRequest)(nil),    // 46: callseal.v1.GetRecordingStateRequest
-	(*GetRecordingStateResponse)(nil),   // 47: callseal.v1.GetRecordingStateResponse
-	(*HoldConversationRequest)(nil),     // 48: callseal.v1.HoldConversationRequest
-	(*HoldConversationResponse)(nil),    // 49: callseal.v1.HoldConversationResponse
-	(*ReleaseConversationRequest)(nil),  // 50: callseal.v1.ReleaseConversationRequest
-	(*ReleaseConversationResponse)(nil), // 51: callseal.v1.ReleaseConversationResponse
-	(*ListHoldsRequest)(nil),            // 52: callseal.v1.ListHoldsRequest
-	(*ListHoldsResponse)(nil),           // 53: callseal.v1.ListHoldsResponse
-	(*RetainRecordingRequest)(nil),      // 54: callseal.v1.RetainRecordingRequest
-	(*RetainRecordingResponse)(nil),     // 55: callseal.v1.RetainRecordingResponse
-	(*ListRetentionsRequest)(nil),       // 56: callseal.v1.ListRetentionsRequest
-	(*ListRetentionsResponse)(nil),      // 57: callseal.v1.ListRetentionsResponse
-	(*LegId)(nil),                       // 58: callseal.v1.LegId
-	(*Call)(nil),                        // 59: callseal.v1.Call
-	(*fieldmaskpb.FieldMask)(nil),       // 60: google.protobuf.FieldMask
-	(*Recording)(nil),                   // 61: callseal.v1.Recording
-	(*Commit)(nil),                      // 62: callseal.v1.Commit
-	(*timestamppb.Timestamp)(nil),       // 63: google.protobuf.Timestamp
-	(*AnchoredCorrection)(nil),          // 64: callseal.v1.AnchoredCorrection
-	(*Place)(nil),                       // 65: callseal.v1.Place
-	(*Custody)(nil),                     // 66: callseal.v1.Custody
-	(*Changes)(nil),                     // 67: callseal.v1.Changes
-	(*Reconciliation)(nil),              // 68: callseal.v1.Reconciliation
-	(*LegPlace)(nil),                    // 69: callseal.v1.LegPlace
-	(*Dispute)(nil),                     // 70: callseal.v1.Dispute
-	(*Hold)(nil),                        // 71: callseal.v1.Hold
-	(*Retention)(nil),                   // 72: callseal.v1.Retention
+	(*ListProgressRequest)(nil),         // 40: callseal.v1.ListProgressRequest
+	(*ListProgressResponse)(nil),        // 41: callseal.v1.ListProgressResponse
+	(*Progress)(nil),                    // 42: callseal.v1.Progress
+	(*ReconcileCallRequest)(nil),        // 43: callseal.v1.ReconcileCallRequest
+	(*ReconcileCallResponse)(nil),       // 44: callseal.v1.ReconcileCallResponse
+	(*RaiseDisputeRequest)(nil),         // 45: callseal.v1.RaiseDisputeRequest
+	(*RaiseDisputeResponse)(nil),        // 46: callseal.v1.RaiseDisputeResponse
+	(*ListDisputesRequest)(nil),         // 47: callseal.v1.ListDisputesRequest
+	(*ListDisputesResponse)(nil),        // 48: callseal.v1.ListDisputesResponse
+	(*GetRecordingStateRequest)(nil),    // 49: callseal.v1.GetRecordingStateRequest
+	(*GetRecordingStateResponse)(nil),   // 50: callseal.v1.GetRecordingStateResponse
+	(*HoldConversationRequest)(nil),     // 51: callseal.v1.HoldConversationRequest
+	(*HoldConversationResponse)(nil),    // 52: callseal.v1.HoldConversationResponse
+	(*ReleaseConversationRequest)(nil),  // 53: callseal.v1.ReleaseConversationRequest
+	(*ReleaseConversationResponse)(nil), // 54: callseal.v1.ReleaseConversationResponse
+	(*ListHoldsRequest)(nil),            // 55: callseal.v1.ListHoldsRequest
+	(*ListHoldsResponse)(nil),           // 56: callseal.v1.ListHoldsResponse
+	(*RetainRecordingRequest)(nil),      // 57: callseal.v1.RetainRecordingRequest
+	(*RetainRecordingResponse)(nil),     // 58: callseal.v1.RetainRecordingResponse
+	(*ListRetentionsRequest)(nil),       // 59: callseal.v1.ListRetentionsRequest
+	(*ListRetentionsResponse)(nil),      // 60: callseal.v1.ListRetentionsResponse
+	(*LegId)(nil),                       // 61: callseal.v1.LegId
+	(*Call)(nil),                        // 62: callseal.v1.Call
+	(*fieldmaskpb.FieldMask)(nil),       // 63: google.protobuf.FieldMask
+	(*Recording)(nil),                   // 64: callseal.v1.Recording
+	(*Commit)(nil),                      // 65: callseal.v1.Commit
+	(*timestamppb.Timestamp)(nil),       // 66: google.protobuf.Timestamp
+	(*AnchoredCorrection)(nil),          // 67: callseal.v1.AnchoredCorrection
+	(*Place)(nil),                       // 68: callseal.v1.Place
+	(*Custody)(nil),                     // 69: callseal.v1.Custody
+	(*Changes)(nil),                     // 70: callseal.v1.Changes
+	(*Reconciliation)(nil),              // 71: callseal.v1.Reconciliation
+	(*LegPlace)(nil),                    // 72: callseal.v1.LegPlace
+	(*Dispute)(nil),                     // 73: callseal.v1.Dispute
+	(*Hold)(nil),                        // 74: callseal.v1.Hold
+	(*Retention)(nil),                   // 75: callseal.v1.Retention
 }
 var file_callseal_v1_query_proto_depIdxs = []int32{
-	58, // 0: callseal.v1.GetCallRequest.leg:type_name -> callseal.v1.LegId
-	59, // 1: callseal.v1.GetCallResponse.call:type_name -> callseal.v1.Call
-	60, // 2: callseal.v1.ListLegsRequest.fields:type_name -> google.protobuf.FieldMask
-	59, // 3: callseal.v1.ListLegsResponse.calls:type_name -> callseal.v1.Call
-	60, // 4: callseal.v1.ListCallsRequest.fields:type_name -> google.protobuf.FieldMask
-	59, // 5: callseal.v1.ListCallsResponse.calls:type_name -> callseal.v1.Call
-	61, // 6: callseal.v1.GetRecordingResponse.recording:type_name -> callseal.v1.Recording
-	60, // 7: callseal.v1.ListRecordingsRequest.fields:type_name -> google.protobuf.FieldMask
-	61, // 8: callseal.v1.ListRecordingsResponse.recordings:type_name -> callseal.v1.Recording
-	60, // 9: callseal.v1.FindRecordingsRequest.fields:type_name -> google.protobuf.FieldMask
-	61, // 10: callseal.v1.FindRecordingsResponse.recordings:type_name -> callseal.v1.Recording
-	62, // 11: callseal.v1.GetSegmentResponse.commit:type_name -> callseal.v1.Commit
-	63, // 12: callseal.v1.GetSegmentResponse.anchored_at:type_name -> google.protobuf.Timestamp
+	61, // 0: callseal.v1.GetCallRequest.leg:type_name -> callseal.v1.LegId
+	62, // 1: callseal.v1.GetCallResponse.call:type_name -> callseal.v1.Call
+	63, // 2: callseal.v1.ListLegsRequest.fields:type_name -> google.protobuf.FieldMask
+	62, // 3: callseal.v1.ListLegsResponse.calls:type_name -> callseal.v1.Call
+	63, // 4: callseal.v1.ListCallsRequest.fields:type_name -> google.protobuf.FieldMask
+	62, // 5: callseal.v1.ListCallsResponse.calls:type_name -> callseal.v1.Call
+	64, // 6: callseal.v1.GetRecordingResponse.recording:type_name -> callseal.v1.Recording
+	63, // 7: callseal.v1.ListRecordingsRequest.fields:type_name -> google.protobuf.FieldMask
+	64, // 8: callseal.v1.ListRecordingsResponse.recordings:type_name -> callseal.v1.Recording
+	63, // 9: callseal.v1.FindRecordingsRequest.fields:type_name -> google.protobuf.FieldMask
+	64, // 10: callseal.v1.FindRecordingsResponse.recordings:type_name -> callseal.v1.Recording
+	65, // 11: callseal.v1.GetSegmentResponse.commit:type_name -> callseal.v1.Commit
+	66, // 12: callseal.v1.GetSegmentResponse.anchored_at:type_name -> google.protobuf.Timestamp
 	16, // 13: callseal.v1.ListIncidentsResponse.incidents:type_name -> callseal.v1.Incident
-	63, // 14: callseal.v1.Incident.at:type_name -> google.protobuf.Timestamp
-	60, // 15: callseal.v1.GetConversationRequest.fields:type_name -> google.protobuf.FieldMask
+	66, // 14: callseal.v1.Incident.at:type_name -> google.protobuf.Timestamp
+	63, // 15: callseal.v1.GetConversationRequest.fields:type_name -> google.protobuf.FieldMask
 	19, // 16: callseal.v1.GetConversationResponse.conversation:type_name -> callseal.v1.Conversation
-	59, // 17: callseal.v1.Conversation.legs:type_name -> callseal.v1.Call
+	62, // 17: callseal.v1.Conversation.legs:type_name -> callseal.v1.Call
 	20, // 18: callseal.v1.Conversation.links:type_name -> callseal.v1.Link
-	61, // 19: callseal.v1.Conversation.recordings:type_name -> callseal.v1.Recording
+	64, // 19: callseal.v1.Conversation.recordings:type_name -> callseal.v1.Recording
 	38, // 20: callseal.v1.Conversation.omissions:type_name -> callseal.v1.Omission
-	64, // 21: callseal.v1.Conversation.corrections:type_name -> callseal.v1.AnchoredCorrection
-	65, // 22: callseal.v1.Link.place:type_name -> callseal.v1.Place
-	63, // 23: callseal.v1.Link.at:type_name -> google.protobuf.Timestamp
-	58, // 24: callseal.v1.Link.from_leg:type_name -> callseal.v1.LegId
-	58, // 25: callseal.v1.Link.to_leg:type_name -> callseal.v1.LegId
+	67, // 21: callseal.v1.Conversation.corrections:type_name -> callseal.v1.AnchoredCorrection
+	68, // 22: callseal.v1.Link.place:type_name -> callseal.v1.Place
+	66, // 23: callseal.v1.Link.at:type_name -> google.protobuf.Timestamp
+	61, // 24: callseal.v1.Link.from_leg:type_name -> callseal.v1.LegId
+	61, // 25: callseal.v1.Link.to_leg:type_name -> callseal.v1.LegId
 	25, // 26: callseal.v1.ListGapsResponse.gaps:type_name -> callseal.v1.Gaps
 	27, // 27: callseal.v1.Gaps.epochs:type_name -> callseal.v1.EpochSummary
 	30, // 28: callseal.v1.Gaps.findings:type_name -> callseal.v1.Finding
 	26, // 29: callseal.v1.Gaps.next:type_name -> callseal.v1.GapsPlace
 	28, // 30: callseal.v1.EpochSummary.boots:type_name -> callseal.v1.BootRange
-	63, // 31: callseal.v1.EpochSummary.first_closed:type_name -> google.protobuf.Timestamp
-	63, // 32: callseal.v1.EpochSummary.last_closed:type_name -> google.protobuf.Timestamp
-	63, // 33: callseal.v1.EpochSummary.next_by:type_name -> google.protobuf.Timestamp
+	66, // 31: callseal.v1.EpochSummary.first_closed:type_name -> google.protobuf.Timestamp
+	66, // 32: callseal.v1.EpochSummary.last_closed:type_name -> google.protobuf.Timestamp
+	66, // 33: callseal.v1.EpochSummary.next_by:type_name -> google.protobuf.Timestamp
 	29, // 34: callseal.v1.EpochSummary.signers:type_name -> callseal.v1.SignerRun
-	63, // 35: callseal.v1.BootRange.latest:type_name -> google.protobuf.Timestamp
-	63, // 36: callseal.v1.Finding.since:type_name -> google.protobuf.Timestamp
-	63, // 37: callseal.v1.Finding.until:type_name -> google.protobuf.Timestamp
-	58, // 38: callseal.v1.GetCallStateRequest.leg:type_name -> callseal.v1.LegId
-	66, // 39: callseal.v1.GetCallStateResponse.custody:type_name -> callseal.v1.Custody
-	58, // 40: callseal.v1.CorrectCallRequest.leg:type_name -> callseal.v1.LegId
-	67, // 41: callseal.v1.CorrectCallRequest.changes:type_name -> callseal.v1.Changes
-	64, // 42: callseal.v1.CorrectCallResponse.correction:type_name -> callseal.v1.AnchoredCorrection
-	62, // 43: callseal.v1.CorrectCallResponse.commit:type_name -> callseal.v1.Commit
-	58, // 44: callseal.v1.ListCorrectionsRequest.leg:type_name -> callseal.v1.LegId
-	64, // 45: callseal.v1.ListCorrectionsResponse.corrections:type_name -> callseal.v1.AnchoredCorrection
-	65, // 46: callseal.v1.Omission.place:type_name -> callseal.v1.Place
-	58, // 47: callseal.v1.Omission.leg:type_name -> callseal.v1.LegId
-	63, // 48: callseal.v1.Omission.at:type_name -> google.protobuf.Timestamp
+	66, // 35: callseal.v1.BootRange.latest:type_name -> google.protobuf.Timestamp
+	66, // 36: callseal.v1.Finding.since:type_name -> google.protobuf.Timestamp
+	66, // 37: callseal.v1.Finding.until:type_name -> google.protobuf.Timestamp
+	61, // 38: callseal.v1.GetCallStateRequest.leg:type_name -> callseal.v1.LegId
+	69, // 39: callseal.v1.GetCallStateResponse.custody:type_name -> callseal.v1.Custody
+	61, // 40: callseal.v1.CorrectCallRequest.leg:type_name -> callseal.v1.LegId
+	70, // 41: callseal.v1.CorrectCallRequest.changes:type_name -> callseal.v1.Changes
+	67, // 42: callseal.v1.CorrectCallResponse.correction:type_name -> callseal.v1.AnchoredCorrection
+	65, // 43: callseal.v1.CorrectCallResponse.commit:type_name -> callseal.v1.Commit
+	61, // 44: callseal.v1.ListCorrectionsRequest.leg:type_name -> callseal.v1.LegId
+	67, // 45: callseal.v1.ListCorrectionsResponse.corrections:type_name -> callseal.v1.AnchoredCorrection
+	68, // 46: callseal.v1.Omission.place:type_name -> callseal.v1.Place
+	61, // 47: callseal.v1.Omission.leg:type_name -> callseal.v1.LegId
+	66, // 48: callseal.v1.Omission.at:type_name -> google.protobuf.Timestamp
 	38, // 49: callseal.v1.ListOmissionsResponse.omissions:type_name -> callseal.v1.Omission
-	68, // 50: callseal.v1.ReconcileCallResponse.reconciliation:type_name -> callseal.v1.Reconciliation
-	69, // 51: callseal.v1.RaiseDisputeRequest.a:type_name -> callseal.v1.LegPlace
-	69, // 52: callseal.v1.RaiseDisputeRequest.b:type_name -> callseal.v1.LegPlace
-	70, // 53: callseal.v1.RaiseDisputeResponse.dispute:type_name -> callseal.v1.Dispute
-	62, // 54: callseal.v1.RaiseDisputeResponse.commit:type_name -> callseal.v1.Commit
-	70, // 55: callseal.v1.ListDisputesResponse.disputes:type_name -> callseal.v1.Dispute
-	66, // 56: callseal.v1.GetRecordingStateResponse.custody:type_name -> callseal.v1.Custody
-	63, // 57: callseal.v1.HoldConversationRequest.until:type_name -> google.protobuf.Timestamp
-	71, // 58: callseal.v1.HoldConversationResponse.hold:type_name -> callseal.v1.Hold
-	62, // 59: callseal.v1.HoldConversationResponse.commit:type_name -> callseal.v1.Commit
-	71, // 60: callseal.v1.ReleaseConversationResponse.hold:type_name -> callseal.v1.Hold
-	62, // 61: callseal.v1.ReleaseConversationResponse.commit:type_name -> callseal.v1.Commit
-	71, // 62: callseal.v1.ListHoldsResponse.holds:type_name -> callseal.v1.Hold
-	63, // 63: callseal.v1.RetainRecordingRequest.until:type_name -> google.protobuf.Timestamp
-	72, // 64: callseal.v1.RetainRecordingResponse.retention:type_name -> callseal.v1.Retention
-	62, // 65: callseal.v1.RetainRecordingResponse.commit:type_name -> callseal.v1.Commit
-	72, // 66: callseal.v1.ListRetentionsResponse.retentions:type_name -> callseal.v1.Retention
-	0,  // 67: callseal.v1.CallService.GetCall:input_type -> callseal.v1.GetCallRequest
-	2,  // 68: callseal.v1.CallService.ListLegs:input_type -> callseal.v1.ListLegsRequest
-	4,  // 69: callseal.v1.CallService.ListCalls:input_type -> callseal.v1.ListCallsRequest
-	17, // 70: callseal.v1.CallService.GetConversation:input_type -> callseal.v1.GetConversationRequest
-	31, // 71: callseal.v1.CallService.GetCallState:input_type -> callseal.v1.GetCallStateRequest
-	33, // 72: callseal.v1.CallService.CorrectCall:input_type -> callseal.v1.CorrectCallRequest
-	35, // 73: callseal.v1.CallService.ListCorrections:input_type -> callseal.v1.ListCorrectionsRequest
-	37, // 74: callseal.v1.CallService.ListOmissions:input_type -> callseal.v1.ListOmissionsRequest
-	40, // 75: callseal.v1.CallService.ReconcileCall:input_type -> callseal.v1.ReconcileCallRequest
-	42, // 76: callseal.v1.CallService.RaiseDispute:input_type -> callseal.v1.RaiseDisputeRequest
-	44, // 77: callseal.v1.CallService.ListDisputes:input_type -> callseal.v1.ListDisputesRequest
-	6,  // 78: callseal.v1.RecordingService.GetRecording:input_type -> callseal.v1.GetRecordingRequest
-	8,  // 79: callseal.v1.RecordingService.ListRecordings:input_type -> callseal.v1.ListRecordingsRequest
-	10, // 80: callseal.v1.RecordingService.FindRecordings:input_type -> callseal.v1.FindRecordingsRequest
-	46, // 81: callseal.v1.RecordingService.GetRecordingState:input_type -> callseal.v1.GetRecordingStateRequest
-	48, // 82: callseal.v1.RecordingService.HoldConversation:input_type -> callseal.v1.HoldConversationRequest
-	50, // 83: callseal.v1.RecordingService.ReleaseConversation:input_type -> callseal.v1.ReleaseConversationRequest
-	52, // 84: callseal.v1.RecordingService.ListHolds:input_type -> callseal.v1.ListHoldsRequest
-	54, // 85: callseal.v1.RecordingService.RetainRecording:input_type -> callseal.v1.RetainRecordingRequest
-	56, // 86: callseal.v1.RecordingService.ListRetentions:input_type -> callseal.v1.ListRetentionsRequest
-	12, // 87: callseal.v1.LedgerService.GetSegment:input_type -> callseal.v1.GetSegmentRequest
-	14, // 88: callseal.v1.LedgerService.ListIncidents:input_type -> callseal.v1.ListIncidentsRequest
-	21, // 89: callseal.v1.LedgerService.GetChain:input_type -> callseal.v1.GetChainRequest
-	23, // 90: callseal.v1.LedgerService.ListGaps:input_type -> callseal.v1.ListGapsRequest
-	1,  // 91: callseal.v1.CallService.GetCall:output_type -> callseal.v1.GetCallResponse
-	3,  // 92: callseal.v1.CallService.ListLegs:output_type -> callseal.v1.ListLegsResponse
-	5,  // 93: callseal.v1.CallService.ListCalls:output_type -> callseal.v1.ListCallsResponse
-	18, // 94: callseal.v1.CallService.GetConversation:output_type -> callseal.v1.GetConversationResponse
-	32, // 95: callseal.v1.CallService.GetCallState:output_type -> callseal.v1.GetCallStateResponse
-	34, // 96: callseal.v1.CallService.CorrectCall:output_type -> callseal.v1.CorrectCallResponse
-	36, // 97: callseal.v1.CallService.ListCorrections:output_type -> callseal.v1.ListCorrectionsResponse
-	39, // 98: callseal.v1.CallService.ListOmissions:output_type -> callseal.v1.ListOmissionsResponse
-	41, // 99: callseal.v1.CallService.ReconcileCall:output_type -> callseal.v1.ReconcileCallResponse
-	43, // 100: callseal.v1.CallService.RaiseDispute:output_type -> callseal.v1.RaiseDisputeResponse
-	45, // 101: callseal.v1.CallService.ListDisputes:output_type -> callseal.v1.ListDisputesResponse
-	7,  // 102: callseal.v1.RecordingService.GetRecording:output_type -> callseal.v1.GetRecordingResponse
-	9,  // 103: callseal.v1.RecordingService.ListRecordings:output_type -> callseal.v1.ListRecordingsResponse
-	11, // 104: callseal.v1.RecordingService.FindRecordings:output_type -> callseal.v1.FindRecordingsResponse
-	47, // 105: callseal.v1.RecordingService.GetRecordingState:output_type -> callseal.v1.GetRecordingStateResponse
-	49, // 106: callseal.v1.RecordingService.HoldConversation:output_type -> callseal.v1.HoldConversationResponse
-	51, // 107: callseal.v1.RecordingService.ReleaseConversation:output_type -> callseal.v1.ReleaseConversationResponse
-	53, // 108: callseal.v1.RecordingService.ListHolds:output_type -> callseal.v1.ListHoldsResponse
-	55, // 109: callseal.v1.RecordingService.RetainRecording:output_type -> callseal.v1.RetainRecordingResponse
-	57, // 110: callseal.v1.RecordingService.ListRetentions:output_type -> callseal.v1.ListRetentionsResponse
-	13, // 111: callseal.v1.LedgerService.GetSegment:output_type -> callseal.v1.GetSegmentResponse
-	15, // 112: callseal.v1.LedgerService.ListIncidents:output_type -> callseal.v1.ListIncidentsResponse
-	22, // 113: callseal.v1.LedgerService.GetChain:output_type -> callseal.v1.GetChainResponse
-	24, // 114: callseal.v1.LedgerService.ListGaps:output_type -> callseal.v1.ListGapsResponse
-	91, // [91:115] is the sub-list for method output_type
-	67, // [67:91] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	42, // 50: callseal.v1.ListProgressResponse.progress:type_name -> callseal.v1.Progress
+	68, // 51: callseal.v1.Progress.place:type_name -> callseal.v1.Place
+	66, // 52: callseal.v1.Progress.at:type_name -> google.protobuf.Timestamp
+	71, // 53: callseal.v1.ReconcileCallResponse.reconciliation:type_name -> callseal.v1.Reconciliation
+	72, // 54: callseal.v1.RaiseDisputeRequest.a:type_name -> callseal.v1.LegPlace
+	72, // 55: callseal.v1.RaiseDisputeRequest.b:type_name -> callseal.v1.LegPlace
+	73, // 56: callseal.v1.RaiseDisputeResponse.dispute:type_name -> callseal.v1.Dispute
+	65, // 57: callseal.v1.RaiseDisputeResponse.commit:type_name -> callseal.v1.Commit
+	73, // 58: callseal.v1.ListDisputesResponse.disputes:type_name -> callseal.v1.Dispute
+	69, // 59: callseal.v1.GetRecordingStateResponse.custody:type_name -> callseal.v1.Custody
+	66, // 60: callseal.v1.HoldConversationRequest.until:type_name -> google.protobuf.Timestamp
+	74, // 61: callseal.v1.HoldConversationResponse.hold:type_name -> callseal.v1.Hold
+	65, // 62: callseal.v1.HoldConversationResponse.commit:type_name -> callseal.v1.Commit
+	74, // 63: callseal.v1.ReleaseConversationResponse.hold:type_name -> callseal.v1.Hold
+	65, // 64: callseal.v1.ReleaseConversationResponse.commit:type_name -> callseal.v1.Commit
+	74, // 65: callseal.v1.ListHoldsResponse.holds:type_name -> callseal.v1.Hold
+	66, // 66: callseal.v1.RetainRecordingRequest.until:type_name -> google.protobuf.Timestamp
+	75, // 67: callseal.v1.RetainRecordingResponse.retention:type_name -> callseal.v1.Retention
+	65, // 68: callseal.v1.RetainRecordingResponse.commit:type_name -> callseal.v1.Commit
+	75, // 69: callseal.v1.ListRetentionsResponse.retentions:type_name -> callseal.v1.Retention
+	0,  // 70: callseal.v1.CallService.GetCall:input_type -> callseal.v1.GetCallRequest
+	2,  // 71: callseal.v1.CallService.ListLegs:input_type -> callseal.v1.ListLegsRequest
+	4,  // 72: callseal.v1.CallService.ListCalls:input_type -> callseal.v1.ListCallsRequest
+	17, // 73: callseal.v1.CallService.GetConversation:input_type -> callseal.v1.GetConversationRequest
+	31, // 74: callseal.v1.CallService.GetCallState:input_type -> callseal.v1.GetCallStateRequest
+	33, // 75: callseal.v1.CallService.CorrectCall:input_type -> callseal.v1.CorrectCallRequest
+	35, // 76: callseal.v1.CallService.ListCorrections:input_type -> callseal.v1.ListCorrectionsRequest
+	37, // 77: callseal.v1.CallService.ListOmissions:input_type -> callseal.v1.ListOmissionsRequest
+	40, // 78: callseal.v1.CallService.ListProgress:input_type -> callseal.v1.ListProgressRequest
+	43, // 79: callseal.v1.CallService.ReconcileCall:input_type -> callseal.v1.ReconcileCallRequest
+	45, // 80: callseal.v1.CallService.RaiseDispute:input_type -> callseal.v1.RaiseDisputeRequest
+	47, // 81: callseal.v1.CallService.ListDisputes:input_type -> callseal.v1.ListDisputesRequest
+	6,  // 82: callseal.v1.RecordingService.GetRecording:input_type -> callseal.v1.GetRecordingRequest
+	8,  // 83: callseal.v1.RecordingService.ListRecordings:input_type -> callseal.v1.ListRecordingsRequest
+	10, // 84: callseal.v1.RecordingService.FindRecordings:input_type -> callseal.v1.FindRecordingsRequest
+	49, // 85: callseal.v1.RecordingService.GetRecordingState:input_type -> callseal.v1.GetRecordingStateRequest
+	51, // 86: callseal.v1.RecordingService.HoldConversation:input_type -> callseal.v1.HoldConversationRequest
+	53, // 87: callseal.v1.RecordingService.ReleaseConversation:input_type -> callseal.v1.ReleaseConversationRequest
+	55, // 88: callseal.v1.RecordingService.ListHolds:input_type -> callseal.v1.ListHoldsRequest
+	57, // 89: callseal.v1.RecordingService.RetainRecording:input_type -> callseal.v1.RetainRecordingRequest
+	59, // 90: callseal.v1.RecordingService.ListRetentions:input_type -> callseal.v1.ListRetentionsRequest
+	12, // 91: callseal.v1.LedgerService.GetSegment:input_type -> callseal.v1.GetSegmentRequest
+	14, // 92: callseal.v1.LedgerService.ListIncidents:input_type -> callseal.v1.ListIncidentsRequest
+	21, // 93: callseal.v1.LedgerService.GetChain:input_type -> callseal.v1.GetChainRequest
+	23, // 94: callseal.v1.LedgerService.ListGaps:input_type -> callseal.v1.ListGapsRequest
+	1,  // 95: callseal.v1.CallService.GetCall:output_type -> callseal.v1.GetCallResponse
+	3,  // 96: callseal.v1.CallService.ListLegs:output_type -> callseal.v1.ListLegsResponse
+	5,  // 97: callseal.v1.CallService.ListCalls:output_type -> callseal.v1.ListCallsResponse
+	18, // 98: callseal.v1.CallService.GetConversation:output_type -> callseal.v1.GetConversationResponse
+	32, // 99: callseal.v1.CallService.GetCallState:output_type -> callseal.v1.GetCallStateResponse
+	34, // 100: callseal.v1.CallService.CorrectCall:output_type -> callseal.v1.CorrectCallResponse
+	36, // 101: callseal.v1.CallService.ListCorrections:output_type -> callseal.v1.ListCorrectionsResponse
+	39, // 102: callseal.v1.CallService.ListOmissions:output_type -> callseal.v1.ListOmissionsResponse
+	41, // 103: callseal.v1.CallService.ListProgress:output_type -> callseal.v1.ListProgressResponse
+	44, // 104: callseal.v1.CallService.ReconcileCall:output_type -> callseal.v1.ReconcileCallResponse
+	46, // 105: callseal.v1.CallService.RaiseDispute:output_type -> callseal.v1.RaiseDisputeResponse
+	48, // 106: callseal.v1.CallService.ListDisputes:output_type -> callseal.v1.ListDisputesResponse
+	7,  // 107: callseal.v1.RecordingService.GetRecording:output_type -> callseal.v1.GetRecordingResponse
+	9,  // 108: callseal.v1.RecordingService.ListRecordings:output_type -> callseal.v1.ListRecordingsResponse
+	11, // 109: callseal.v1.RecordingService.FindRecordings:output_type -> callseal.v1.FindRecordingsResponse
+	50, // 110: callseal.v1.RecordingService.GetRecordingState:output_type -> callseal.v1.GetRecordingStateResponse
+	52, // 111: callseal.v1.RecordingService.HoldConversation:output_type -> callseal.v1.HoldConversationResponse
+	54, // 112: callseal.v1.RecordingService.ReleaseConversation:output_type -> callseal.v1.ReleaseConversationResponse
+	56, // 113: callseal.v1.RecordingService.ListHolds:output_type -> callseal.v1.ListHoldsResponse
+	58, // 114: callseal.v1.RecordingService.RetainRecording:output_type -> callseal.v1.RetainRecordingResponse
+	60, // 115: callseal.v1.RecordingService.ListRetentions:output_type -> callseal.v1.ListRetentionsResponse
+	13, // 116: callseal.v1.LedgerService.GetSegment:output_type -> callseal.v1.GetSegmentResponse
+	15, // 117: callseal.v1.LedgerService.ListIncidents:output_type -> callseal.v1.ListIncidentsResponse
+	22, // 118: callseal.v1.LedgerService.GetChain:output_type -> callseal.v1.GetChainResponse
+	24, // 119: callseal.v1.LedgerService.ListGaps:output_type -> callseal.v1.ListGapsResponse
+	95, // [95:120] is the sub-list for method output_type
+	70, // [70:95] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_callseal_v1_query_proto_init() }
@@ -4475,7 +4700,7 @@ func file_callseal_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callseal_v1_query_proto_rawDesc), len(file_callseal_v1_query_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   58,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -27,6 +27,7 @@ const (
 	CallService_CorrectCall_FullMethodName     = "/callseal.v1.CallService/CorrectCall"
 	CallService_ListCorrections_FullMethodName = "/callseal.v1.CallService/ListCorrections"
 	CallService_ListOmissions_FullMethodName   = "/callseal.v1.CallService/ListOmissions"
+	CallService_ListProgress_FullMethodName    = "/callseal.v1.CallService/ListProgress"
 	CallService_ReconcileCall_FullMethodName   = "/callseal.v1.CallService/ReconcileCall"
 	CallService_RaiseDispute_FullMethodName    = "/callseal.v1.CallService/RaiseDispute"
 	CallService_ListDisputes_FullMethodName    = "/callseal.v1.CallService/ListDisputes"
@@ -59,6 +60,9 @@ type CallServiceClient interface {
 	// ListOmissions answers the recordings that were due for a linkedid and never
 	// came.
 	ListOmissions(ctx context.Context, in *ListOmissionsRequest, opts ...grpc.CallOption) (*ListOmissionsResponse, error)
+	// ListProgress answers how the calls of a linkedid stood before their CDRs, or
+	// without one.
+	ListProgress(ctx context.Context, in *ListProgressRequest, opts ...grpc.CallOption) (*ListProgressResponse, error)
 	// ReconcileCall compares what the operators on a trunk say of one call.
 	ReconcileCall(ctx context.Context, in *ReconcileCallRequest, opts ...grpc.CallOption) (*ReconcileCallResponse, error)
 	// RaiseDispute records that two operators tell a call they share differently
@@ -156,6 +160,16 @@ func (c *callServiceClient) ListOmissions(ctx context.Context, in *ListOmissions
 	return out, nil
 }
 
+func (c *callServiceClient) ListProgress(ctx context.Context, in *ListProgressRequest, opts ...grpc.CallOption) (*ListProgressResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProgressResponse)
+	err := c.cc.Invoke(ctx, CallService_ListProgress_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *callServiceClient) ReconcileCall(ctx context.Context, in *ReconcileCallRequest, opts ...grpc.CallOption) (*ReconcileCallResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReconcileCallResponse)
@@ -213,6 +227,9 @@ type CallServiceServer interface {
 	// ListOmissions answers the recordings that were due for a linkedid and never
 	// came.
 	ListOmissions(context.Context, *ListOmissionsRequest) (*ListOmissionsResponse, error)
+	// ListProgress answers how the calls of a linkedid stood before their CDRs, or
+	// without one.
+	ListProgress(context.Context, *ListProgressRequest) (*ListProgressResponse, error)
 	// ReconcileCall compares what the operators on a trunk say of one call.
 	ReconcileCall(context.Context, *ReconcileCallRequest) (*ReconcileCallResponse, error)
 	// RaiseDispute records that two operators tell a call they share differently
@@ -253,6 +270,9 @@ func (UnimplementedCallServiceServer) ListCorrections(context.Context, *ListCorr
 }
 func (UnimplementedCallServiceServer) ListOmissions(context.Context, *ListOmissionsRequest) (*ListOmissionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListOmissions not implemented")
+}
+func (UnimplementedCallServiceServer) ListProgress(context.Context, *ListProgressRequest) (*ListProgressResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListProgress not implemented")
 }
 func (UnimplementedCallServiceServer) ReconcileCall(context.Context, *ReconcileCallRequest) (*ReconcileCallResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReconcileCall not implemented")
@@ -428,6 +448,24 @@ func _CallService_ListOmissions_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CallService_ListProgress_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProgressRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CallServiceServer).ListProgress(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CallService_ListProgress_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CallServiceServer).ListProgress(ctx, req.(*ListProgressRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CallService_ReconcileCall_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReconcileCallRequest)
 	if err := dec(in); err != nil {
@@ -520,6 +558,10 @@ var CallService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListOmissions",
 			Handler:    _CallService_ListOmissions_Handler,
+		},
+		{
+			MethodName: "ListProgress",
+			Handler:    _CallService_ListProgress_Handler,
 		},
 		{
 			MethodName: "ReconcileCall",

@@ -1465,6 +1465,189 @@ func (x *ListConversationLegsResponse) GetAsOfHeight() uint64 {
 	return 0
 }
 
+// ListOpenCallsRequest is what ListOpenCalls takes.
+type ListOpenCallsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner; the gateway's own operator when empty.
+	Msp string `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	// The PBX.
+	Pbx string `protobuf:"bytes,2,opt,name=pbx,proto3" json:"pbx,omitempty"`
+	// Calls that were answered from then on; a week before now when it is left out.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOpenCallsRequest) Reset() {
+	*x = ListOpenCallsRequest{}
+	mi := &file_callseal_v1_search_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOpenCallsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOpenCallsRequest) ProtoMessage() {}
+
+func (x *ListOpenCallsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_search_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOpenCallsRequest.ProtoReflect.Descriptor instead.
+func (*ListOpenCallsRequest) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_search_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListOpenCallsRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *ListOpenCallsRequest) GetPbx() string {
+	if x != nil {
+		return x.Pbx
+	}
+	return ""
+}
+
+func (x *ListOpenCallsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// ListOpenCallsResponse is what ListOpenCalls answers.
+type ListOpenCallsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The calls, those that were answered last first, at most 1000.
+	Calls []*OpenCall `protobuf:"bytes,1,rep,name=calls,proto3" json:"calls,omitempty"`
+	// The height that the answer is as of.
+	AsOfHeight    uint64 `protobuf:"varint,2,opt,name=as_of_height,json=asOfHeight,proto3" json:"as_of_height,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOpenCallsResponse) Reset() {
+	*x = ListOpenCallsResponse{}
+	mi := &file_callseal_v1_search_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOpenCallsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOpenCallsResponse) ProtoMessage() {}
+
+func (x *ListOpenCallsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_search_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOpenCallsResponse.ProtoReflect.Descriptor instead.
+func (*ListOpenCallsResponse) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_search_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ListOpenCallsResponse) GetCalls() []*OpenCall {
+	if x != nil {
+		return x.Calls
+	}
+	return nil
+}
+
+func (x *ListOpenCallsResponse) GetAsOfHeight() uint64 {
+	if x != nil {
+		return x.AsOfHeight
+	}
+	return 0
+}
+
+// OpenCall is a call that was answered and of whose end the ledger has not heard.
+type OpenCall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The linkedid that it had when it was answered.
+	Linkedid string `protobuf:"bytes,1,opt,name=linkedid,proto3" json:"linkedid,omitempty"`
+	// The channel's.
+	Uniqueid string `protobuf:"bytes,2,opt,name=uniqueid,proto3" json:"uniqueid,omitempty"`
+	// When it was answered, by the PBX's clock.
+	Answered      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=answered,proto3" json:"answered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenCall) Reset() {
+	*x = OpenCall{}
+	mi := &file_callseal_v1_search_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenCall) ProtoMessage() {}
+
+func (x *OpenCall) ProtoReflect() protoreflect.Message {
+	mi := &file_callseal_v1_search_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenCall.ProtoReflect.Descriptor instead.
+func (*OpenCall) Descriptor() ([]byte, []int) {
+	return file_callseal_v1_search_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *OpenCall) GetLinkedid() string {
+	if x != nil {
+		return x.Linkedid
+	}
+	return ""
+}
+
+func (x *OpenCall) GetUniqueid() string {
+	if x != nil {
+		return x.Uniqueid
+	}
+	return ""
+}
+
+func (x *OpenCall) GetAnswered() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Answered
+	}
+	return nil
+}
+
 // GetIndexRequest asks how far the index is.
 type GetIndexRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1474,7 +1657,7 @@ type GetIndexRequest struct {
 
 func (x *GetIndexRequest) Reset() {
 	*x = GetIndexRequest{}
-	mi := &file_callseal_v1_search_proto_msgTypes[16]
+	mi := &file_callseal_v1_search_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1669,7 @@ func (x *GetIndexRequest) String() string {
 func (*GetIndexRequest) ProtoMessage() {}
 
 func (x *GetIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_search_proto_msgTypes[16]
+	mi := &file_callseal_v1_search_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1682,7 @@ func (x *GetIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetIndexRequest.ProtoReflect.Descriptor instead.
 func (*GetIndexRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_search_proto_rawDescGZIP(), []int{16}
+	return file_callseal_v1_search_proto_rawDescGZIP(), []int{19}
 }
 
 // GetIndexResponse says how far the index is.
@@ -1517,7 +1700,7 @@ type GetIndexResponse struct {
 
 func (x *GetIndexResponse) Reset() {
 	*x = GetIndexResponse{}
-	mi := &file_callseal_v1_search_proto_msgTypes[17]
+	mi := &file_callseal_v1_search_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1712,7 @@ func (x *GetIndexResponse) String() string {
 func (*GetIndexResponse) ProtoMessage() {}
 
 func (x *GetIndexResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_search_proto_msgTypes[17]
+	mi := &file_callseal_v1_search_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +1725,7 @@ func (x *GetIndexResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetIndexResponse.ProtoReflect.Descriptor instead.
 func (*GetIndexResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_search_proto_rawDescGZIP(), []int{17}
+	return file_callseal_v1_search_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetIndexResponse) GetHeight() uint64 {
@@ -1579,7 +1762,7 @@ type ChangeCursor struct {
 
 func (x *ChangeCursor) Reset() {
 	*x = ChangeCursor{}
-	mi := &file_callseal_v1_search_proto_msgTypes[18]
+	mi := &file_callseal_v1_search_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1774,7 @@ func (x *ChangeCursor) String() string {
 func (*ChangeCursor) ProtoMessage() {}
 
 func (x *ChangeCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_search_proto_msgTypes[18]
+	mi := &file_callseal_v1_search_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1787,7 @@ func (x *ChangeCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeCursor.ProtoReflect.Descriptor instead.
 func (*ChangeCursor) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_search_proto_rawDescGZIP(), []int{18}
+	return file_callseal_v1_search_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ChangeCursor) GetBlock() uint64 {
@@ -1643,7 +1826,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_callseal_v1_search_proto_msgTypes[19]
+	mi := &file_callseal_v1_search_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1838,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_search_proto_msgTypes[19]
+	mi := &file_callseal_v1_search_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1851,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_search_proto_rawDescGZIP(), []int{19}
+	return file_callseal_v1_search_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchRequest) GetAfter() *ChangeCursor {
@@ -1722,7 +1905,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_callseal_v1_search_proto_msgTypes[20]
+	mi := &file_callseal_v1_search_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1917,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_search_proto_msgTypes[20]
+	mi := &file_callseal_v1_search_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1930,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_search_proto_rawDescGZIP(), []int{20}
+	return file_callseal_v1_search_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchResponse) GetEvent() isWatchResponse_Event {
@@ -1821,7 +2004,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_callseal_v1_search_proto_msgTypes[21]
+	mi := &file_callseal_v1_search_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +2016,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_search_proto_msgTypes[21]
+	mi := &file_callseal_v1_search_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +2029,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_search_proto_rawDescGZIP(), []int{21}
+	return file_callseal_v1_search_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Change) GetCursor() *ChangeCursor {
@@ -1925,7 +2108,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_callseal_v1_search_proto_msgTypes[22]
+	mi := &file_callseal_v1_search_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2120,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_callseal_v1_search_proto_msgTypes[22]
+	mi := &file_callseal_v1_search_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2133,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_callseal_v1_search_proto_rawDescGZIP(), []int{22}
+	return file_callseal_v1_search_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Heartbeat) GetCursor() *ChangeCursor {
@@ -2096,7 +2279,19 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"\x05calls\x18\x01 \x03(\v2\x16.callseal.v1.FoundCallR\x05calls\x12\x10\n" +
 	"\x03cut\x18\x02 \x01(\bR\x03cut\x12 \n" +
 	"\fas_of_height\x18\x03 \x01(\x04R\n" +
-	"asOfHeight\"\x11\n" +
+	"asOfHeight\"\x9e\x01\n" +
+	"\x14ListOpenCallsRequest\x12(\n" +
+	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"f\n" +
+	"\x15ListOpenCallsResponse\x12+\n" +
+	"\x05calls\x18\x01 \x03(\v2\x15.callseal.v1.OpenCallR\x05calls\x12 \n" +
+	"\fas_of_height\x18\x02 \x01(\x04R\n" +
+	"asOfHeight\"z\n" +
+	"\bOpenCall\x12\x1a\n" +
+	"\blinkedid\x18\x01 \x01(\tR\blinkedid\x12\x1a\n" +
+	"\buniqueid\x18\x02 \x01(\tR\buniqueid\x126\n" +
+	"\banswered\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\banswered\"\x11\n" +
 	"\x0fGetIndexRequest\"e\n" +
 	"\x10GetIndexResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x1f\n" +
@@ -2138,13 +2333,14 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"\x13RECORDING_STATE_GAP\x10\x02\x12\x1c\n" +
 	"\x18RECORDING_STATE_RETAINED\x10\x03\x12\x18\n" +
 	"\x14RECORDING_STATE_HELD\x10\x04\x12\x1a\n" +
-	"\x16RECORDING_STATE_ERASED\x10\x052\xc9\x04\n" +
+	"\x16RECORDING_STATE_ERASED\x10\x052\xa6\x05\n" +
 	"\rSearchService\x12U\n" +
 	"\vSearchCalls\x12\x1f.callseal.v1.SearchCallsRequest\x1a .callseal.v1.SearchCallsResponse\"\x03\x90\x02\x01\x12d\n" +
 	"\x10SearchRecordings\x12$.callseal.v1.SearchRecordingsRequest\x1a%.callseal.v1.SearchRecordingsResponse\"\x03\x90\x02\x01\x12^\n" +
 	"\x0eSearchSubjects\x12\".callseal.v1.SearchSubjectsRequest\x1a#.callseal.v1.SearchSubjectsResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\rSearchEntries\x12!.callseal.v1.SearchEntriesRequest\x1a\".callseal.v1.SearchEntriesResponse\"\x03\x90\x02\x01\x12p\n" +
-	"\x14ListConversationLegs\x12(.callseal.v1.ListConversationLegsRequest\x1a).callseal.v1.ListConversationLegsResponse\"\x03\x90\x02\x01\x12L\n" +
+	"\x14ListConversationLegs\x12(.callseal.v1.ListConversationLegsRequest\x1a).callseal.v1.ListConversationLegsResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\rListOpenCalls\x12!.callseal.v1.ListOpenCallsRequest\x1a\".callseal.v1.ListOpenCallsResponse\"\x03\x90\x02\x01\x12L\n" +
 	"\bGetIndex\x12\x1c.callseal.v1.GetIndexRequest\x1a\x1d.callseal.v1.GetIndexResponse\"\x03\x90\x02\x012P\n" +
 	"\fWatchService\x12@\n" +
 	"\x05Watch\x12\x19.callseal.v1.WatchRequest\x1a\x1a.callseal.v1.WatchResponse0\x01B9Z7github.com/callseal/callseal/api/callseal/v1;callsealv1b\x06proto3"
@@ -2162,7 +2358,7 @@ func file_callseal_v1_search_proto_rawDescGZIP() []byte {
 }
 
 var file_callseal_v1_search_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_callseal_v1_search_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_callseal_v1_search_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_callseal_v1_search_proto_goTypes = []any{
 	(RecordingState)(0),                  // 0: callseal.v1.RecordingState
 	(*PageRequest)(nil),                  // 1: callseal.v1.PageRequest
@@ -2181,76 +2377,84 @@ var file_callseal_v1_search_proto_goTypes = []any{
 	(*SearchEntriesResponse)(nil),        // 14: callseal.v1.SearchEntriesResponse
 	(*ListConversationLegsRequest)(nil),  // 15: callseal.v1.ListConversationLegsRequest
 	(*ListConversationLegsResponse)(nil), // 16: callseal.v1.ListConversationLegsResponse
-	(*GetIndexRequest)(nil),              // 17: callseal.v1.GetIndexRequest
-	(*GetIndexResponse)(nil),             // 18: callseal.v1.GetIndexResponse
-	(*ChangeCursor)(nil),                 // 19: callseal.v1.ChangeCursor
-	(*WatchRequest)(nil),                 // 20: callseal.v1.WatchRequest
-	(*WatchResponse)(nil),                // 21: callseal.v1.WatchResponse
-	(*Change)(nil),                       // 22: callseal.v1.Change
-	(*Heartbeat)(nil),                    // 23: callseal.v1.Heartbeat
-	(*timestamppb.Timestamp)(nil),        // 24: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),        // 25: google.protobuf.FieldMask
-	(*Call)(nil),                         // 26: callseal.v1.Call
-	(*Recording)(nil),                    // 27: callseal.v1.Recording
-	(Standing)(0),                        // 28: callseal.v1.Standing
-	(*Reputation)(nil),                   // 29: callseal.v1.Reputation
+	(*ListOpenCallsRequest)(nil),         // 17: callseal.v1.ListOpenCallsRequest
+	(*ListOpenCallsResponse)(nil),        // 18: callseal.v1.ListOpenCallsResponse
+	(*OpenCall)(nil),                     // 19: callseal.v1.OpenCall
+	(*GetIndexRequest)(nil),              // 20: callseal.v1.GetIndexRequest
+	(*GetIndexResponse)(nil),             // 21: callseal.v1.GetIndexResponse
+	(*ChangeCursor)(nil),                 // 22: callseal.v1.ChangeCursor
+	(*WatchRequest)(nil),                 // 23: callseal.v1.WatchRequest
+	(*WatchResponse)(nil),                // 24: callseal.v1.WatchResponse
+	(*Change)(nil),                       // 25: callseal.v1.Change
+	(*Heartbeat)(nil),                    // 26: callseal.v1.Heartbeat
+	(*timestamppb.Timestamp)(nil),        // 27: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),        // 28: google.protobuf.FieldMask
+	(*Call)(nil),                         // 29: callseal.v1.Call
+	(*Recording)(nil),                    // 30: callseal.v1.Recording
+	(Standing)(0),                        // 31: callseal.v1.Standing
+	(*Reputation)(nil),                   // 32: callseal.v1.Reputation
 }
 var file_callseal_v1_search_proto_depIdxs = []int32{
-	24, // 0: callseal.v1.TimeSpan.from:type_name -> google.protobuf.Timestamp
-	24, // 1: callseal.v1.TimeSpan.to:type_name -> google.protobuf.Timestamp
+	27, // 0: callseal.v1.TimeSpan.from:type_name -> google.protobuf.Timestamp
+	27, // 1: callseal.v1.TimeSpan.to:type_name -> google.protobuf.Timestamp
 	2,  // 2: callseal.v1.SearchCallsRequest.start:type_name -> callseal.v1.TimeSpan
 	1,  // 3: callseal.v1.SearchCallsRequest.page:type_name -> callseal.v1.PageRequest
-	25, // 4: callseal.v1.SearchCallsRequest.fields:type_name -> google.protobuf.FieldMask
-	26, // 5: callseal.v1.FoundCall.call:type_name -> callseal.v1.Call
-	24, // 6: callseal.v1.FoundCall.held_until:type_name -> google.protobuf.Timestamp
+	28, // 4: callseal.v1.SearchCallsRequest.fields:type_name -> google.protobuf.FieldMask
+	29, // 5: callseal.v1.FoundCall.call:type_name -> callseal.v1.Call
+	27, // 6: callseal.v1.FoundCall.held_until:type_name -> google.protobuf.Timestamp
 	4,  // 7: callseal.v1.SearchCallsResponse.calls:type_name -> callseal.v1.FoundCall
 	0,  // 8: callseal.v1.SearchRecordingsRequest.state:type_name -> callseal.v1.RecordingState
 	2,  // 9: callseal.v1.SearchRecordingsRequest.closed:type_name -> callseal.v1.TimeSpan
 	1,  // 10: callseal.v1.SearchRecordingsRequest.page:type_name -> callseal.v1.PageRequest
-	25, // 11: callseal.v1.SearchRecordingsRequest.fields:type_name -> google.protobuf.FieldMask
-	27, // 12: callseal.v1.FoundRecording.recording:type_name -> callseal.v1.Recording
+	28, // 11: callseal.v1.SearchRecordingsRequest.fields:type_name -> google.protobuf.FieldMask
+	30, // 12: callseal.v1.FoundRecording.recording:type_name -> callseal.v1.Recording
 	0,  // 13: callseal.v1.FoundRecording.states:type_name -> callseal.v1.RecordingState
-	24, // 14: callseal.v1.FoundRecording.retention_until:type_name -> google.protobuf.Timestamp
-	24, // 15: callseal.v1.FoundRecording.held_until:type_name -> google.protobuf.Timestamp
+	27, // 14: callseal.v1.FoundRecording.retention_until:type_name -> google.protobuf.Timestamp
+	27, // 15: callseal.v1.FoundRecording.held_until:type_name -> google.protobuf.Timestamp
 	7,  // 16: callseal.v1.SearchRecordingsResponse.recordings:type_name -> callseal.v1.FoundRecording
-	28, // 17: callseal.v1.SearchSubjectsRequest.standing:type_name -> callseal.v1.Standing
+	31, // 17: callseal.v1.SearchSubjectsRequest.standing:type_name -> callseal.v1.Standing
 	1,  // 18: callseal.v1.SearchSubjectsRequest.page:type_name -> callseal.v1.PageRequest
-	25, // 19: callseal.v1.SearchSubjectsRequest.fields:type_name -> google.protobuf.FieldMask
-	29, // 20: callseal.v1.FoundSubject.then:type_name -> callseal.v1.Reputation
-	29, // 21: callseal.v1.FoundSubject.now:type_name -> callseal.v1.Reputation
+	28, // 19: callseal.v1.SearchSubjectsRequest.fields:type_name -> google.protobuf.FieldMask
+	32, // 20: callseal.v1.FoundSubject.then:type_name -> callseal.v1.Reputation
+	32, // 21: callseal.v1.FoundSubject.now:type_name -> callseal.v1.Reputation
 	10, // 22: callseal.v1.SearchSubjectsResponse.subjects:type_name -> callseal.v1.FoundSubject
 	2,  // 23: callseal.v1.SearchEntriesRequest.at:type_name -> callseal.v1.TimeSpan
 	1,  // 24: callseal.v1.SearchEntriesRequest.page:type_name -> callseal.v1.PageRequest
-	25, // 25: callseal.v1.SearchEntriesRequest.fields:type_name -> google.protobuf.FieldMask
-	24, // 26: callseal.v1.Entry.at:type_name -> google.protobuf.Timestamp
-	19, // 27: callseal.v1.Entry.cursor:type_name -> callseal.v1.ChangeCursor
+	28, // 25: callseal.v1.SearchEntriesRequest.fields:type_name -> google.protobuf.FieldMask
+	27, // 26: callseal.v1.Entry.at:type_name -> google.protobuf.Timestamp
+	22, // 27: callseal.v1.Entry.cursor:type_name -> callseal.v1.ChangeCursor
 	13, // 28: callseal.v1.SearchEntriesResponse.entries:type_name -> callseal.v1.Entry
-	25, // 29: callseal.v1.ListConversationLegsRequest.fields:type_name -> google.protobuf.FieldMask
+	28, // 29: callseal.v1.ListConversationLegsRequest.fields:type_name -> google.protobuf.FieldMask
 	4,  // 30: callseal.v1.ListConversationLegsResponse.calls:type_name -> callseal.v1.FoundCall
-	19, // 31: callseal.v1.WatchRequest.after:type_name -> callseal.v1.ChangeCursor
-	22, // 32: callseal.v1.WatchResponse.change:type_name -> callseal.v1.Change
-	23, // 33: callseal.v1.WatchResponse.heartbeat:type_name -> callseal.v1.Heartbeat
-	19, // 34: callseal.v1.Change.cursor:type_name -> callseal.v1.ChangeCursor
-	19, // 35: callseal.v1.Heartbeat.cursor:type_name -> callseal.v1.ChangeCursor
-	3,  // 36: callseal.v1.SearchService.SearchCalls:input_type -> callseal.v1.SearchCallsRequest
-	6,  // 37: callseal.v1.SearchService.SearchRecordings:input_type -> callseal.v1.SearchRecordingsRequest
-	9,  // 38: callseal.v1.SearchService.SearchSubjects:input_type -> callseal.v1.SearchSubjectsRequest
-	12, // 39: callseal.v1.SearchService.SearchEntries:input_type -> callseal.v1.SearchEntriesRequest
-	15, // 40: callseal.v1.SearchService.ListConversationLegs:input_type -> callseal.v1.ListConversationLegsRequest
-	17, // 41: callseal.v1.SearchService.GetIndex:input_type -> callseal.v1.GetIndexRequest
-	20, // 42: callseal.v1.WatchService.Watch:input_type -> callseal.v1.WatchRequest
-	5,  // 43: callseal.v1.SearchService.SearchCalls:output_type -> callseal.v1.SearchCallsResponse
-	8,  // 44: callseal.v1.SearchService.SearchRecordings:output_type -> callseal.v1.SearchRecordingsResponse
-	11, // 45: callseal.v1.SearchService.SearchSubjects:output_type -> callseal.v1.SearchSubjectsResponse
-	14, // 46: callseal.v1.SearchService.SearchEntries:output_type -> callseal.v1.SearchEntriesResponse
-	16, // 47: callseal.v1.SearchService.ListConversationLegs:output_type -> callseal.v1.ListConversationLegsResponse
-	18, // 48: callseal.v1.SearchService.GetIndex:output_type -> callseal.v1.GetIndexResponse
-	21, // 49: callseal.v1.WatchService.Watch:output_type -> callseal.v1.WatchResponse
-	43, // [43:50] is the sub-list for method output_type
-	36, // [36:43] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	27, // 31: callseal.v1.ListOpenCallsRequest.since:type_name -> google.protobuf.Timestamp
+	19, // 32: callseal.v1.ListOpenCallsResponse.calls:type_name -> callseal.v1.OpenCall
+	27, // 33: callseal.v1.OpenCall.answered:type_name -> google.protobuf.Timestamp
+	22, // 34: callseal.v1.WatchRequest.after:type_name -> callseal.v1.ChangeCursor
+	25, // 35: callseal.v1.WatchResponse.change:type_name -> callseal.v1.Change
+	26, // 36: callseal.v1.WatchResponse.heartbeat:type_name -> callseal.v1.Heartbeat
+	22, // 37: callseal.v1.Change.cursor:type_name -> callseal.v1.ChangeCursor
+	22, // 38: callseal.v1.Heartbeat.cursor:type_name -> callseal.v1.ChangeCursor
+	3,  // 39: callseal.v1.SearchService.SearchCalls:input_type -> callseal.v1.SearchCallsRequest
+	6,  // 40: callseal.v1.SearchService.SearchRecordings:input_type -> callseal.v1.SearchRecordingsRequest
+	9,  // 41: callseal.v1.SearchService.SearchSubjects:input_type -> callseal.v1.SearchSubjectsRequest
+	12, // 42: callseal.v1.SearchService.SearchEntries:input_type -> callseal.v1.SearchEntriesRequest
+	15, // 43: callseal.v1.SearchService.ListConversationLegs:input_type -> callseal.v1.ListConversationLegsRequest
+	17, // 44: callseal.v1.SearchService.ListOpenCalls:input_type -> callseal.v1.ListOpenCallsRequest
+	20, // 45: callseal.v1.SearchService.GetIndex:input_type -> callseal.v1.GetIndexRequest
+	23, // 46: callseal.v1.WatchService.Watch:input_type -> callseal.v1.WatchRequest
+	5,  // 47: callseal.v1.SearchService.SearchCalls:output_type -> callseal.v1.SearchCallsResponse
+	8,  // 48: callseal.v1.SearchService.SearchRecordings:output_type -> callseal.v1.SearchRecordingsResponse
+	11, // 49: callseal.v1.SearchService.SearchSubjects:output_type -> callseal.v1.SearchSubjectsResponse
+	14, // 50: callseal.v1.SearchService.SearchEntries:output_type -> callseal.v1.SearchEntriesResponse
+	16, // 51: callseal.v1.SearchService.ListConversationLegs:output_type -> callseal.v1.ListConversationLegsResponse
+	18, // 52: callseal.v1.SearchService.ListOpenCalls:output_type -> callseal.v1.ListOpenCallsResponse
+	21, // 53: callseal.v1.SearchService.GetIndex:output_type -> callseal.v1.GetIndexResponse
+	24, // 54: callseal.v1.WatchService.Watch:output_type -> callseal.v1.WatchResponse
+	47, // [47:55] is the sub-list for method output_type
+	39, // [39:47] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_callseal_v1_search_proto_init() }
@@ -2260,7 +2464,7 @@ func file_callseal_v1_search_proto_init() {
 	}
 	file_callseal_v1_record_proto_init()
 	file_callseal_v1_reputation_proto_init()
-	file_callseal_v1_search_proto_msgTypes[20].OneofWrappers = []any{
+	file_callseal_v1_search_proto_msgTypes[23].OneofWrappers = []any{
 		(*WatchResponse_Change)(nil),
 		(*WatchResponse_Heartbeat)(nil),
 	}
@@ -2270,7 +2474,7 @@ func file_callseal_v1_search_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callseal_v1_search_proto_rawDesc), len(file_callseal_v1_search_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

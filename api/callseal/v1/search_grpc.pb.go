@@ -24,6 +24,7 @@ const (
 	SearchService_SearchSubjects_FullMethodName       = "/callseal.v1.SearchService/SearchSubjects"
 	SearchService_SearchEntries_FullMethodName        = "/callseal.v1.SearchService/SearchEntries"
 	SearchService_ListConversationLegs_FullMethodName = "/callseal.v1.SearchService/ListConversationLegs"
+	SearchService_ListOpenCalls_FullMethodName        = "/callseal.v1.SearchService/ListOpenCalls"
 	SearchService_GetIndex_FullMethodName             = "/callseal.v1.SearchService/GetIndex"
 )
 
@@ -52,6 +53,9 @@ type SearchServiceClient interface {
 	// ListConversationLegs answers the legs of the conversation that a linkedid belongs
 	// to, over transfers, pickups and parking.
 	ListConversationLegs(ctx context.Context, in *ListConversationLegsRequest, opts ...grpc.CallOption) (*ListConversationLegsResponse, error)
+	// ListOpenCalls answers the calls of a PBX that were answered, of whose end the
+	// ledger has not heard: those that go on, and those whose adapter is away.
+	ListOpenCalls(ctx context.Context, in *ListOpenCallsRequest, opts ...grpc.CallOption) (*ListOpenCallsResponse, error)
 	// GetIndex answers how far the index is.
 	GetIndex(ctx context.Context, in *GetIndexRequest, opts ...grpc.CallOption) (*GetIndexResponse, error)
 }
@@ -114,6 +118,16 @@ func (c *searchServiceClient) ListConversationLegs(ctx context.Context, in *List
 	return out, nil
 }
 
+func (c *searchServiceClient) ListOpenCalls(ctx context.Context, in *ListOpenCallsRequest, opts ...grpc.CallOption) (*ListOpenCallsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListOpenCallsResponse)
+	err := c.cc.Invoke(ctx, SearchService_ListOpenCalls_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *searchServiceClient) GetIndex(ctx context.Context, in *GetIndexRequest, opts ...grpc.CallOption) (*GetIndexResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetIndexResponse)
@@ -149,6 +163,9 @@ type SearchServiceServer interface {
 	// ListConversationLegs answers the legs of the conversation that a linkedid belongs
 	// to, over transfers, pickups and parking.
 	ListConversationLegs(context.Context, *ListConversationLegsRequest) (*ListConversationLegsResponse, error)
+	// ListOpenCalls answers the calls of a PBX that were answered, of whose end the
+	// ledger has not heard: those that go on, and those whose adapter is away.
+	ListOpenCalls(context.Context, *ListOpenCallsRequest) (*ListOpenCallsResponse, error)
 	// GetIndex answers how far the index is.
 	GetIndex(context.Context, *GetIndexRequest) (*GetIndexResponse, error)
 	mustEmbedUnimplementedSearchServiceServer()
@@ -175,6 +192,9 @@ func (UnimplementedSearchServiceServer) SearchEntries(context.Context, *SearchEn
 }
 func (UnimplementedSearchServiceServer) ListConversationLegs(context.Context, *ListConversationLegsRequest) (*ListConversationLegsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListConversationLegs not implemented")
+}
+func (UnimplementedSearchServiceServer) ListOpenCalls(context.Context, *ListOpenCallsRequest) (*ListOpenCallsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOpenCalls not implemented")
 }
 func (UnimplementedSearchServiceServer) GetIndex(context.Context, *GetIndexRequest) (*GetIndexResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetIndex not implemented")
@@ -290,6 +310,24 @@ func _SearchService_ListConversationLegs_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SearchService_ListOpenCalls_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOpenCallsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SearchServiceServer).ListOpenCalls(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SearchService_ListOpenCalls_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SearchServiceServer).ListOpenCalls(ctx, req.(*ListOpenCallsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SearchService_GetIndex_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetIndexRequest)
 	if err := dec(in); err != nil {
@@ -334,6 +372,10 @@ var SearchService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListConversationLegs",
 			Handler:    _SearchService_ListConversationLegs_Handler,
+		},
+		{
+			MethodName: "ListOpenCalls",
+			Handler:    _SearchService_ListOpenCalls_Handler,
 		},
 		{
 			MethodName: "GetIndex",
