@@ -2279,11 +2279,11 @@ const file_callseal_v1_search_proto_rawDesc = "" +
 	"\x05calls\x18\x01 \x03(\v2\x16.callseal.v1.FoundCallR\x05calls\x12\x10\n" +
 	"\x03cut\x18\x02 \x01(\bR\x03cut\x12 \n" +
 	"\fas_of_height\x18\x03 \x01(\x04R\n" +
-	"asOfHeight\"\x9e\x01\n" +
+	"asOfHeight\"\xb1\x01\n" +
 	"\x14ListOpenCallsRequest\x12(\n" +
 	"\x03msp\x18\x01 \x01(\tB\x16\xbaH\x13r\x11(\x96\x012\f^[^\\pC\\pZ]*$R\x03msp\x12*\n" +
-	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x120\n" +
-	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"f\n" +
+	"\x03pbx\x18\x02 \x01(\tB\x18\xbaH\x15r\x13 \x01(\x96\x012\f^[^\\pC\\pZ]+$R\x03pbx\x12C\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\v\"\a\b\xff\x82\xd1\xff\xaf\a2\x00R\x05since\"f\n" +
 	"\x15ListOpenCallsResponse\x12+\n" +
 	"\x05calls\x18\x01 \x03(\v2\x15.callseal.v1.OpenCallR\x05calls\x12 \n" +
 	"\fas_of_height\x18\x02 \x01(\x04R\n" +
