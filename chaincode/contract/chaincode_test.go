@@ -24,7 +24,7 @@ var callable = map[string]bool{
 	"calls:Anchor": false, "calls:ByLinkedID": true, "calls:Get": true, "calls:Incidents": true, "calls:List": true, "calls:Segment": true,
 	"calls:Erase": false, "calls:State": true, "calls:Chain": true, "calls:Gaps": true,
 	"calls:AnchorLate": false, "calls:Conversation": true, "calls:Correct": false, "calls:Corrections": true, "calls:Dispute": false, "calls:Disputes": true,
-	"calls:Omissions": true, "calls:Reconcile": true,
+	"calls:Omissions": true, "calls:Progress": true, "calls:Reconcile": true,
 	"details:GetCall": true, "details:GetDevice": true, "details:GetRecording": true, "details:Purge": false, "details:Put": false,
 	"consents:Declare": false, "consents:ForCall": true, "consents:Get": true, "consents:Report": false, "consents:Standing": true,
 	"consents:Violating": true, "consents:Violations": true,
