@@ -34,9 +34,9 @@ measure: build ## Place 100 real calls and print hang-up to commit, p50, p95, p9
 	$(BIN)/callseal demo --measure 100
 
 .PHONY: docs
-docs: ## Write docs/chaincode.md, docs/metrics.md and the figures of docs/gateway.md from the code and docs/measured
+docs: ## Write docs/chaincode.md, docs/metrics.md and the figures of docs/gateway.md and docs/adapter.md from the code and docs/measured
 	$(GO) run ./tools/contractdoc
-	$(GO) run ./tools/gatewaydoc
+	$(GO) run ./tools/measureddoc
 	$(GO) run ./tools/metricsdoc
 
 .PHONY: measure-chaincode
@@ -51,27 +51,37 @@ soak: ## Kill, starve and overload a gateway for ten minutes (KILLS=20, SEED=n) 
 	@mkdir -p docs/measured
 	$(GO) test -count=1 -v -timeout 60m -run TestTheGatewayLosesNothing ./soak -args -soak.long \
 	  -soak.out $(CURDIR)/docs/measured/soak.txt $(if $(KILLS),-soak.kills $(KILLS)) $(if $(SEED),-soak.seed $(SEED))
-	$(GO) run ./tools/gatewaydoc
+	$(GO) run ./tools/measureddoc
 
 .PHONY: soak-adapter
 soak-adapter: ## 2,000 real calls among 300 disruptions, and ten minutes of 30 at once: all on the ledger, all audio right
 	@mkdir -p docs/measured
 	$(GO) test -count=1 -v -timeout 120m -run 'TestTheAdapterMissesNothing|TestConcurrentRecordings' ./asterisk-adapter \
 	  -args -adapter.long -adapter.out $(CURDIR)/docs/measured $(if $(SEED),-adapter.seed $(SEED))
+	$(GO) run ./tools/measureddoc
+
+.PHONY: measure-adapter
+measure-adapter: ## Measure hang-up to ledger by kind of recording, processor, memory and rates of the adapter into docs/measured
+	@mkdir -p docs/measured
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./benchmarks/adapter | tee docs/measured/adapter.txt
+	$(GO) test -run '^$$' -bench 'ParseCSV|Tail|Message|Digest' ./asterisk-adapter/cdr ./asterisk-adapter/ami ./asterisk-adapter/recording | tee -a docs/measured/adapter.txt
+	$(GO) test -run '^$$' -bench 'Import' -benchtime 1x -timeout 30m ./asterisk-adapter | tee -a docs/measured/adapter.txt
+	@! grep -q '^FAIL' docs/measured/adapter.txt
+	$(GO) run ./tools/measureddoc
 
 .PHONY: measure-gateway
 measure-gateway: ## Measure latencies, saturation, memory and recovery of the gateway into docs/measured
 	@mkdir -p docs/measured
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./benchmarks/gateway | tee docs/measured/gateway.txt
 	@grep -q '^PASS' docs/measured/gateway.txt
-	$(GO) run ./tools/gatewaydoc
+	$(GO) run ./tools/measureddoc
 
 .PHONY: measure-index
 measure-index: ## Project a million calls and time pages of every list (POSTGRES=DSN: there too) into docs/measured
 	@mkdir -p docs/measured
 	$(GO) run ./benchmarks/index > docs/measured/index.txt
 	$(if $(POSTGRES),$(GO) run ./benchmarks/index -dsn '$(POSTGRES)' >> docs/measured/index.txt)
-	$(GO) run ./tools/gatewaydoc
+	$(GO) run ./tools/measureddoc
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for 20 s
@@ -86,7 +96,7 @@ lint: tools ## golangci-lint, buf lint, generated code and pages up to date
 	$(TOOLS)/golangci-lint run ./...
 	PATH=$(TOOLS):$$PATH buf lint
 	PATH=$(TOOLS):$$PATH buf generate && $(GO) run ./tools/openapidoc && git diff --exit-code -- api/callseal api/openapi
-	$(GO) run ./tools/contractdoc && $(GO) run ./tools/gatewaydoc && git diff --exit-code -- docs/chaincode.md docs/gateway.md
+	$(GO) run ./tools/contractdoc && $(GO) run ./tools/measureddoc && git diff --exit-code -- docs/chaincode.md docs/gateway.md docs/adapter.md
 	$(GO) run ./tools/configdoc && git diff --exit-code -- gateway/gateway.example.yaml
 	$(GO) run ./tools/metricsdoc && git diff --exit-code -- docs/metrics.md
 

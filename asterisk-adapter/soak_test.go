@@ -72,8 +72,8 @@ type trial struct {
 	// life ends when the Asterisk that carries a call does.
 	life atomic.Pointer[life]
 
-	begun, ended, cut atomic.Int64
-	done              map[string]int
+	begun, ended, cut, otherwise atomic.Int64
+	done                         map[string]int
 }
 
 // life is one run of Asterisk.
@@ -187,11 +187,15 @@ func (r *trial) call(t *testing.T, random *rand.Rand) {
 	case dice < 5:
 		call.To, call.Cancel = lab.RingsLong, true
 	}
-	if _, err := r.asterisk.PlaceCall(life.ctx, call); err != nil {
-		if life.ctx.Err() == nil {
-			t.Errorf("place a call: %v", err)
-		}
+	switch _, err := r.asterisk.PlaceCall(life.ctx, call); {
+	case err == nil:
+	case life.ctx.Err() != nil:
 		r.cut.Add(1)
+	default:
+		// A phone may be too late for what it wanted to do: a CANCEL meets the end of the
+		// ringing, for instance. Whatever Asterisk wrote of it counts all the same.
+		t.Logf("a call went otherwise than the phone wanted: %v", err)
+		r.otherwise.Add(1)
 	}
 }
 
@@ -419,6 +423,7 @@ func (r *trial) judge(t *testing.T, began time.Time) {
 		time.Sleep(200 * time.Millisecond)
 	}
 	r.report(t, sum, found, began)
+	require.Less(t, 20*r.otherwise.Load(), int64(r.how.calls), "the phones hardly get their calls through")
 	require.Zero(t, sum.missing, "what Asterisk wrote is on the ledger")
 	require.Zero(t, sum.doubled)
 	require.Empty(t, sum.unaccounted, "every recording is paired, repaired or reported")
@@ -440,6 +445,7 @@ func (r *trial) report(t *testing.T, sum *tally, found *onLedger, began time.Tim
 	lines.AppendHeader(table.Row{"what", "count"})
 	lines.AppendRow(table.Row{"calls placed", r.how.calls})
 	lines.AppendRow(table.Row{"  cut when Asterisk was killed", r.cut.Load()})
+	lines.AppendRow(table.Row{"  otherwise than the phone wanted", r.otherwise.Load()})
 	for _, disruption := range r.disruptions() {
 		lines.AppendRow(table.Row{disruption.name, r.done[disruption.name]})
 	}

@@ -239,3 +239,6 @@ func (a *Asterisk) ARI() string {
 // Control returns the name and password of an ARI and AMI user that may change calls.
 // It exists in the lab only: the adapter's own user may not.
 func (a *Asterisk) Control() (user, password string) { return controlUser, a.secret }
+
+// PID is Asterisk's process.
+func (a *Asterisk) PID() int { return a.proc.cmd.Process.Pid }

@@ -1,11 +1,11 @@
-// Gatewaydoc writes into docs/gateway.md what was measured and what the soak found,
+// Measureddoc writes into the pages of docs what was measured and what soaks found,
 // between comments that name the file in docs/measured each comes from. What stands
 // around them is written by people.
 package main
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,37 +18,49 @@ import (
 	"github.com/callseal/callseal/tools/measured"
 )
 
-//go:embed figures.md.tmpl
-var figures string
+//go:embed *.md.tmpl
+var templates embed.FS
 
-//go:embed soak.md.tmpl
-var soak string
-
-//go:embed index.md.tmpl
-var index string
+// parts are the pages, and the files in docs/measured that they show.
+var parts = []struct {
+	page  string
+	names []string
+}{
+	{"gateway.md", []string{"gateway", "index", "soak"}},
+	{"adapter.md", []string{"adapter", "adapter-soak", "adapter-concurrent"}},
+}
 
 func main() {
 	root := flag.String("root", ".", "the project's folder")
 	flag.Parse()
 	if err := run(*root); err != nil {
-		fmt.Fprintln(os.Stderr, "gatewaydoc:", err)
+		fmt.Fprintln(os.Stderr, "measureddoc:", err)
 		os.Exit(1)
 	}
 }
 
 func run(root string) error {
-	file := filepath.Join(root, "docs", "gateway.md")
+	for _, part := range parts {
+		if err := write(root, filepath.Join(root, "docs", part.page), part.names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write renews the parts of one page.
+func write(root, file string, names []string) error {
 	page, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read the page: %w", err)
 	}
 	text := string(page)
-	for name, part := range map[string]string{"gateway": figures, "index": index, "soak": soak} {
+	for _, name := range names {
 		found, err := read(filepath.Join(root, "docs", "measured"), name)
 		if err != nil {
 			return err
 		}
-		parsed, err := template.New(name).Parse(part)
+		parsed, err := template.ParseFS(templates, name+".md.tmpl")
 		if err != nil {
 			return fmt.Errorf("the template of %s: %w", name, err)
 		}
@@ -96,7 +108,7 @@ func read(folder, name string) (*content, error) {
 
 // replace puts the text between the comments that name the file.
 func replace(page, name, text string) (string, error) {
-	begin, end := fmt.Sprintf("<!-- from measured/%s.txt by tools/gatewaydoc -->", name), fmt.Sprintf("<!-- end of measured/%s.txt -->", name)
+	begin, end := fmt.Sprintf("<!-- from measured/%s.txt by tools/measureddoc -->", name), fmt.Sprintf("<!-- end of measured/%s.txt -->", name)
 	before, rest, found := strings.Cut(page, begin)
 	if !found {
 		return "", fmt.Errorf("the page lacks the line %s", begin)
