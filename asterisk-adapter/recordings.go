@@ -151,7 +151,7 @@ func (a *Adapter) finished(closed *recording.Closed, digests *recording.Digests)
 	return &finished{
 		uniqueID: closed.UniqueID,
 		recording: ledger.Recording{
-			Bytes: digests.Bytes, ClosedAt: ledger.TimeOf(closed.Noticed), DetailsDigest: detailsDigest, ID: id,
+			Bytes: digests.Bytes, ClosedAt: ledger.TimeOf(endOf(closed, digests)), DetailsDigest: detailsDigest, ID: id,
 			MediaType: digests.MediaType, Method: method, Revision: revision,
 			SHA256: hex.EncodeToString(digests.SHA256[:]), SHA512: hex.EncodeToString(digests.SHA512[:]),
 			Pauses: a.pausesIn(closed.UniqueID, closed.Path),
@@ -159,6 +159,15 @@ func (a *Adapter) finished(closed *recording.Closed, digests *recording.Digests)
 		details: *details,
 		file:    journal.File{Path: closed.Path, Size: digests.Bytes, Modified: digests.Modified.UnixNano(), RecordingID: id, Revision: revision, SHA256: hex.EncodeToString(digests.SHA256[:])},
 	}, nil
+}
+
+// endOf is when a recording ended: its last write, where the adapter noticed only later
+// that it was closed. Consent is judged by it.
+func endOf(closed *recording.Closed, digests *recording.Digests) time.Time {
+	if digests.Modified.Before(closed.Noticed) {
+		return digests.Modified
+	}
+	return closed.Noticed
 }
 
 // relative is the file's path within the recording folder.

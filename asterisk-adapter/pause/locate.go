@@ -21,9 +21,15 @@ const (
 	edge = 300 * time.Millisecond
 	// shortest is the shortest silence that is looked at.
 	shortest = 100 * time.Millisecond
+	// most is how many pauses a record takes.
+	most = 100
 	// headBytes is where a WAV's header is looked for.
 	headBytes = 64 << 10
 )
+
+// ErrMany says that a recording has more pauses than a record takes: the first are
+// answered.
+var ErrMany = errors.New("a recording has more pauses than a record takes")
 
 // ErrHeard says that a recording is not silent where it should be.
 var ErrHeard = errors.New("a recording is not silent in its pause")
@@ -50,6 +56,9 @@ func (c *Channel) Locate(path string) ([]ledger.Pause, error) {
 			from, to = found.from, found.to
 		}
 		pauses = add(pauses, from, to)
+	}
+	if len(pauses) > most {
+		return pauses[:most], errors.Join(heard, ErrMany)
 	}
 	return pauses, heard
 }
