@@ -138,3 +138,11 @@ func (c *ConsentConfig) check(control *ControlConfig) error {
 func isKey(key string) bool {
 	return len(key) == 1 && (key[0] >= '0' && key[0] <= '9' || key == "*" || key == "#")
 }
+
+// consentFolders are those for evidence and marks; empty without consent.
+func (c *Config) consentFolders() [2]string {
+	if c.Consent == nil {
+		return [2]string{}
+	}
+	return [2]string{c.Consent.Evidence, c.Consent.Marks}
+}

@@ -42,6 +42,14 @@ recordings:
   closed: spool/closed
   due: answered
   pair_wait: 1500ms
+control: {user: callseal-control, secret_file: control.secret}
+consent:
+  ari: {url: "http://127.0.0.1:8088/ari", user: callseal-consent, password_file: consent.secret}
+  announcement: sounds/ask.wav
+  jurisdiction: US-NY
+  evidence: spool/recording/callseal-consent
+  marks: spool/callseal/consent
+  staff_evidence: agreement.pdf
 contexts:
   from-trunk: inbound
   from-internal: outbound
@@ -72,6 +80,14 @@ func TestLoadConfig(t *testing.T) {
 	require.Equal(t, filepath.Join(folder, "spool/recording"), config.ARI.Recordings)
 	require.Equal(t, 1500*time.Millisecond, config.Recordings.pairWait)
 	require.Equal(t, 10*time.Minute, config.Recordings.omissionAfter)
+	require.Equal(t, 3*time.Minute, config.Recordings.pauseAlarm)
+	require.Equal(t, &ControlConfig{Address: "127.0.0.1:5038", User: "callseal-control", SecretFile: filepath.Join(folder, "control.secret")}, config.Control)
+	require.Equal(t, &ConsentConfig{
+		ARI:          ARIConfig{URL: "http://127.0.0.1:8088/ari", User: "callseal-consent", PasswordFile: filepath.Join(folder, "consent.secret"), Application: "callseal-consent"},
+		Announcement: filepath.Join(folder, "sounds/ask.wav"), Grant: "1", Deny: "2", Tries: 1, Wait: "5s", Silence: "policy", Jurisdiction: "US-NY",
+		Evidence: filepath.Join(folder, "spool/recording/callseal-consent"), Marks: filepath.Join(folder, "spool/callseal/consent"),
+		StaffEvidence: filepath.Join(folder, "agreement.pdf"), wait: 5 * time.Second,
+	}, config.Consent)
 	require.Equal(t, time.Hour, config.beat)
 	require.Equal(t, "pbx.atlas.example", config.Devices.Domain, "as addresses of record are hashed")
 	require.True(t, config.needsView())
@@ -131,6 +147,16 @@ func TestConfigRefusals(t *testing.T) {
 		{"negative wait", "1500ms", "-1s", []string{`recordings.pair_wait is "-1s"`}},
 		{"omission", "1500ms", "1500ms\n  omission_after: soon", []string{`recordings.omission_after is "soon", use a duration such as 10m`}},
 		{"negative omission", "1500ms", "1500ms\n  omission_after: -1s", []string{`recordings.omission_after is "-1s"`}},
+		{"pause alarm", "1500ms", "1500ms\n  pause_alarm: soon", []string{`recordings.pause_alarm is "soon", use a duration such as 3m`}},
+		{"consent without control", "control: {user: callseal-control, secret_file: control.secret}\n", "", []string{"consent needs control"}},
+		{"control without user", "{user: callseal-control, ", "{", []string{"control needs user"}},
+		{"one key for both", "jurisdiction: US-NY", "grant: '2'", []string{`consent.grant is "2" and consent.deny "2": use two different keys`}},
+		{"no key", "jurisdiction: US-NY", "deny: no", []string{`consent.deny "no"`}},
+		{"no jurisdiction", "US-NY", "New York", []string{`consent.jurisdiction is "New York", use an ISO 3166 code`}},
+		{"silence", "jurisdiction: US-NY", "silence: golden", []string{`consent.silence is "golden", use policy, granted or denied`}},
+		{"consent wait", "jurisdiction: US-NY", "wait: 0s", []string{`consent.wait is "0s"`}},
+		{"tries", "jurisdiction: US-NY", "tries: 6", []string{"consent.tries is 6, use 1 to 5"}},
+		{"no marks", "  marks: spool/callseal/consent\n", "", []string{"consent.marks is missing"}},
 		{"beat", "log_level: debug", "beat: often", []string{`beat is "often", use a duration such as 1h, at least 1s, or 0s for none`}},
 		{"hectic beat", "log_level: debug", "beat: 10ms", []string{`beat is "10ms"`}},
 		{"due without a folder", "  folder: spool/monitor\n", "", []string{"recordings are due and recordings.folder is not set: where does MixMonitor put them?"}},

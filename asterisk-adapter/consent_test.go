@@ -22,6 +22,7 @@ import (
 	"github.com/callseal/callseal/asterisk-adapter/ami"
 	"github.com/callseal/callseal/asterisk-adapter/consent"
 	"github.com/callseal/callseal/asterisk-adapter/lab"
+	"github.com/callseal/callseal/asterisk-adapter/pbx"
 	"github.com/callseal/callseal/asterisk-adapter/recording"
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/network/networktest"
@@ -35,6 +36,7 @@ func TestConsent(t *testing.T) {
 		name string
 		tell func(*testing.T)
 	}{
+		{"examined", s.testConsentExamined},
 		{"nobody there", s.testNobodyAsks},
 		{"denied", s.testDenied},
 		{"granted, paused, revoked by the called party", s.testGranted},
@@ -190,6 +192,16 @@ func (c *call) press(t *testing.T, channel, keys string) {
 	}
 }
 
+// closed says whether the call's recording is whole.
+func (c *call) closed() bool {
+	content, err := os.ReadFile(c.file())
+	if err != nil {
+		return false
+	}
+	_, err = recording.ReadWAVHeader(content, int64(len(content)))
+	return err == nil
+}
+
 func (c *call) file() string { return c.wav(c.uniqueID) }
 
 // statements are those on the ledger, once there are so many.
@@ -325,6 +337,49 @@ func (s *consentScene) requireEvidence(t *testing.T, statement *pb.ConsentStatem
 	return consent.Evidence{}
 }
 
+// testConsentExamined has the doctor look: nothing is to be changed; then at one thing
+// after the other that is not as it should be.
+func (s *consentScene) testConsentExamined(t *testing.T) {
+	found := Examine(t.Context(), s.config(t, t.TempDir()), s.asterisk.ConfigDir())
+	for _, one := range found {
+		require.NotEqual(t, Wrong, one.Verdict, "%+v", one)
+	}
+	for _, where := range []string{pbx.Control + ":", pbx.ConsentARI + ":", pbx.Features + ":", "extensions.conf", "logger.conf", "consent.announcement", "consent.evidence", "consent.marks", "AMI for control", "ARI for consent"} {
+		require.True(t, verdictOf(found, Right, where, ""), "%s: %+v", where, found)
+	}
+	for _, c := range []struct{ file, old, changed, where, says string }{
+		{pbx.Control, "read = call,user", "read = call", pbx.Control + ":", "add user to read"},
+		{pbx.Control, "write = call", "write =", pbx.Control + ":", "add call to write"},
+		{pbx.Control, "[callseal-control]", "[another]", "manager.conf", "set control.user"},
+		{pbx.ConsentARI, "read_only = no", "read_only = yes", pbx.ConsentARI + ":", "the adapter cannot ask"},
+		{pbx.ConsentARI, "type = user", "", "ari.conf", "set consent.ari.user"},
+		{pbx.Features, "callseal-revoke =>", "other =>", "features.conf", "include asterisk-adapter/pbx/features_callseal.conf"},
+		{pbx.ConsentDialplan, "[callseal-pause]", "[other]", "extensions.conf", "#include extensions_callseal_consent.conf"},
+		{"logger.conf", "notice,warning", "notice,dtmf,warning", "logger.conf:", "take dtmf away"},
+		{"modules.conf", "load=app_system.so", "", "modules.conf", "leaves no marks"},
+	} {
+		folder := filepath.Join(t.TempDir(), "etc")
+		require.NoError(t, os.CopyFS(folder, os.DirFS(s.asterisk.ConfigDir())))
+		file := filepath.Join(folder, c.file)
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Contains(t, string(text), c.old, c.file)
+		require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(text), c.old, c.changed, 1)), 0o600))
+		found := Examine(t.Context(), s.config(t, t.TempDir()), folder)
+		require.True(t, verdictOf(found, Wrong, c.where, c.says), "%s without %q: %+v", c.file, c.old, found)
+	}
+	for where, change := range map[string]func(*Config){
+		"AMI for control":      func(c *Config) { c.Control.Secret = "wrong" },
+		"ARI for consent":      func(c *Config) { c.Consent.ARI.Password = "wrong" },
+		"consent.announcement": func(c *Config) { c.Consent.Announcement += ".gone" },
+		"consent.marks":        func(c *Config) { c.Consent.Marks = "/nowhere" },
+	} {
+		config := s.config(t, t.TempDir())
+		change(config)
+		require.True(t, verdictOf(Examine(t.Context(), config, s.asterisk.ConfigDir()), Wrong, where, ""), where)
+	}
+}
+
 func (s *consentScene) testNobodyAsks(t *testing.T) {
 	c := s.begin(t, lab.Call{Duration: 700 * time.Millisecond})
 	c.end(t)
@@ -422,7 +477,8 @@ func (s *consentScene) testGranted(t *testing.T) {
 	require.NoError(t, r.stop())
 }
 
-// testRevokedElsewhere: compliance puts a revocation on the ledger while the call is up.
+// testRevokedElsewhere: the agent's application pauses the recording and lets it go on,
+// by AMI as such applications do; then compliance puts a revocation on the ledger while the call is up.
 func (s *consentScene) testRevokedElsewhere(t *testing.T) {
 	r := s.run(t, s.config(t, t.TempDir()))
 	c := s.begin(t, lab.Call{Duration: 6 * time.Second})
@@ -436,6 +492,11 @@ func (s *consentScene) testRevokedElsewhere(t *testing.T) {
 		}
 	}
 	time.Sleep(time.Second)
+	for _, state := range []string{"1", "0"} {
+		_, err := s.control.Action(t.Context(), "MixMonitorMute", ami.Header{Name: "Channel", Value: c.caller}, ami.Header{Name: "Direction", Value: "both"}, ami.Header{Name: "State", Value: state})
+		require.NoError(t, err)
+		time.Sleep(800 * time.Millisecond)
+	}
 	_, err := pb.NewConsentServiceClient(c.compliance).DeclareConsent(t.Context(), &pb.DeclareConsentRequest{
 		Pbx: s.owner.PBXs[0], Linkedid: c.uniqueID, PartyRef: caller.GetPartyRef(), Purpose: ledger.PurposeRecording, Status: ledger.ConsentRevoked,
 		Method: ledger.MethodPortal, EvidenceDigest: strings.Repeat("ab", 32),
@@ -446,7 +507,7 @@ func (s *consentScene) testRevokedElsewhere(t *testing.T) {
 	ended := listen(t, c.file()).length
 	require.Positive(t, ended)
 	c.end(t)
-	c.recorded(t)
+	require.Len(t, c.recorded(t).GetPauses(), 1)
 	require.Equal(t, ended, listen(t, c.file()).length)
 	c.requireNoViolation(t)
 	require.NoError(t, r.stop())
@@ -485,7 +546,7 @@ func (s *consentScene) testConsentSurvives(t *testing.T) {
 	start := s.program(t, s.config(t, t.TempDir()))
 	command, log := start()
 	s.network.Stop("atlas-gateway")
-	c := s.begin(t, lab.Call{Duration: 8 * time.Second})
+	c := s.begin(t, lab.Call{Duration: 12 * time.Second})
 	log.until(t, "a party is asked", 1)
 	c.press(t, c.caller, "1")
 	log.until(t, "a party was asked whether the call may be recorded", 1)
@@ -501,14 +562,28 @@ func (s *consentScene) testConsentSurvives(t *testing.T) {
 		return err == nil
 	}, patience, 10*time.Millisecond)
 	kill(command) // with the call up
+	// With nobody there to mute it, a pause ends the recording; what is withdrawn is
+	// marked.
+	c.press(t, c.called, "*7")
+	require.Eventually(t, func() bool { return c.closed() }, patience, 10*time.Millisecond, "the recording has ended")
+	for marked := false; !marked; { // keys are not heard while the pause ends
+		c.press(t, c.caller, "*9")
+		time.Sleep(300 * time.Millisecond)
+		marks, err := os.ReadDir(s.asterisk.ConsentDir())
+		require.NoError(t, err)
+		marked = len(marks) == 1
+	}
+	ended := listen(t, c.file()).length
 	c.end(t)
+	require.Equal(t, ended, listen(t, c.file()).length)
 	s.network.StartNode("atlas-gateway")
 	command, _ = start()
-	c.statements(t, 2)
+	c.statements(t, 3)
 	kill(command) // it may not know yet that they were delivered
 	command, log = start()
 	c.recorded(t)
-	require.Equal(t, ledger.ConsentGranted, c.statements(t, 2)[c.leg(t).GetCallerRef()].GetStatus())
+	require.Equal(t, ledger.ConsentRevoked, c.statements(t, 3)[c.leg(t).GetCallerRef()].GetStatus())
+	c.requireNoViolation(t)
 	require.NoError(t, command.Process.Signal(os.Interrupt))
 	require.NoError(t, command.Wait(), "%s", log)
 }

@@ -58,6 +58,8 @@ func Examine(ctx context.Context, config *Config, folder string) []Finding {
 	e.managerConf()
 	e.tableConf()
 	e.ariConf()
+	e.controlConf()
+	e.consentConf()
 	e.folders()
 	e.disks()
 	e.watches()
@@ -270,6 +272,8 @@ func (e *examination) folders() {
 		{"recordings.folder", e.config.Recordings.Folder, "rx", "read"},
 		{"recordings.closed", e.config.Recordings.Closed, "rwx", "write in"},
 		{"state_dir", e.config.StateDir, "rwx", "write in"},
+		{"consent.evidence", e.config.consentFolders()[0], "rwx", "write in"},
+		{"consent.marks", e.config.consentFolders()[1], "rwx", "write in"},
 	} {
 		if one.path == "" || one.setting == "cdr.csv" && e.config.CDR.CSV == "" {
 			continue
@@ -366,6 +370,8 @@ func (e *examination) running(ctx context.Context) {
 	}{
 		{"AMI", e.config.AMI != nil, e.askAMI, "see that Asterisk runs and that ami is right; reload the manager after a change"},
 		{"ARI", e.config.ARI != nil, e.askARI, "see that Asterisk runs and that ari is right; reload res_ari after a change"},
+		{"AMI for control", e.config.Control != nil, e.askControl, "see that control is right; reload the manager after a change"},
+		{"ARI for consent", e.config.Consent != nil, e.askConsentARI, "see that consent.ari is right; reload res_ari after a change"},
 		{"table of CDRs", e.config.CDR.Table != nil, e.askTable, "see that the database runs and that cdr.table is right, or do what it says"},
 	} {
 		if !one.used {

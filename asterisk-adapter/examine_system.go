@@ -33,7 +33,7 @@ type need struct {
 func (e *examination) needs() []need {
 	c := e.config
 	table := c.CDR.Table != nil
-	return []need{
+	return append(e.consentNeeds(), []need{
 		{"cdr_csv", c.CDR.CSV != "", "there is no file of CDRs"},
 		{"cdr_manager", c.AMI != nil, "there are no Cdr events"},
 		{"res_odbc", table, "nothing is written to the table of CDRs"},
@@ -46,7 +46,7 @@ func (e *examination) needs() []need {
 		{"res_ari_channels", c.ARI != nil, "channels cannot be listed after a gap"},
 		{"app_mixmonitor", c.Recordings.Folder != "", "nothing is recorded"},
 		{"func_env", c.Recordings.Closed != "" && !e.freePBX, "the dialplan leaves no markers when files are closed"},
-	}
+	}...)
 }
 
 // modulesConf sees that what is configured is loaded.

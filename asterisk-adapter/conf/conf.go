@@ -76,6 +76,9 @@ func (c *Config) All(section, key string) []Line {
 	return found
 }
 
+// Lines are a section's settings, in order.
+func (c *Config) Lines(section string) []Line { return slices.Clone(c.sections[section]) }
+
 // Get is a section's last setting of a key.
 func (c *Config) Get(section, key string) (Line, bool) {
 	all := c.All(section, key)

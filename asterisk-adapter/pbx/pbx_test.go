@@ -2,6 +2,7 @@ package pbx
 
 import (
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,10 +45,35 @@ func TestFreePBXSaysTheSame(t *testing.T) {
 
 // A caller must not be able to put anything into a path or command.
 func TestDialplanUsesNothingOfTheCaller(t *testing.T) {
-	for line := range strings.Lines(read(t, Dialplan)) {
+	lines := slices.Concat(settings(read(t, Dialplan)), settings(read(t, ConsentDialplan)))
+	shells := 0
+	for _, line := range lines {
 		for _, bad := range []string{"CALLERID", "EXTEN", "CALLFILENAME", "SIPHEADER"} {
 			require.NotContains(t, line, bad)
 		}
+		// A shell is given what Asterisk made up, and ARG1 of a key, which says who.
+		if strings.Contains(line, "TrySystem(") {
+			shells++
+			for _, own := range []string{"${ASTSPOOLDIR}", "${UNIQUEID}", "${ARG1}", "${CHANNEL(linkedid)}"} {
+				line = strings.ReplaceAll(line, own, "")
+			}
+			require.NotContains(t, line, "$")
+		}
+	}
+	require.Equal(t, 4, shells)
+}
+
+// The keys of features.conf go where the dialplan has something to do.
+func TestKeysHaveTheirDialplan(t *testing.T) {
+	dialplan := read(t, ConsentDialplan)
+	for _, line := range settings(read(t, Features)) {
+		key, action, is := strings.Cut(line, " => ")
+		if !is {
+			continue
+		}
+		require.Contains(t, dialplan, key, "DYNAMIC_FEATURES has it")
+		context, _, _ := strings.Cut(strings.SplitN(action, `"`, 2)[1], ",")
+		require.Contains(t, dialplan, "["+context+"]")
 	}
 }
 
@@ -55,7 +81,9 @@ func TestDialplanUsesNothingOfTheCaller(t *testing.T) {
 func TestAccountsOnlyRead(t *testing.T) {
 	require.Contains(t, settings(read(t, Manager)), "write =")
 	require.Contains(t, settings(read(t, ARI)), "read_only = yes")
-	for _, name := range []string{Manager, ARI} {
+	for _, name := range []string{Manager, ARI, Control, ConsentARI} {
 		require.Contains(t, read(t, name), Placeholder)
 	}
+	// Those that act are told and may do no more than they need.
+	require.Subset(t, settings(read(t, Control)), []string{"read = call,user", "write = call"})
 }
