@@ -48,6 +48,7 @@ func TestAdapter(t *testing.T) {
 		{"clock change", s.testClockChange},
 		{"bridge recording", s.testBridgeRecording},
 		{"the network to Asterisk is lost", s.testGap},
+		{"hostile names", s.testHostileNames},
 		{"devices", s.testDevices},
 		{"progress", s.testProgress},
 		{"settings that Asterisk lacks", s.testMissingSettings},

@@ -49,12 +49,21 @@ func TestLimits(t *testing.T) {
 	require.ErrorIs(t, err, ErrProtocol)
 	_, err = newReader(strings.NewReader(strings.Repeat("X: y\r\n", MaxHeaders+1))).message()
 	require.ErrorIs(t, err, ErrProtocol)
-	require.ErrorIs(t, newReader(strings.NewReader("SSH-2.0-OpenSSH\r\n")).banner(), ErrProtocol)
+	for _, greeting := range []string{"SSH-2.0-OpenSSH\r\n", "\r\nAsterisk Call Manager/11.0.0\r\n", "\x00\xff\r\n", "HTTP/1.1 400 Bad Request\r\n", "asterisk call manager/1.1\r\n", strings.Repeat("x", MaxLine+3)} {
+		require.ErrorIs(t, newReader(strings.NewReader(greeting)).banner(), ErrProtocol)
+	}
+	for _, greeting := range []string{"Asterisk Call Manager/1.1\r\n", "Asterisk Call Manager/99.0.0-beta\n"} {
+		require.NoError(t, newReader(strings.NewReader(greeting)).banner(), "another version speaks the same")
+	}
+	require.ErrorIs(t, newReader(strings.NewReader("Asterisk Call Man")).banner(), io.ErrUnexpectedEOF)
 }
 
 func FuzzMessage(f *testing.F) {
 	f.Add([]byte("Event: Cdr\r\nA: b\r\n\r\nResponse: Success\r\n\r\n"))
 	f.Add([]byte("no colon\n\n\n:\n\n"))
+	f.Add([]byte("Event: Cdr\r\nCallerID: \"Event: Cdr\" <1>\r\nUserField: \xff\xfe\r\n\r\nEvent: Cd"))
+	f.Add([]byte("Event: ChallengeResponseFailed\r\nResponse: x\r\n\r\n\r\n\r\nResponse: Error\r\nMessage: \x00\r\n\r\n"))
+	f.Add([]byte("Event: " + strings.Repeat("x", MaxLine) + "\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		in := newReader(bytes.NewReader(data))
 		for {

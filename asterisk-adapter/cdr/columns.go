@@ -92,10 +92,7 @@ func (l *layout) parse(values []string, zone *time.Location) (Row, error) {
 	to := r.places(&t)
 	for i, value := range values {
 		field := fieldNames[l.fields[i]]
-		switch {
-		case !utf8.ValidString(value):
-			return Row{}, &FieldError{field, "is not UTF-8"}
-		case strings.IndexByte(value, 0) >= 0:
+		if strings.IndexByte(value, 0) >= 0 {
 			return Row{}, &FieldError{field, "holds a NUL byte"}
 		}
 		if limit := l.columns[i].Chars; limit > 0 && utf8.RuneCountInString(value) >= limit {

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Limits on what is taken from outside, in bytes. Asterisk's own are lower.
@@ -37,9 +36,6 @@ const (
 func ParseCSV(line []byte, zone *time.Location) (Row, error) {
 	if len(line) > MaxLine {
 		return Row{}, fmt.Errorf("%w: it has %d bytes, more than %d", ErrBadRecord, len(line), MaxLine)
-	}
-	if !utf8.Valid(line) {
-		return Row{}, fmt.Errorf("%w: it is not UTF-8", ErrBadRecord)
 	}
 	if bytes.IndexByte(line, 0) >= 0 {
 		return Row{}, fmt.Errorf("%w: it holds a NUL byte", ErrBadRecord)
@@ -142,7 +138,8 @@ func split(s string, fields *[maxColumns]string) (int, error) {
 // rawRow holds the values that are not text, as they came.
 type rawRow struct{ start, answer, end, duration, billsec, amaflags, sequence string }
 
-// finish checks the text fields of r and fills in the others.
+// finish checks the text fields of r, brings them into the form of records and fills in
+// the others.
 func (t *rawRow) finish(r *Row, zone *time.Location) error {
 	if err := checkText(r); err != nil {
 		return err
@@ -181,8 +178,11 @@ func checkText(r *Row) error {
 		if len(*f.value) > MaxField {
 			return &FieldError{f.name, fmt.Sprintf("has %d bytes, more than %d", len(*f.value), MaxField)}
 		}
+		*f.value = Text(*f.value)
 	}
 	switch {
+	case strings.ContainsFunc(r.UniqueID+r.LinkedID, escaped):
+		return &FieldError{"uniqueid", "or linkedid is not UTF-8: give the PBX a systemname that is"}
 	case r.UniqueID == "":
 		return &FieldError{"uniqueid", "is empty"}
 	case r.LinkedID == "":

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // setMapping is the advice for a header that cdr_manager leaves out by default.
@@ -42,9 +41,6 @@ func ParseEvent(get func(header string) (string, bool), zone *time.Location) (Ro
 		if !ok {
 			return Row{}, &FieldError{h.field, "is not in the event"}
 		}
-		if !utf8.ValidString(value) {
-			return Row{}, &FieldError{h.field, "is not UTF-8"}
-		}
 		if strings.IndexByte(value, 0) >= 0 {
 			return Row{}, &FieldError{h.field, "holds a NUL byte"}
 		}
@@ -66,8 +62,6 @@ func ParseEvent(get func(header string) (string, bool), zone *time.Location) (Ro
 			return Row{}, &MissingColumnError{Column: h.field, Setting: fmt.Sprintf(setMapping, h.field, h.header)}
 		case !ok:
 			r.absent |= h.absent
-		case !utf8.ValidString(value):
-			return Row{}, &FieldError{h.field, "is not UTF-8"}
 		case strings.IndexByte(value, 0) >= 0:
 			return Row{}, &FieldError{h.field, "holds a NUL byte"}
 		}

@@ -90,26 +90,26 @@ func TestHostileLines(t *testing.T) {
 		line string
 		want error
 	}{
-		"not UTF-8":        {strings.Replace(written, "boss", "b\xffss", 1), ErrBadRecord},
-		"NUL":              {strings.Replace(written, "boss", "b\x00ss", 1), ErrBadRecord},
-		"8 KB field":       {strings.Replace(written, "boss", strings.Repeat("x", 8192), 1), ErrBadField},
-		"open quote":       {strings.TrimSuffix(written, `0",0`) + `0`, ErrBadRecord},
-		"text after quote": {strings.Replace(written, `"lab",`, `"lab"x,`, 1), ErrBadRecord},
-		"bare quote":       {strings.Replace(written, `,2,2,`, `,2",2,`, 1), ErrBadRecord},
-		"22 columns":       {written + ",1", ErrBadRecord},
-		"3 columns":        {"a,b,c", ErrBadRecord},
-		"a word":           {strings.Replace(written, ",2,2,", ",two,2,", 1), ErrBadField},
-		"negative":         {strings.Replace(written, ",2,2,", ",-2,2,", 1), ErrTimes},
-		"ages":             {strings.Replace(written, ",2,2,", ",-99999999,2,", 1), ErrBadField},
-		"disposition":      {strings.Replace(written, "ANSWERED", "NO", 1), ErrBadField},
-		"amaflags":         {strings.Replace(written, "DOCUMENTATION", "9", 1), ErrBadField},
-		"no time":          {strings.Replace(written, "2026-11-21 07:04:12", "now", 1), ErrBadField},
-		"31 November":      {strings.Replace(written, "2026-11-21 07:04:12", "2026-11-31 07:04:12", 1), ErrBadField},
-		"sequence":         {written + "x", ErrBadField},
-		"end before start": {strings.Replace(written, "07:04:12", "07:04:02", 1), ErrTimes},
-		"answer outside":   {strings.Replace(written, `"2026-11-21 07:04:10","2026-11-21 07:04:12"`, `"2026-11-21 07:05:10","2026-11-21 07:04:12"`, 1), ErrTimes},
-		"another zone":     {strings.ReplaceAll(written, "07:04:1", "06:04:1"), ErrTimes},
-		"too long":         {strings.Replace(written, "boss", strings.Repeat("x", MaxLine), 1), ErrBadRecord},
+		"uniqueid not UTF-8": {strings.ReplaceAll(written, "1795244650.0", "\xff-1795244650.0"), ErrBadField},
+		"NUL":                {strings.Replace(written, "boss", "b\x00ss", 1), ErrBadRecord},
+		"8 KB field":         {strings.Replace(written, "boss", strings.Repeat("x", 8192), 1), ErrBadField},
+		"open quote":         {strings.TrimSuffix(written, `0",0`) + `0`, ErrBadRecord},
+		"text after quote":   {strings.Replace(written, `"lab",`, `"lab"x,`, 1), ErrBadRecord},
+		"bare quote":         {strings.Replace(written, `,2,2,`, `,2",2,`, 1), ErrBadRecord},
+		"22 columns":         {written + ",1", ErrBadRecord},
+		"3 columns":          {"a,b,c", ErrBadRecord},
+		"a word":             {strings.Replace(written, ",2,2,", ",two,2,", 1), ErrBadField},
+		"negative":           {strings.Replace(written, ",2,2,", ",-2,2,", 1), ErrTimes},
+		"ages":               {strings.Replace(written, ",2,2,", ",-99999999,2,", 1), ErrBadField},
+		"disposition":        {strings.Replace(written, "ANSWERED", "NO", 1), ErrBadField},
+		"amaflags":           {strings.Replace(written, "DOCUMENTATION", "9", 1), ErrBadField},
+		"no time":            {strings.Replace(written, "2026-11-21 07:04:12", "now", 1), ErrBadField},
+		"31 November":        {strings.Replace(written, "2026-11-21 07:04:12", "2026-11-31 07:04:12", 1), ErrBadField},
+		"sequence":           {written + "x", ErrBadField},
+		"end before start":   {strings.Replace(written, "07:04:12", "07:04:02", 1), ErrTimes},
+		"answer outside":     {strings.Replace(written, `"2026-11-21 07:04:10","2026-11-21 07:04:12"`, `"2026-11-21 07:05:10","2026-11-21 07:04:12"`, 1), ErrTimes},
+		"another zone":       {strings.ReplaceAll(written, "07:04:1", "06:04:1"), ErrTimes},
+		"too long":           {strings.Replace(written, "boss", strings.Repeat("x", MaxLine), 1), ErrBadRecord},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ParseCSV([]byte(c.line), time.UTC)
@@ -223,6 +223,9 @@ func TestEvent(t *testing.T) {
 func FuzzCSV(f *testing.F) {
 	f.Add([]byte(written))
 	f.Add([]byte(columns(true, false, true)))
+	for _, name := range hostile {
+		f.Add([]byte(strings.Replace(written, "boss", strings.ReplaceAll(name, `"`, `""`), 1)))
+	}
 	f.Add([]byte(`"a` + "\n" + `b","c""d",,1`))
 	zone := lisbon(f)
 	f.Fuzz(func(t *testing.T, line []byte) {
@@ -245,6 +248,9 @@ func FuzzCSV(f *testing.F) {
 
 func FuzzEvent(f *testing.F) {
 	f.Add("2026-11-21 07:04:10", "2", "1795244650.0", "x", "3")
+	for _, name := range hostile {
+		f.Add("2026-11-21 07:04:10", "2", "1795244650.0", name, "DOCUMENTATION")
+	}
 	f.Fuzz(func(t *testing.T, when, count, id, text, flags string) {
 		get := func(name string) (string, bool) {
 			switch name {

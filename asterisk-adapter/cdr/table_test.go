@@ -294,7 +294,7 @@ func TestARowOfATable(t *testing.T) {
 	require.True(t, row.Answer.IsZero())
 
 	for name, changes := range map[string]map[string]string{
-		"not UTF-8": {"clid": "\xff"}, "NUL": {"src": "1\x00"}, "no time": {"Calldate": "0000-00-00 00:00:00"}, "duration": {"duration": "-1"},
+		"uniqueid not UTF-8": {"uniqueid": "\xff"}, "NUL": {"src": "1\x00"}, "no time": {"Calldate": "0000-00-00 00:00:00"}, "duration": {"duration": "-1"},
 		"a uniqueid that may be cut": {"uniqueid": "systemname-abcdefg-1795244650.01"}, "disposition": {"disposition": ""}, "channel": {"channel": ""}, "sequence": {"sequence": "x"},
 	} {
 		_, err := l.parse(valuesOf(l, changes), time.UTC)
