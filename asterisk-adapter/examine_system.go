@@ -244,7 +244,7 @@ func (e *examination) watches() {
 	if err != nil {
 		return // a kernel that keeps it to itself
 	}
-	said := fmt.Sprintf("%d folders of recordings are watched, %d may be", folders, most)
+	said := fmt.Sprintf("folders of recordings that are watched: %d of %d", folders, most)
 	switch {
 	case folders >= most:
 		e.add(Wrong, setting, said, fmt.Sprintf("write %s = %d into /etc/sysctl.d/callseal.conf and run sysctl --system", setting, 4*folders))

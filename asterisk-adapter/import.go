@@ -195,6 +195,9 @@ func (i *importer) Legs(ctx context.Context, rows []cdr.Row, dry bool) ([]backfi
 		results[n] = result
 	}
 	if len(fresh) == 0 {
+		if !dry {
+			a.countImported("records", results)
+		}
 		return results, nil
 	}
 	anchored, err := i.onLedger(ctx, fresh)
@@ -217,7 +220,17 @@ func (i *importer) Legs(ctx context.Context, rows []cdr.Row, dry bool) ([]backfi
 	if dry {
 		return results, nil
 	}
-	return results, a.closeImported(ctx, fresh)
+	if err := a.closeImported(ctx, fresh); err != nil {
+		return nil, err
+	}
+	a.countImported("records", results)
+	return results, nil
+}
+
+func (a *Adapter) countImported(what string, results []backfill.Result) {
+	for _, result := range results {
+		a.metrics.imported.WithLabelValues(what, string(result.Outcome)).Inc()
+	}
 }
 
 // leg makes a leg of a row; nil where it is known or cannot be taken.
@@ -486,7 +499,11 @@ func (i *importer) Recordings(ctx context.Context, recordings []backfill.Recordi
 	if err := asking.Wait(); err != nil {
 		return nil, err
 	}
-	return results, awaitAll(ctx, closed, count)
+	if err := awaitAll(ctx, closed, count); err != nil {
+		return nil, err
+	}
+	a.countImported("recordings", results)
+	return results, nil
 }
 
 // recording makes the record of a recording; nil where it is known or cannot be taken.

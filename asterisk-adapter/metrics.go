@@ -21,13 +21,14 @@ const (
 
 // metrics are what an adapter counts; their names begin with callseal_adapter_.
 type metrics struct {
-	registry      *prometheus.Registry
+	registry      *registry
 	connected     *prometheus.GaugeVec
 	legs          *prometheus.CounterVec
 	lag           *prometheus.HistogramVec
 	unfit         *prometheus.CounterVec
 	disagreements *prometheus.CounterVec
 	recordings    *prometheus.CounterVec
+	imported      *prometheus.CounterVec
 	// strangers are devices that were reported, strangersCalls their calls.
 	strangers, strangersCalls *prometheus.CounterVec
 	omissions                 prometheus.Counter
@@ -39,8 +40,34 @@ type metrics struct {
 	diskFree  prometheus.Gauge
 }
 
+// registry is a registry that remembers what was registered.
+type registry struct {
+	*prometheus.Registry
+
+	collectors []prometheus.Collector
+}
+
+// MustRegister implements prometheus.Registerer.
+func (r *registry) MustRegister(collectors ...prometheus.Collector) {
+	r.Registry.MustRegister(collectors...)
+	r.collectors = append(r.collectors, collectors...)
+}
+
+// Collectors are all that an adapter of this configuration measures, for their
+// documentation. Close lets its journal go.
+func Collectors(config *Config, log *slog.Logger) (collectors []prometheus.Collector, closed func() error, err error) {
+	if err := config.check(); err != nil {
+		return nil, nil, err
+	}
+	a, err := open(config, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.metrics.registry.collectors, a.close, nil
+}
+
 func newMetrics() *metrics {
-	registry := prometheus.NewRegistry()
+	registry := &registry{Registry: prometheus.NewRegistry()}
 	name := func(name string) string { return "callseal_adapter_" + name }
 	counters := func(what, help string, labels ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name(what), Help: help}, labels)
@@ -53,6 +80,7 @@ func newMetrics() *metrics {
 		legs:           counters("source_legs_total", "Legs that a source told of, by whether it was the first to.", "source", "first"),
 		unfit:          counters("source_unfit_total", "Lines, rows and events that cannot be taken.", "source"),
 		disagreements:  counters("disagreements_total", "Legs of which two sources say different things.", "first", "second"),
+		imported:       counters("imported_total", "Old records and recordings that an import brought, by what came of it.", "what", "outcome"),
 		recordings:     counters("recordings_total", "Recordings' files that were closed, by what came of it.", "outcome"),
 		strangers:      counters("strangers_total", "Reports of devices that are not in good standing on the ledger, by verdict.", "verdict"),
 		strangersCalls: counters("strangers_calls_total", "Calls that such devices had, by verdict.", "verdict"),

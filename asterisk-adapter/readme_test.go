@@ -51,7 +51,7 @@ func newShell(t *testing.T, folder string, environment []string) *shell {
 		_ = in.Close()
 		_ = command.Wait()
 		_ = writer.Close()
-		if t.Failed() {
+		if t.Failed() || testing.Verbose() {
 			t.Logf("the shell said:\n%s", s.said.String())
 		}
 	})

@@ -114,8 +114,12 @@ func kinds(collector prometheus.Collector) map[string]string {
 	return types
 }
 
-// kindOf is the type of a vector that has no value yet.
+// kindOf is the type of a vector that has no value yet, or of a collector that says its
+// own.
 func kindOf(collector prometheus.Collector) string {
+	if own, says := collector.(interface{ Kind() string }); says {
+		return own.Kind()
+	}
 	switch collector.(type) {
 	case *prometheus.CounterVec:
 		return "counter"

@@ -1,5 +1,5 @@
-// Metricsdoc writes docs/metrics.md: what a running gateway measures, as its parts
-// register it. It starts one for that, whose peer is away.
+// Metricsdoc writes docs/metrics.md: what a running gateway and a running adapter
+// measure, as their parts register it. It starts one of each for that, alone in the world.
 package main
 
 import (
@@ -18,7 +18,9 @@ import (
 	"github.com/callseal/callseal/network/msp"
 )
 
-const preface = `# What a gateway measures
+const preface = `# What a gateway and an adapter measure
+
+## A gateway
 
 Written by ` + "`make docs`" + ` from what a running gateway registers; what is here is served at
 ` + "`metrics.listen`" + `/metrics, beside the metrics of Go's runtime and of the process that the
@@ -27,6 +29,14 @@ Prometheus library brings. Alerting rules are in
 
 Labels hold names from fixed lists or from the operator's own configuration, never
 anything of a call, a person or a client, so their number is bounded:
+
+`
+
+const adapterPreface = `
+## An adapter
+
+Served at the adapter's ` + "`metrics.listen`" + `/metrics, beside the same metrics of Go and of the
+process. No label holds anything of a call:
 
 `
 
@@ -48,6 +58,15 @@ func run(root string) error {
 	if err != nil {
 		return err
 	}
+	adapters, err := adapterCatalogue()
+	if err != nil {
+		return err
+	}
+	more, err := adapterPage(adapters)
+	if err != nil {
+		return err
+	}
+	text = append(text, more...)
 	return os.WriteFile(filepath.Join(root, "docs", "metrics.md"), text, 0o644)
 }
 
@@ -97,16 +116,24 @@ func page(all []metrics.Description) ([]byte, error) {
 	for _, one := range metrics.Labels {
 		fmt.Fprintf(&out, "| `%s` | %s |\n", one.Name, one.Holds)
 	}
+	if err := list(&out, all, metrics.Listed); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// list is the table of metrics.
+func list(out *bytes.Buffer, all []metrics.Description, listed func(string) bool) error {
 	out.WriteString("\n| name | type | labels | what it is |\n|---|---|---|---|\n")
 	for _, one := range all {
 		var labels []string
 		for _, label := range one.Labels {
-			if !metrics.Listed(label) {
-				return nil, fmt.Errorf("%s has the label %q, which metrics.Labels does not have: say there what it holds, and how many values it can have", one.Name, label)
+			if !listed(label) {
+				return fmt.Errorf("%s has the label %q, which the package's Labels does not have: say there what it holds, and how many values it can have", one.Name, label)
 			}
 			labels = append(labels, "`"+label+"`")
 		}
-		fmt.Fprintf(&out, "| `%s` | %s | %s | %s |\n", one.Name, one.Type, strings.Join(labels, ", "), strings.ReplaceAll(one.Help, "|", `\|`))
+		fmt.Fprintf(out, "| `%s` | %s | %s | %s |\n", one.Name, one.Type, strings.Join(labels, ", "), strings.ReplaceAll(one.Help, "|", `\|`))
 	}
-	return out.Bytes(), nil
+	return nil
 }

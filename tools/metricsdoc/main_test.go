@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	adapter "github.com/callseal/callseal/asterisk-adapter"
 	"github.com/callseal/callseal/gateway/metrics"
 )
 
@@ -18,6 +19,12 @@ func TestThePageIsUpToDate(t *testing.T) {
 	require.Greater(t, len(all), 40)
 	text, err := page(all)
 	require.NoError(t, err)
+	adapters, err := adapterCatalogue()
+	require.NoError(t, err)
+	require.Greater(t, len(adapters), 20)
+	more, err := adapterPage(adapters)
+	require.NoError(t, err)
+	text = append(text, more...)
 	written, err := os.ReadFile("../../docs/metrics.md")
 	require.NoError(t, err)
 	require.Equal(t, string(written), string(text), "run `make docs`")
@@ -27,6 +34,15 @@ func TestThePageIsUpToDate(t *testing.T) {
 		for _, label := range one.Labels {
 			used[label] = true
 		}
+	}
+	for _, one := range adapters {
+		require.NotEmpty(t, one.Help, one.Name)
+		for _, label := range one.Labels {
+			used["adapter "+label] = true
+		}
+	}
+	for _, one := range adapter.Labels {
+		require.True(t, used["adapter "+one.Name], "no metric has the label %s", one.Name)
 	}
 	for _, one := range metrics.Labels {
 		require.True(t, used[one.Name], "no metric has the label %s", one.Name)
