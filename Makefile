@@ -97,7 +97,7 @@ lint: tools ## golangci-lint, buf lint, generated code and pages up to date
 	PATH=$(TOOLS):$$PATH buf lint
 	PATH=$(TOOLS):$$PATH buf generate && $(GO) run ./tools/openapidoc && git diff --exit-code -- api/callseal api/openapi
 	$(GO) run ./tools/contractdoc && $(GO) run ./tools/measureddoc && git diff --exit-code -- docs/chaincode.md docs/gateway.md docs/adapter.md
-	$(GO) run ./tools/configdoc && git diff --exit-code -- gateway/gateway.example.yaml
+	$(GO) run ./tools/configdoc && git diff --exit-code -- gateway/gateway.example.yaml asterisk-adapter/adapter.example.yaml
 	$(GO) run ./tools/metricsdoc && git diff --exit-code -- docs/metrics.md
 
 .PHONY: generate

@@ -17,27 +17,31 @@ import (
 
 // Config is one adapter's configuration, read from YAML. Paths may be relative to
 // the file's folder. Unknown members are errors. What is tagged reload takes effect while
-// the adapter runs, on SIGHUP.
+// the adapter runs, on SIGHUP; the tag example says what adapter.example.yaml says,
+// where that is not the default, and "-" that it leaves the member out.
 type Config struct {
-	// MSP and PBX are whom the adapter speaks for; its certificate says the same.
-	MSP string `yaml:"msp"`
-	PBX string `yaml:"pbx"`
+	// MSP is the operator that the adapter speaks for.
+	MSP string `yaml:"msp" example:"AtlasMSP"`
+	// PBX is the PBX that it speaks for, as its certificate says.
+	PBX string `yaml:"pbx" example:"atlas-pbx-1"`
 	// User is whom the adapter becomes when root starts it; it does not run as root
 	// unless this says root. Whoever else starts it must be this user, where one is named.
-	User string `yaml:"user"`
+	User string `yaml:"user" example:"callseal"`
 	// StateDir holds the journal and, unless configured, the party key.
-	StateDir string `yaml:"state_dir"`
+	StateDir string `yaml:"state_dir" example:"/var/lib/callseal/adapter"`
 	// Gateway is the operator's gateway.
 	Gateway GatewayConfig `yaml:"gateway"`
 	// Identity is the adapter's certificate and key (role "adapter"), PEM.
 	Identity IdentityConfig `yaml:"identity"`
 	// Timezone is the PBX's, an IANA name: AMI and, without usegmtime, the CSV
 	// write local times. Empty means this machine's, which the adapter shares with it.
-	Timezone string `yaml:"timezone"`
-	// CDR says where the CDR file is.
+	Timezone string `yaml:"timezone" example:"Europe/Lisbon"`
+	// CDR says where CDRs are: the file, a table, or both; ami alone will do as well.
 	CDR CDRConfig `yaml:"cdr"`
-	// AMI and ARI say how to reach Asterisk's interfaces; absent means not used.
+	// AMI says how to reach Asterisk's manager interface; absent means that it is not used.
 	AMI *AMIConfig `yaml:"ami"`
+	// ARI says how to reach Asterisk's REST interface, which tells times to the
+	// millisecond and causes; absent means that it is not used.
 	ARI *ARIConfig `yaml:"ari"`
 	// Recordings says where recordings come to lie.
 	Recordings RecordingsConfig `yaml:"recordings"`
@@ -46,10 +50,10 @@ type Config struct {
 	Control *ControlConfig `yaml:"control"`
 	Consent *ConsentConfig `yaml:"consent"`
 	// Contexts maps dialplan contexts to "inbound", "outbound" or "internal".
-	Contexts map[string]string `yaml:"contexts" reload:"true"`
+	Contexts map[string]string `yaml:"contexts" reload:"true" example:"{from-internal: outbound, from-trunk: inbound}"`
 	// PartyKeyFile holds the operator's 256-bit key for party pseudonyms in
 	// hexadecimal: the same for all its adapters.
-	PartyKeyFile string `yaml:"party_key_file"`
+	PartyKeyFile string `yaml:"party_key_file" example:"party.key"`
 	// Beat is how often the adapter says that it is there though it has nothing to
 	// tell, such as 1h, which is meant when it is empty; 0s for never. A history that
 	// falls silent for twice as long shows.
@@ -82,7 +86,7 @@ type DevicesConfig struct {
 	// registered on the ledger: with pbx.atlas.example, the account 600 is
 	// sip:600@pbx.atlas.example. Empty means that devices are not compared. It needs
 	// ari, where Asterisk tells its contacts to a user who may only read.
-	Domain string `yaml:"domain"`
+	Domain string `yaml:"domain" example:"pbx.atlas.example"`
 }
 
 // check brings the domain into the form in which addresses of record are hashed.
@@ -105,29 +109,31 @@ func (c *Config) needsView() bool { return c.Devices.Domain != "" }
 // MetricsConfig is about Prometheus metrics and health.
 type MetricsConfig struct {
 	// Listen is host:port for /metrics and /healthz over HTTP; empty means neither.
-	Listen string `yaml:"listen"`
+	Listen string `yaml:"listen" example:"127.0.0.1:9641"`
 }
 
 // GatewayConfig says where the gateway is.
 type GatewayConfig struct {
 	// Address is host:port.
-	Address string `yaml:"address"`
+	Address string `yaml:"address" example:"gateway.atlas.example:7081"`
 	// ServerName is the name in its certificate, where it is not the host.
 	ServerName string `yaml:"server_name"`
 	// CAFile is the TLS CA of the operator, PEM.
-	CAFile string `yaml:"ca_file"`
+	CAFile string `yaml:"ca_file" example:"tls-ca.pem"`
 }
 
 // IdentityConfig is a certificate and its key.
 type IdentityConfig struct {
-	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
+	// CertFile is the certificate that the operator's admin issued and enrolled.
+	CertFile string `yaml:"cert_file" example:"adapter.pem"`
+	// KeyFile is its key, which nobody else should be able to read.
+	KeyFile string `yaml:"key_file" example:"adapter.key"`
 }
 
 // CDRConfig says where Asterisk leaves CDRs that stay: a file, a table, or both.
 type CDRConfig struct {
 	// CSV is the path of Master.csv; empty means that it is not used.
-	CSV string `yaml:"csv"`
+	CSV string `yaml:"csv" example:"/var/log/asterisk/cdr-csv/Master.csv"`
 	// LocalTimes says that the file's times are in Timezone: set it where
 	// cdr.conf lacks usegmtime = yes.
 	LocalTimes bool `yaml:"local_times"`
@@ -138,15 +144,17 @@ type CDRConfig struct {
 // TableConfig is about a table of CDRs in MariaDB or MySQL, such as FreePBX's.
 type TableConfig struct {
 	// Address is host:port, or the path of the server's socket.
-	Address string `yaml:"address"`
+	Address string `yaml:"address" example:"/run/mysqld/mysqld.sock"`
 	// User needs SELECT on the table and nothing else.
-	User string `yaml:"user"`
-	// PasswordFile holds the password; Password is for tests.
-	PasswordFile string `yaml:"password_file"`
-	Password     string `yaml:"password"`
-	// Database is asteriskcdrdb when empty, Name of the table cdr.
+	User string `yaml:"user" example:"callseal"`
+	// PasswordFile holds the password.
+	PasswordFile string `yaml:"password_file" example:"table.password"`
+	// Password is the password itself, for tests.
+	Password string `yaml:"password" example:"-"`
+	// Database is where the table is; asteriskcdrdb when empty.
 	Database string `yaml:"database"`
-	Name     string `yaml:"name"`
+	// Name is the table's; cdr when empty.
+	Name string `yaml:"name"`
 	// CAFile is the CA of the server's certificate, PEM; without it the connection is
 	// not encrypted.
 	CAFile string `yaml:"ca_file"`
@@ -158,32 +166,37 @@ type TableConfig struct {
 // AMIConfig is about the manager interface.
 type AMIConfig struct {
 	// Address is host:port.
-	Address string `yaml:"address"`
-	User    string `yaml:"user"`
-	// SecretFile holds the secret; Secret is for tests.
-	SecretFile string `yaml:"secret_file"`
-	Secret     string `yaml:"secret"`
+	Address string `yaml:"address" example:"127.0.0.1:5038"`
+	// User is the account in manager.conf: it reads cdr, and writes nothing.
+	User string `yaml:"user" example:"callseal"`
+	// SecretFile holds the account's secret.
+	SecretFile string `yaml:"secret_file" example:"ami.secret"`
+	// Secret is the secret itself, for tests.
+	Secret string `yaml:"secret" example:"-"`
 }
 
 // ARIConfig is about the REST interface.
 type ARIConfig struct {
-	// URL is such as http://127.0.0.1:8088/ari.
-	URL          string `yaml:"url"`
-	User         string `yaml:"user"`
-	PasswordFile string `yaml:"password_file"`
-	Password     string `yaml:"password"`
+	// URL is where http.conf has it, with /ari behind it.
+	URL string `yaml:"url" example:"http://127.0.0.1:8088/ari"`
+	// User is the account in ari.conf, which may be read-only.
+	User string `yaml:"user" example:"callseal"`
+	// PasswordFile holds the account's password.
+	PasswordFile string `yaml:"password_file" example:"ari.secret"`
+	// Password is the password itself, for tests.
+	Password string `yaml:"password" example:"-"`
 	// Application is the Stasis application's name; "callseal" when empty.
 	Application string `yaml:"application"`
 	// Recordings is the folder of ARI recordings (astspooldir/recording).
-	Recordings string `yaml:"recordings"`
+	Recordings string `yaml:"recordings" example:"/var/spool/asterisk/recording"`
 }
 
 // RecordingsConfig is about MixMonitor's files.
 type RecordingsConfig struct {
 	// Folder is watched with its subfolders; empty means no recordings.
-	Folder string `yaml:"folder"`
+	Folder string `yaml:"folder" example:"/var/spool/asterisk/monitor"`
 	// Closed is the folder for markers of the post-process command.
-	Closed string `yaml:"closed"`
+	Closed string `yaml:"closed" example:"/var/spool/asterisk/callseal/closed"`
 	// Due says which legs must be recorded: "answered" or "none" (the default).
 	Due string `yaml:"due" reload:"true"`
 	// PairWait is how long a leg whose recording is due waits for it, so that
@@ -214,6 +227,13 @@ const (
 	defaultDiskFree      = "256MiB"
 	defaultLogLevel      = "info"
 )
+
+// Defaults are what is meant where nothing is said, with all sections there.
+func Defaults() *Config {
+	config := &Config{CDR: CDRConfig{Table: &TableConfig{}}, AMI: &AMIConfig{}, ARI: &ARIConfig{}}
+	_ = config.check() // what has no default is missing
+	return config
+}
 
 // minBeat is how often the adapter may say that it is there.
 const minBeat = time.Second

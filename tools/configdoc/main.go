@@ -1,6 +1,6 @@
-// Configdoc writes gateway/gateway.example.yaml: every option of the gateway with
-// its default or an example, and the words beside the code, so that none of them
-// is written twice. The program's --help takes its words from there.
+// Configdoc writes gateway/gateway.example.yaml and asterisk-adapter/adapter.example.yaml:
+// every option with its default or an example, and the words beside the code, so that
+// none of them is written twice. The gateway's --help takes its words from there.
 package main
 
 import (
@@ -45,6 +45,12 @@ func run(root string) error {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(root, "gateway", "gateway.example.yaml"), text, 0o644); err != nil {
+		return fmt.Errorf("write the example: %w", err)
+	}
+	if text, err = adapterExample(root); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(root, "asterisk-adapter", "adapter.example.yaml"), text, 0o644); err != nil {
 		return fmt.Errorf("write the example: %w", err)
 	}
 	return nil
