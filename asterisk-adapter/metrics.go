@@ -47,10 +47,22 @@ type registry struct {
 	collectors []prometheus.Collector
 }
 
+// Register implements prometheus.Registerer.
+func (r *registry) Register(collector prometheus.Collector) error {
+	if err := r.Registry.Register(collector); err != nil {
+		return err //nolint:wrapcheck // the registry's own
+	}
+	r.collectors = append(r.collectors, collector)
+	return nil
+}
+
 // MustRegister implements prometheus.Registerer.
 func (r *registry) MustRegister(collectors ...prometheus.Collector) {
-	r.Registry.MustRegister(collectors...)
-	r.collectors = append(r.collectors, collectors...)
+	for _, one := range collectors {
+		if err := r.Register(one); err != nil {
+			panic(err)
+		}
+	}
 }
 
 // Collectors are all that an adapter of this configuration measures, for their

@@ -48,7 +48,7 @@ type mixerCounts struct {
 	ended                        prometheus.Counter
 }
 
-func newMixerCounts(registry *prometheus.Registry) *mixerCounts {
+func newMixerCounts(registry prometheus.Registerer) *mixerCounts {
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "callseal_adapter_" + name, Help: help}, labels)
 		registry.MustRegister(v)

@@ -11,21 +11,36 @@ import (
 // delivered as an entry with an error, as [Tail] does, and reading goes on; what is
 // answered is an error of from or of deliver.
 func Read(from io.Reader, path string, zone *time.Location, deliver func(Entry) error) error {
-	t := &Tail{Path: path, Zone: zone, from: &stream{from}, store: make([]byte, chunk+2*MaxLine)}
-	if err := t.drain(deliver); err != nil {
+	source := &stream{from: from}
+	t := &Tail{Path: path, Zone: zone, from: source, store: make([]byte, chunk+2*MaxLine)}
+	switch err := t.drain(deliver); {
+	case err != nil && source.broken:
+		// What came before counts.
+		return errors.Join(t.records(deliver), err)
+	case err != nil:
 		return err
 	}
 	return t.rest(deliver)
 }
 
 // stream has a reader look like a file that is read from its beginning on.
-type stream struct{ from io.Reader }
+type stream struct {
+	from io.Reader
+	// broken says that it could not be read to its end.
+	broken bool
+}
 
-// ReadAt reads on: it is asked for one stretch after the other.
+// ReadAt reads on: it is asked for one stretch after the other. A packed file that is cut
+// short ends with io.ErrUnexpectedEOF.
 func (s *stream) ReadAt(p []byte, _ int64) (int, error) {
-	n, err := io.ReadFull(s.from, p)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return n, io.EOF
+	n := 0
+	for n < len(p) {
+		got, err := s.from.Read(p[n:])
+		n += got
+		if err != nil {
+			s.broken = !errors.Is(err, io.EOF)
+			return n, err //nolint:wrapcheck // Tail says what it was doing
+		}
 	}
-	return n, err //nolint:wrapcheck // Tail says what it was doing
+	return n, nil
 }
