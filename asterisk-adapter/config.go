@@ -45,9 +45,10 @@ type Config struct {
 	ARI *ARIConfig `yaml:"ari"`
 	// Recordings says where recordings come to lie.
 	Recordings RecordingsConfig `yaml:"recordings"`
-	// Control and Consent are for recordings that are paused or asked for; absent means
-	// that the adapter acts on none.
+	// Control is for recordings that are paused, or ended when consent is withdrawn; absent
+	// means that the adapter acts on none.
 	Control *ControlConfig `yaml:"control"`
+	// Consent is for calls whose parties are asked; absent means that none are.
 	Consent *ConsentConfig `yaml:"consent"`
 	// Contexts maps dialplan contexts to "inbound", "outbound" or "internal".
 	Contexts map[string]string `yaml:"contexts" reload:"true" example:"{from-internal: outbound, from-trunk: inbound}"`
@@ -230,7 +231,7 @@ const (
 
 // Defaults are what is meant where nothing is said, with all sections there.
 func Defaults() *Config {
-	config := &Config{CDR: CDRConfig{Table: &TableConfig{}}, AMI: &AMIConfig{}, ARI: &ARIConfig{}}
+	config := &Config{CDR: CDRConfig{Table: &TableConfig{}}, AMI: &AMIConfig{}, ARI: &ARIConfig{}, Control: &ControlConfig{}, Consent: &ConsentConfig{}}
 	_ = config.check() // what has no default is missing
 	return config
 }

@@ -14,10 +14,12 @@ import (
 type ControlConfig struct {
 	// Address is host:port; ami's when empty.
 	Address string `yaml:"address"`
-	User    string `yaml:"user"`
-	// SecretFile holds the secret; Secret is for tests.
-	SecretFile string `yaml:"secret_file"`
-	Secret     string `yaml:"secret"`
+	// User is the account in manager.conf.
+	User string `yaml:"user" example:"callseal-control"`
+	// SecretFile holds the account's secret.
+	SecretFile string `yaml:"secret_file" example:"control.secret"`
+	// Secret is the secret itself, for tests.
+	Secret string `yaml:"secret" example:"-"`
 }
 
 // ConsentConfig is about calls whose parties are asked whether they may be recorded.
@@ -27,24 +29,25 @@ type ConsentConfig struct {
 	// recordings of its own.
 	ARI ARIConfig `yaml:"ari"`
 	// Announcement is the sound file that is played, as Asterisk sees it.
-	Announcement string `yaml:"announcement"`
-	// Grant and Deny are the keys for yes and no: 1 and 2 when empty.
+	Announcement string `yaml:"announcement" example:"/var/lib/asterisk/sounds/callseal/consent.wav"`
+	// Grant is the key for yes; 1 when empty.
 	Grant string `yaml:"grant"`
-	Deny  string `yaml:"deny"`
-	// Tries is how often the announcement is played at most, 1 when it is 0, and Wait how
-	// long a key is waited for after each time, 5s when empty.
-	Tries int    `yaml:"tries"`
-	Wait  string `yaml:"wait"`
+	// Deny is the key for no; 2 when empty.
+	Deny string `yaml:"deny"`
+	// Tries is how often the announcement is played at most; 1 when it is 0.
+	Tries int `yaml:"tries"`
+	// Wait is how long a key is waited for after each time; 5s when empty.
+	Wait string `yaml:"wait"`
 	// Silence says what it means to stay and press nothing: policy (the default: granted
 	// where the law wants one party's consent, denied elsewhere), granted or denied.
 	Silence string `yaml:"silence"`
 	// Jurisdiction is where callers are when the dialplan does not say, ISO 3166.
-	Jurisdiction string `yaml:"jurisdiction"`
+	Jurisdiction string `yaml:"jurisdiction" example:"PT"`
 	// Evidence is the folder for evidence, right below Asterisk's folder for ARI's
 	// recordings (astspooldir/recording); both Asterisk and the adapter write there.
-	Evidence string `yaml:"evidence"`
+	Evidence string `yaml:"evidence" example:"/var/spool/asterisk/recording/consent"`
 	// Marks is the folder in which the dialplan leaves revocations.
-	Marks string `yaml:"marks"`
+	Marks string `yaml:"marks" example:"/var/spool/asterisk/callseal/revoked"`
 	// StaffEvidence is a file, such as the works agreement, that proves that those who
 	// are called have consented by contract; empty where nothing is stated for them.
 	StaffEvidence string `yaml:"staff_evidence"`

@@ -236,7 +236,7 @@ func (a *Adapter) countImported(what string, results []backfill.Result) {
 // leg makes a leg of a row; nil where it is known or cannot be taken.
 func (i *importer) leg(row *cdr.Row) (*journal.Leg, backfill.Result, error) {
 	a := i.adapter
-	if ahead := time.Until(row.End); ahead > maxAhead {
+	if ahead := time.Until(row.End); ahead > maxAhead && !clockAhead(row) {
 		return nil, backfill.Result{Outcome: backfill.LeftOut, Reason: fmt.Sprintf("the call ends %s in the future: the time zone is wrong", ahead.Round(time.Second))}, nil
 	}
 	known, err := a.journal.Known(ledger.LegID{LinkedID: row.LinkedID, UniqueID: row.UniqueID, Sequence: row.Sequence})

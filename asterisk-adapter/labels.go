@@ -11,9 +11,11 @@ type Label struct {
 // nothing of a call.
 var Labels = []Label{
 	{"first", "whether a source was the first to tell of a leg: yes or no; of disagreements, the source that was"},
-	{"outcome", "what came of a recording's file or of what was imported, of the code's few"},
+	{"method", "how consent was stated, of the ledger's few"},
+	{"outcome", "what came of a recording's file, of what was imported, of a statement or of a pause, of the code's few"},
 	{"second", "the source that told otherwise"},
 	{"source", "a source: csv, table or ami"},
+	{"status", "what was said of consent: granted, denied or revoked"},
 	{"to", "a source, the gateway, or what else the adapter stands on"},
 	{"verdict", "the ledger's verdict on a device, of its few"},
 	{"what", "records or recordings"},

@@ -88,6 +88,9 @@ func (a *Adapter) takeUp(config *Config, secrets secrets) {
 	if a.manager != nil {
 		a.manager.SetSecret(secrets.manager)
 	}
+	if a.mixer != nil {
+		a.mixer.session.SetSecret(secrets.control)
+	}
 	if a.observer != nil {
 		a.observer.SetPassword(secrets.rest)
 	}
@@ -101,7 +104,7 @@ func (a *Adapter) setLevel(config *Config) {
 }
 
 // secrets are what the files hold now.
-type secrets struct{ manager, rest string }
+type secrets struct{ manager, rest, control string }
 
 func (a *Adapter) readSecrets() (read secrets, err error) {
 	var wrong []error
@@ -111,6 +114,10 @@ func (a *Adapter) readSecrets() (read secrets, err error) {
 	}
 	if rest := a.config.ARI; rest != nil {
 		read.rest, err = secret(rest.PasswordFile, rest.Password)
+		wrong = append(wrong, err)
+	}
+	if control := a.config.Control; control != nil {
+		read.control, err = secret(control.SecretFile, control.Secret)
 		wrong = append(wrong, err)
 	}
 	return read, errors.Join(wrong...)

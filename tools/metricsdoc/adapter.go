@@ -62,15 +62,17 @@ func adapterConfiguration(folder string) (*adapter.Config, error) {
 		return nil, fmt.Errorf("issue a certificate: %w", err)
 	}
 	at := func(name string) string { return filepath.Join(folder, name) }
-	for name, text := range map[string][]byte{"ca.pem": issuer.Pair().CertPEM, "cert.pem": pair.CertPEM, "key.pem": pair.KeyPEM} {
+	for name, text := range map[string][]byte{"ca.pem": issuer.Pair().CertPEM, "cert.pem": pair.CertPEM, "key.pem": pair.KeyPEM, "consent.wav": []byte("RIFF")} {
 		if err := os.WriteFile(at(name), text, 0o600); err != nil {
 			return nil, fmt.Errorf("write the certificates: %w", err)
 		}
 	}
+	rest := adapter.ARIConfig{URL: "http://127.0.0.1:1/ari", User: "callseal"}
 	return &adapter.Config{
 		MSP: "AtlasMSP", PBX: pbx, StateDir: at("state"), Gateway: adapter.GatewayConfig{Address: "127.0.0.1:1", CAFile: at("ca.pem")},
 		Identity: adapter.IdentityConfig{CertFile: at("cert.pem"), KeyFile: at("key.pem")}, CDR: adapter.CDRConfig{CSV: at("Master.csv")},
-		ARI: &adapter.ARIConfig{URL: "http://127.0.0.1:1/ari", User: "callseal"}, Devices: adapter.DevicesConfig{Domain: "pbx.atlas.example"},
+		ARI: &rest, Control: &adapter.ControlConfig{Address: "127.0.0.1:1", User: "callseal"},
+		Consent: &adapter.ConsentConfig{ARI: rest, Announcement: at("consent.wav"), Evidence: folder, Marks: folder}, Devices: adapter.DevicesConfig{Domain: "pbx.atlas.example"},
 	}, nil
 }
 
