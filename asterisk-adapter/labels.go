@@ -15,6 +15,7 @@ var Labels = []Label{
 	{"outcome", "what came of a recording's file, of what was imported, of a statement or of a pause, of the code's few"},
 	{"second", "the source that told otherwise"},
 	{"source", "a source: csv, table or ami"},
+	{"state", "a state of a call in progress: answered or cut"},
 	{"status", "what was said of consent: granted, denied or revoked"},
 	{"to", "a source, the gateway, or what else the adapter stands on"},
 	{"verdict", "the ledger's verdict on a device, of its few"},
