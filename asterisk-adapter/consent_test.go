@@ -167,6 +167,14 @@ func (c *call) end(t *testing.T) {
 	require.NoError(t, <-c.ended)
 }
 
+// hangUp ends a call whose caller waits for that.
+func (c *call) hangUp(t *testing.T) {
+	t.Helper()
+	_, err := c.control.Action(t.Context(), "Hangup", ami.Header{Name: "Channel", Value: c.caller})
+	require.NoError(t, err)
+	c.end(t)
+}
+
 // channels are the names of those that are up, by uniqueid.
 func (s *consentScene) channels(t *testing.T) map[string]string {
 	t.Helper()
@@ -411,7 +419,7 @@ func (s *consentScene) testDenied(t *testing.T) {
 // pauses the recording, forgets to resume, resumes, and withdraws its consent.
 func (s *consentScene) testGranted(t *testing.T) {
 	r := s.run(t, s.config(t, t.TempDir()))
-	c := s.begin(t, lab.Call{Duration: 14 * time.Second})
+	c := s.begin(t, lab.Call{Waits: true})
 	r.until(t, "a party is asked", 1)
 	c.requireNoFile(t)
 	time.Sleep(500 * time.Millisecond) // of the announcement
@@ -438,7 +446,7 @@ func (s *consentScene) testGranted(t *testing.T) {
 	ended := listen(t, c.file())
 	time.Sleep(700 * time.Millisecond)
 	require.Equal(t, ended.length, listen(t, c.file()).length, "nothing is written any more")
-	c.end(t)
+	c.hangUp(t)
 
 	leg, recorded := c.leg(t), c.recorded(t)
 	statements := c.statements(t, 3)
@@ -456,7 +464,6 @@ func (s *consentScene) testGranted(t *testing.T) {
 	c.requireNoViolation(t)
 
 	sound := listen(t, c.file())
-	require.Less(t, sound.length, 10*time.Second, "the recording ended with the consent")
 	require.Len(t, recorded.GetPauses(), 1)
 	from, to := time.Duration(recorded.GetPauses()[0].GetFromMs())*time.Millisecond, time.Duration(recorded.GetPauses()[0].GetToMs())*time.Millisecond
 	require.Greater(t, to-from, 600*time.Millisecond)
@@ -481,7 +488,7 @@ func (s *consentScene) testGranted(t *testing.T) {
 // by AMI as such applications do; then compliance puts a revocation on the ledger while the call is up.
 func (s *consentScene) testRevokedElsewhere(t *testing.T) {
 	r := s.run(t, s.config(t, t.TempDir()))
-	c := s.begin(t, lab.Call{Duration: 6 * time.Second})
+	c := s.begin(t, lab.Call{Waits: true})
 	r.until(t, "a party is asked", 1)
 	c.press(t, c.caller, "1")
 	c.up(t)
@@ -506,7 +513,7 @@ func (s *consentScene) testRevokedElsewhere(t *testing.T) {
 	require.NotEmpty(t, s.channels(t)[c.uniqueID], "the call goes on")
 	ended := listen(t, c.file()).length
 	require.Positive(t, ended)
-	c.end(t)
+	c.hangUp(t)
 	require.Len(t, c.recorded(t).GetPauses(), 1)
 	require.Equal(t, ended, listen(t, c.file()).length)
 	c.requireNoViolation(t)
@@ -546,7 +553,7 @@ func (s *consentScene) testConsentSurvives(t *testing.T) {
 	start := s.program(t, s.config(t, t.TempDir()))
 	command, log := start()
 	s.network.Stop("atlas-gateway")
-	c := s.begin(t, lab.Call{Duration: 12 * time.Second})
+	c := s.begin(t, lab.Call{Waits: true})
 	log.until(t, "a party is asked", 1)
 	c.press(t, c.caller, "1")
 	log.until(t, "a party was asked whether the call may be recorded", 1)
@@ -574,7 +581,7 @@ func (s *consentScene) testConsentSurvives(t *testing.T) {
 		marked = len(marks) == 1
 	}
 	ended := listen(t, c.file()).length
-	c.end(t)
+	c.hangUp(t)
 	require.Equal(t, ended, listen(t, c.file()).length)
 	s.network.StartNode("atlas-gateway")
 	command, _ = start()
@@ -593,16 +600,14 @@ func (s *consentScene) testConsentSurvives(t *testing.T) {
 func (s *consentScene) testAskerHangs(t *testing.T) {
 	command, log := s.program(t, s.config(t, t.TempDir()))()
 	require.NoError(t, command.Process.Signal(syscall.SIGSTOP))
-	c := s.begin(t, lab.Call{Duration: 20 * time.Second})
+	c := s.begin(t, lab.Call{Waits: true})
 	c.up(t)
 	require.NoError(t, command.Process.Signal(syscall.SIGCONT))
 	c.requireNoFile(t)
 	require.NoError(t, command.Process.Signal(os.Interrupt))
 	require.NoError(t, command.Wait(), "%s", log)
 	c.requireNoFile(t)
-	_, err := s.control.Action(t.Context(), "Hangup", ami.Header{Name: "Channel", Value: c.caller})
-	require.NoError(t, err)
-	require.Error(t, <-c.ended, "SIPp had not been told that others hang up")
+	c.hangUp(t)
 }
 
 // program answers how to start the adapter as a program of its own.
