@@ -92,7 +92,7 @@ func recording(ctx context.Context, source Ledger, question *Question) (*Finding
 	}
 	if len(differences) == 0 {
 		finding.Outcome, finding.Statement = Intact, "this is the recording that was made, bit for bit"
-		finding.Notes = superseded(best, endorsed)
+		finding.Notes = append(superseded(best, endorsed), made(best.Recording)...)
 		return finding, nil
 	}
 	finding.Outcome, finding.Differences = Altered, differences
@@ -117,6 +117,7 @@ func byDigest(ctx context.Context, source Ledger, question *Question, digests ve
 		}
 		finding.about(record, endorsement)
 		finding.Outcome, finding.Statement = Intact, "this is a recording that was made, bit for bit"
+		finding.Notes = made(record.Recording)
 		return finding, nil
 	}
 	finding.Outcome = Undecided
@@ -153,6 +154,27 @@ func superseded(record *ledger.Record, endorsed []*ledger.Record) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("this is revision %d of the recording; it was appended to, revision %d is endorsed as well", record.Recording.Revision, last)}
+}
+
+// made says what is unusual about how a recording came to be.
+func made(recording *ledger.Recording) []string {
+	var notes []string
+	switch recording.Recovered {
+	case ledger.RecoveredRepaired:
+		notes = append(notes, "the PBX crashed while it wrote the file: the adapter wrote the lengths into its header and left the audio as it was; as the crash left it, its SHA-256 was "+recording.FoundSHA256)
+	case ledger.RecoveredAsFound:
+		notes = append(notes, "the PBX crashed while it wrote the file: it was endorsed as it was found, without lengths in its header")
+	}
+	if recording.NoCDR {
+		notes = append(notes, "the PBX wrote no CDR of this call, so the recording names its channel alone: "+recording.Leg.UniqueID)
+	}
+	switch recording.Track {
+	case ledger.TrackReceived:
+		notes = append(notes, "it holds what the recorded party said, and not what it heard")
+	case ledger.TrackTransmitted:
+		notes = append(notes, "it holds what the recorded party heard, and not what it said")
+	}
+	return notes
 }
 
 // whose names the calls that a file really belongs to.

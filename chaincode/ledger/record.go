@@ -139,6 +139,12 @@ type Recording struct {
 	MediaType string `json:"media_type"`
 	// Method is how it was recorded: "mixmonitor", "ari-bridge" or "ari-channel".
 	Method string `json:"method,omitzero"`
+	// NoCDR says that no CDR of the recorded channel came: the PBX crashed before it
+	// wrote one, or writes none of such a channel. An adapter never makes a CDR up, so
+	// Leg then names the channel alone: its sequence is 0, and its linkedid that of
+	// the call's progress, else the channel's own uniqueid. A leg that comes after all
+	// has the same uniqueid (version 3).
+	NoCDR bool `json:"no_cdr,omitzero"`
 	// Pauses are the stretches in which nothing was recorded on purpose, in order
 	// of time (version 2).
 	Pauses []Pause `json:"pauses,omitzero"`

@@ -69,11 +69,14 @@ func (r *Recording) checkAdded(version int) error {
 }
 
 func (r *Recording) checkVersion3(version int) error {
-	if r.FoundSHA256 == "" && !r.Imported && r.Recovered == "" && r.Track == "" {
+	if r.FoundSHA256 == "" && !r.Imported && !r.NoCDR && r.Recovered == "" && r.Track == "" {
 		return nil
 	}
 	if version < 3 {
-		return Errorf(CodeInvalid, "found_sha256, imported, recovered and track are members of version 3: write the record with v 3")
+		return Errorf(CodeInvalid, "found_sha256, imported, no_cdr, recovered and track are members of version 3: write the record with v 3")
+	}
+	if r.NoCDR && r.Leg.Sequence != 0 {
+		return Errorf(CodeInvalid, "with no_cdr the leg names the channel alone: its sequence is 0")
 	}
 	if !tracks[r.Track] {
 		return Errorf(CodeInvalid, "the track must be %s, %s or %s, or left out", TrackReceived, TrackTransmitted, TrackStereo)

@@ -64,8 +64,11 @@ func TestBadRecordsOfVersion3AreRefused(t *testing.T) {
 		"a repair of nothing": func(r map[string]ledger.Record) {
 			r["recording"].Recording.FoundSHA256 = r["recording"].Recording.SHA256
 		},
-		"a repair without what was":     func(r map[string]ledger.Record) { r["recording"].Recording.FoundSHA256 = "" },
-		"what was without a repair":     func(r map[string]ledger.Record) { r["recording"].Recording.Recovered = ledger.RecoveredAsFound },
+		"a repair without what was": func(r map[string]ledger.Record) { r["recording"].Recording.FoundSHA256 = "" },
+		"what was without a repair": func(r map[string]ledger.Record) { r["recording"].Recording.Recovered = ledger.RecoveredAsFound },
+		"no CDR, and its number": func(r map[string]ledger.Record) {
+			r["recording"].Recording.NoCDR, r["recording"].Recording.Leg.Sequence = true, 7
+		},
 		"progress of no channel":        func(r map[string]ledger.Record) { r["progress"].Progress.UniqueID = "" },
 		"progress of no call":           func(r map[string]ledger.Record) { r["progress"].Progress.LinkedID = "" },
 		"progress in free text":         func(r map[string]ledger.Record) { r["progress"].Progress.State = "talking" },

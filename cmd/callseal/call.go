@@ -92,12 +92,12 @@ able to check a CDR row in full with ` + "`callseal verify --details`" + `.`,
 			if err != nil && status.Code(err) != codes.Unimplemented { // a gateway from before version 3
 				return asked(err)
 			}
-			if len(legs.GetCalls()) == 0 && len(progress.GetProgress()) == 0 {
-				return fmt.Errorf("no leg of call %s of PBX %s of %s is on the ledger", args[0], which.pbx, which.msp)
-			}
 			recordings, err := pb.NewRecordingServiceClient(connection).ListRecordings(command.Context(), &pb.ListRecordingsRequest{Msp: which.msp, Pbx: which.pbx, Linkedid: args[0]})
 			if err != nil {
 				return asked(err)
+			}
+			if len(legs.GetCalls())+len(recordings.GetRecordings())+len(progress.GetProgress()) == 0 {
+				return fmt.Errorf("no leg of call %s of PBX %s of %s is on the ledger", args[0], which.pbx, which.msp)
 			}
 			if which.json {
 				if len(progress.GetProgress()) == 0 {
@@ -105,7 +105,11 @@ able to check a CDR row in full with ` + "`callseal verify --details`" + `.`,
 				}
 				return printJSON(command.OutOrStdout(), legs, recordings, progress)
 			}
-			printLegs(command.OutOrStdout(), legs.GetCalls())
+			if len(legs.GetCalls()) == 0 {
+				_, _ = fmt.Fprintln(command.OutOrStdout(), "no CDR: the PBX wrote none yet, or crashed during the call")
+			} else {
+				printLegs(command.OutOrStdout(), legs.GetCalls())
+			}
 			printProgress(command.OutOrStdout(), legs.GetCalls(), progress.GetProgress())
 			printRecordings(command.OutOrStdout(), recordings.GetRecordings())
 			return nil
