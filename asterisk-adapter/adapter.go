@@ -157,9 +157,11 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	a.closer = newCloser(a.journal, signer, uplink, a.opening, log)
 	a.pairing = newPairing(a.journal, a.closer, config.Recordings.pairWait, log)
 	a.pairing.old = a.oldRecording
+	a.pairing.setWait(config.Recordings.pairWait, config.Recordings.omissionAfter)
 	a.disagreements = newDisagreements(a.journal, a.closer, a.metrics, log)
 	a.pairing.after = a.disagreements.settled
 	a.omissions = newOmissions(a.journal, a.closer, config.Recordings.omissionAfter, a.metrics)
+	a.omissions.folder = config.Recordings.Folder
 	a.metrics.registry.MustRegister(newDepths(a.journal, a.pairing, log))
 	if err := a.openMixer(); err != nil {
 		return nil, errors.Join(err, a.close())

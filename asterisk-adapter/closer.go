@@ -28,6 +28,9 @@ const maxSegmentBytes = 8 << 20
 type closing struct {
 	journal.Entry
 	done func()
+	// unfit, if any, is called instead, by a goroutine of its own, where the ledger
+	// would refuse the entry.
+	unfit func()
 }
 
 // batch is what goes into one segment, or into the next: a leg and its recording.
@@ -66,6 +69,9 @@ func (c *closer) add(entries ...closing) {
 		size, err := c.fit(&entries[i].Entry)
 		if err != nil {
 			c.log.Error("a record is not fit for the ledger and stays in the journal", "error", err, "uniqueid", legOf(&entries[i].Entry).UniqueID)
+			if entries[i].unfit != nil {
+				go entries[i].unfit()
+			}
 			continue
 		}
 		accepted.entries = append(accepted.entries, entries[i])

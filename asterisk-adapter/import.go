@@ -22,6 +22,7 @@ import (
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/api/connect"
+	"github.com/callseal/callseal/asterisk-adapter/ari"
 	"github.com/callseal/callseal/asterisk-adapter/backfill"
 	"github.com/callseal/callseal/asterisk-adapter/cdr"
 	"github.com/callseal/callseal/asterisk-adapter/journal"
@@ -526,8 +527,10 @@ func (i *importer) recording(ctx context.Context, brought *backfill.Recording) (
 	if err := errors.Join(decodeHex(digests.SHA256[:], brought.SHA256), decodeHex(digests.SHA512[:], brought.SHA512)); err != nil {
 		return nil, backfill.Result{Outcome: backfill.LeftOut, Reason: err.Error()}, nil //nolint:nilerr // it is told of
 	}
+	_, word := recording.ParseName(brought.Path)
+	of := origin{uniqueID: brought.UniqueID, method: ari.ByMixMonitor, track: recording.TrackOf(word)}
 	// The file was closed when it was last written, as far as anybody can tell now.
-	made, err := a.finished(&recording.Closed{Path: brought.Path, UniqueID: brought.UniqueID, Size: brought.Size, Modified: brought.Modified, Source: recording.Found, Noticed: brought.Modified}, &digests)
+	made, err := a.finished(&recording.Closed{Path: brought.Path, UniqueID: brought.UniqueID, Size: brought.Size, Modified: brought.Modified, Source: recording.Found, Noticed: brought.Modified}, of, &digests, crash{}, nil)
 	if err != nil {
 		return nil, backfill.Result{}, err
 	}
@@ -561,7 +564,10 @@ func (i *importer) unlessOnLedger(ctx context.Context, made *finished) (*finishe
 			made.file.RecordingID, made.file.Revision = anchored.GetId(), anchored.GetRevision()
 			return nil, backfill.Result{Outcome: backfill.Known}, a.journal.SetFile(&made.file)
 		}
-		other = anchored
+		var record ledger.Record
+		if err := ledger.DecodeStrict(anchored.GetRecordJson(), &record); err != nil || record.Recording == nil || record.Recording.Track == made.recording.Track {
+			other = anchored
+		}
 	}
 	if other != nil {
 		// Anchoring it beside would launder the change.
@@ -577,10 +583,20 @@ func (i *importer) pair(ctx context.Context, made *finished) error {
 		return err
 	}
 	if leg := recordedLeg(legs); leg.Elsewhere {
-		i.adapter.pairing.emitRecording(leg.Call.Leg, made)
+		i.adapter.pairing.send(leg.Call.Leg, made)
 		return nil
 	}
-	return i.adapter.pairing.recording(ctx, made)
+	for {
+		busy, err := i.adapter.pairing.recording(ctx, made)
+		if busy == nil {
+			return err
+		}
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func decodeHex(to []byte, text string) error {

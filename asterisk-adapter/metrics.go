@@ -16,6 +16,8 @@ const (
 	recordingNoAudio  = "no audio"
 	recordingChanged  = "changed"
 	recordingFailed   = "unreadable"
+	recordingRepaired = "repaired"
+	recordingUnbound  = "of no channel"
 	recordingNone     = "none made"
 )
 

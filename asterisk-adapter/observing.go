@@ -47,6 +47,11 @@ func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) er
 			a.stands(sourceARI, err)
 			a.log.Warn("ARI lost: times have the CDR's one second until it is back", "error", err)
 		},
+		Bound: func(bound ari.Bound) {
+			if err := a.bind(bound); err != nil {
+				a.log.Error("the journal could not keep whose a recording is", "uniqueid", bound.Channel, "error", err)
+			}
+		},
 		Recording: func(done ari.Recording) {
 			if watcher != nil && a.config.ARI.Recordings != "" && !a.isEvidence(done.Name) {
 				watcher.Finished(ctx, a.fileOf(done))

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/callseal/callseal/asterisk-adapter/journal"
 	"github.com/callseal/callseal/asterisk-adapter/recording"
 	"github.com/callseal/callseal/chaincode/ledger"
@@ -21,6 +23,8 @@ type omissions struct {
 	changed chan struct{}
 	// forbidden says that a channel was not to be recorded.
 	forbidden func(uniqueID string) bool
+	// folder is where recordings come to lie.
+	folder string
 
 	mu      sync.Mutex
 	reasons map[string]string         // why a channel's file is none, by uniqueid
@@ -31,8 +35,9 @@ func newOmissions(book *journal.Journal, closer *closer, after time.Duration, me
 	return &omissions{forbidden: func(string) bool { return false }, journal: book, closer: closer, after: after, metrics: metrics, changed: make(chan struct{}, 1), reasons: map[string]string{}, given: map[ledger.LegID]struct{}{}}
 }
 
-// failed notes why a channel's file is no recording.
-func (o *omissions) failed(uniqueID string, err error) {
+// failed notes why a channel's file, which is or was to be in the folder, is no
+// recording.
+func (o *omissions) failed(uniqueID string, err error, folder string) {
 	reason := ledger.OmissionUnreadable
 	switch {
 	case errors.Is(err, recording.ErrNoAudio), errors.Is(err, recording.ErrEmpty):
@@ -41,6 +46,9 @@ func (o *omissions) failed(uniqueID string, err error) {
 		reason = ledger.OmissionCrashed
 	case errors.Is(err, recording.ErrMissing):
 		reason = ledger.OmissionMissing
+	}
+	if reason != ledger.OmissionCrashed && full(folder) {
+		reason = ledger.OmissionNoSpace
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -70,6 +78,16 @@ func pace(after time.Duration) time.Duration {
 		return time.Hour // a change of it is told
 	}
 	return max(after/10, time.Millisecond)
+}
+
+// nearlyFull is what Asterisk's first write of a recording does not fit into: it holds
+// 32 KiB of audio back.
+const nearlyFull = 64 << 10
+
+// full says whether a folder's disk has no room for a recording.
+func full(folder string) bool {
+	var disk unix.Statfs_t
+	return unix.Statfs(folder, &disk) == nil && disk.Bavail*uint64(disk.Bsize) < nearlyFull //nolint:gosec // never negative
 }
 
 // run looks for recordings that are overdue, until the context ends.
@@ -118,8 +136,11 @@ func (o *omissions) omission(leg ledger.LegID, now time.Time) *ledger.Omission {
 	reason, known := o.reasons[leg.UniqueID]
 	if !known {
 		reason = ledger.OmissionMissing
-		if o.forbidden(leg.UniqueID) {
+		switch {
+		case o.forbidden(leg.UniqueID):
 			reason = ledger.OmissionForbidden
+		case o.folder != "" && full(o.folder):
+			reason = ledger.OmissionNoSpace
 		}
 	}
 	return &ledger.Omission{At: ledger.TimeOf(now), Leg: leg, Reason: reason}

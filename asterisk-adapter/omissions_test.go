@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -55,7 +54,7 @@ func TestOmissions(t *testing.T) {
 	late := leg("9.9", 9, nil)
 	require.Empty(t, closed())
 	for id, err := range map[string]error{"2.2": recording.ErrNoAudio, "3.3": recording.ErrUnfinished, "4.4": recording.ErrNotRegular, "5.5": recording.ErrMissing} {
-		o.failed(id, fmt.Errorf("%s.wav: %w", id, err))
+		o.failed(id, err, t.TempDir())
 	}
 	c.add(recordingEntry(late.Call.Leg, newRecording(t, "9.9"))) // comes late, and in time
 	require.Empty(t, closed())

@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,13 @@ type pairing struct {
 	// after is told of a leg that is in a segment now.
 	after func(ledger.LegID)
 
+	// legless is how long a recording waits for its leg; then it goes without one.
+	legless time.Duration
+	// conversation answers the linkedid of a channel that has no leg.
+	conversation func(uniqueID string) string
+
 	mu         sync.Mutex
+	underway   map[string]chan struct{}  // by path: recordings handed on, not in a segment yet
 	legs       map[string]*waitingLeg    // by uniqueid
 	recordings map[string][]*finished    // by uniqueid: recordings without a leg yet
 	closing    map[ledger.LegID]struct{} // handed to the closer, not in a segment yet
@@ -43,12 +50,23 @@ type finished struct {
 	details   ledger.Details
 	file      journal.File
 	done      func() // called once it is in the journal
+	// timer ends its wait for a leg.
+	timer *time.Timer
 }
+
+// defaultLegless is how long a recording waits for a leg where omissions are never
+// anchored, and minLegless how long at least from when it was found: its CDR may be in
+// what a source has not read yet.
+const (
+	defaultLegless = 10 * time.Minute
+	minLegless     = 30 * time.Second
+)
 
 func newPairing(book *journal.Journal, closer *closer, wait time.Duration, log *slog.Logger) *pairing {
 	p := &pairing{
 		journal: book, closer: closer, wait: wait, log: log,
-		legs: map[string]*waitingLeg{}, recordings: map[string][]*finished{}, closing: map[ledger.LegID]struct{}{},
+		legless: defaultLegless, conversation: func(uniqueID string) string { return uniqueID },
+		underway: map[string]chan struct{}{}, legs: map[string]*waitingLeg{}, recordings: map[string][]*finished{}, closing: map[ledger.LegID]struct{}{},
 	}
 	p.after = func(ledger.LegID) {}
 	p.old = func(_ context.Context, leg ledger.LegID, recording *finished) { p.emitRecording(leg, recording) }
@@ -60,8 +78,7 @@ func (p *pairing) leg(ctx context.Context, leg *journal.Leg) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id := leg.Call.Leg.UniqueID
-	if waiting := p.recordings[id]; len(waiting) > 0 {
-		delete(p.recordings, id)
+	if waiting := p.taken(id); len(waiting) > 0 {
 		p.emit(leg, waiting...)
 		return
 	}
@@ -91,11 +108,15 @@ func (p *pairing) giveUp(ctx context.Context, id string, waiting *waitingLeg) {
 	p.emit(waiting.leg)
 }
 
-// setWait changes how long legs that come from now on wait.
-func (p *pairing) setWait(wait time.Duration) {
+// setWait changes how long legs that come from now on wait, and how long recordings do,
+// 0 being what is meant without an answer.
+func (p *pairing) setWait(wait, legless time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wait = wait
+	if p.legless = legless; legless == 0 {
+		p.legless = defaultLegless
+	}
 }
 
 // waiting counts the legs that wait for a recording, and recordings for a leg.
@@ -113,16 +134,57 @@ func (p *pairing) waiting() (legs, recordings int) {
 func (p *pairing) elsewhere(ctx context.Context, leg ledger.LegID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, recording := range p.recordings[leg.UniqueID] {
+	for _, recording := range p.taken(leg.UniqueID) {
+		p.begin(recording)
 		p.old(ctx, leg, recording)
 	}
-	delete(p.recordings, leg.UniqueID)
 }
 
-// recording takes a recording that is closed and digested.
-func (p *pairing) recording(ctx context.Context, recording *finished) error {
+// taken takes the recordings that wait for a channel's leg; the caller holds the lock.
+func (p *pairing) taken(uniqueID string) []*finished {
+	waiting := p.recordings[uniqueID]
+	delete(p.recordings, uniqueID)
+	for _, one := range waiting {
+		one.timer.Stop()
+	}
+	return waiting
+}
+
+// begin notes that a recording is handed on; the caller holds the lock.
+func (p *pairing) begin(recording *finished) {
+	if p.underway[recording.file.Path] == nil {
+		p.underway[recording.file.Path] = make(chan struct{})
+	}
+}
+
+// ended notes that a recording is in a segment, or that nothing comes of it.
+func (p *pairing) ended(recording *finished) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if underway := p.underway[recording.file.Path]; underway != nil {
+		close(underway)
+		delete(p.underway, recording.file.Path)
+	}
+}
+
+// recording takes a recording that is closed and digested. Where an earlier content of
+// its file is handed on and not in a segment yet, it is not taken: busy is closed once
+// the journal knows that one.
+func (p *pairing) recording(ctx context.Context, recording *finished) (busy <-chan struct{}, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if underway := p.underway[recording.file.Path]; underway != nil {
+		return underway, nil
+	}
+	return nil, p.pair(ctx, recording)
+}
+
+func (p *pairing) pair(ctx context.Context, recording *finished) error {
+	if again := recording.file.Leg; again.UniqueID == recording.uniqueID && again != (ledger.LegID{}) {
+		// Appended to, it is of the leg that it was of.
+		p.emitRecording(again, recording)
+		return nil
+	}
 	if waiting := p.legs[recording.uniqueID]; waiting != nil {
 		waiting.timer.Stop()
 		delete(p.legs, recording.uniqueID)
@@ -140,25 +202,48 @@ func (p *pairing) recording(ctx context.Context, recording *finished) error {
 			return nil
 		}
 		if leg.Elsewhere {
+			p.begin(recording)
 			p.old(ctx, id, recording)
 			return nil
 		}
 	}
-	p.keep(recording)
+	p.keep(ctx, recording)
 	return nil
 }
 
 // keep lets a recording wait for its leg. A file that was written to again while
 // it waited is one recording, the later.
-func (p *pairing) keep(recording *finished) {
+func (p *pairing) keep(ctx context.Context, recording *finished) {
+	since := time.Since(time.Unix(0, recording.file.Modified))
+	wait := max(p.legless-since, min(p.legless, minLegless))
+	recording.timer = time.AfterFunc(wait, func() { p.goWithout(ctx, recording) })
 	waiting := p.recordings[recording.uniqueID]
 	for i := range waiting {
 		if waiting[i].file.Path == recording.file.Path {
+			waiting[i].timer.Stop()
 			waiting[i] = recording
 			return
 		}
 	}
 	p.recordings[recording.uniqueID] = append(waiting, recording)
+}
+
+// goWithout sends a recording whose leg did not come: a crash of Asterisk leaves a
+// recording and no CDR. None is made up: the record names the channel, and says so.
+func (p *pairing) goWithout(ctx context.Context, recording *finished) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := slices.Index(p.recordings[recording.uniqueID], recording)
+	if at < 0 || ctx.Err() != nil {
+		return
+	}
+	p.recordings[recording.uniqueID] = slices.Delete(p.recordings[recording.uniqueID], at, at+1)
+	if len(p.recordings[recording.uniqueID]) == 0 {
+		delete(p.recordings, recording.uniqueID)
+	}
+	p.log.Error("no CDR has come of a channel that was recorded: its recording is anchored without", "uniqueid", recording.uniqueID, "recording", recording.recording.ID)
+	recording.recording.NoCDR = true
+	p.emitRecording(ledger.LegID{LinkedID: p.conversation(recording.uniqueID), UniqueID: recording.uniqueID}, recording)
 }
 
 // emit hands a leg and its recordings on; the caller holds the lock.
@@ -167,7 +252,8 @@ func (p *pairing) emit(leg *journal.Leg, recordings ...*finished) {
 	p.closing[id] = struct{}{}
 	entries := []closing{{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}, done: func() { p.closed(id) }}}
 	for _, recording := range recordings {
-		entries = append(entries, recordingEntry(id, recording))
+		p.begin(recording)
+		entries = append(entries, p.entry(id, recording))
 	}
 	p.closer.add(entries...)
 }
@@ -180,11 +266,11 @@ func (p *pairing) imported(leg *journal.Leg, done func()) {
 	id := leg.Call.Leg
 	p.closing[id] = struct{}{}
 	entries := []closing{{Entry: journal.Entry{Call: &leg.Call, Details: leg.Details}, done: func() { p.closed(id); done() }}}
-	for _, recording := range p.recordings[id.UniqueID] {
+	for _, recording := range p.taken(id.UniqueID) {
 		recording.recording.Imported = true
-		entries = append(entries, recordingEntry(id, recording))
+		p.begin(recording)
+		entries = append(entries, p.entry(id, recording))
 	}
-	delete(p.recordings, id.UniqueID)
 	p.closer.add(entries...)
 }
 
@@ -196,8 +282,28 @@ func (p *pairing) closed(leg ledger.LegID) {
 	p.after(leg)
 }
 
+// emitRecording hands a recording on; the caller holds the lock.
 func (p *pairing) emitRecording(leg ledger.LegID, recording *finished) {
-	p.closer.add(recordingEntry(leg, recording))
+	p.begin(recording)
+	p.closer.add(p.entry(leg, recording))
+}
+
+// send hands a recording on whose leg the ledger has from an earlier epoch.
+func (p *pairing) send(leg ledger.LegID, recording *finished) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.emitRecording(leg, recording)
+}
+
+// entry is a recording on its way into a segment.
+func (p *pairing) entry(leg ledger.LegID, recording *finished) closing {
+	entry := recordingEntry(leg, recording)
+	entry.done = func() {
+		p.ended(recording)
+		recording.done()
+	}
+	entry.unfit = func() { p.ended(recording) }
+	return entry
 }
 
 func recordingEntry(leg ledger.LegID, recording *finished) closing {

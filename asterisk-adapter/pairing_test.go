@@ -35,8 +35,16 @@ func (d *desk) receive(uniqueID string, sequence int64, change func(*ledger.Call
 func (d *desk) record(uniqueID string) *finished {
 	d.t.Helper()
 	made := newRecording(d.t, uniqueID)
-	require.NoError(d.t, d.recording(d.t.Context(), made))
+	d.give(made)
 	return made
+}
+
+// give gives a recording that nothing stands in the way of.
+func (d *desk) give(made *finished) {
+	d.t.Helper()
+	busy, err := d.recording(d.t.Context(), made)
+	require.NoError(d.t, err)
+	require.Nil(d.t, busy)
 }
 
 // close closes what is ready and says what.
@@ -129,7 +137,7 @@ func TestPairing(t *testing.T) {
 			d.record("1.0")
 			second := newRecording(t, "1.0")
 			second.file.Path = "/monitor/other/1.0.wav"
-			require.NoError(t, d.recording(t.Context(), second))
+			d.give(second)
 			d.receive("1.0", 0, nil)
 			require.Equal(t, []string{"call 1.0/0", "recording 1.0/0", "recording 1.0/0"}, d.close())
 		}},
@@ -142,7 +150,44 @@ func TestPairing(t *testing.T) {
 			file, known, err := d.book.FileKnown(later.file.Path)
 			require.NoError(t, err)
 			require.True(t, known)
+			later.file.Leg = ledger.LegID{LinkedID: "1.0", UniqueID: "1.0"}
 			require.Equal(t, later.file, *file)
+		}},
+		{"a file written to again while it is on its way", forever, func(t *testing.T, d *desk) {
+			t.Helper()
+			d.record("1.0")
+			d.receive("1.0", 0, nil)
+			busy, err := d.recording(t.Context(), newRecording(t, "1.0"))
+			require.NoError(t, err)
+			require.NotNil(t, busy)
+			require.Equal(t, []string{"call 1.0/0", "recording 1.0/0"}, d.close())
+			<-busy // the journal knows what is on its way: now it can be told what the file is
+			again := newRecording(t, "1.0")
+			again.recording.Revision, again.file.Leg = 2, ledger.LegID{LinkedID: "another", UniqueID: "1.0"}
+			d.give(again)
+			require.Equal(t, []string{"recording 1.0/0"}, d.close(), "of the leg that it was of")
+		}},
+		{"a recording whose leg never comes", forever, func(t *testing.T, d *desk) {
+			t.Helper()
+			d.legless = time.Millisecond
+			d.conversation = func(string) string { return "0.9" }
+			d.record("1.0")
+			d.log.until(t, "no CDR has come of a channel that was recorded", 1)
+			require.Eventually(t, func() bool {
+				segment, err := d.closer.closeReady()
+				require.NoError(t, err)
+				if segment == nil {
+					return false
+				}
+				var record ledger.Record
+				require.NoError(t, ledger.DecodeStrict(segment.Records[0], &record))
+				require.True(t, record.Recording.NoCDR)
+				require.Equal(t, ledger.LegID{LinkedID: "0.9", UniqueID: "1.0"}, record.Recording.Leg)
+				return true
+			}, patience, time.Millisecond)
+			d.receive("1.0", 4, nil)
+			d.log.until(t, "no CDR has come", 1)
+			require.Empty(t, d.recordings)
 		}},
 		{"an invalid leg takes no other with it", forever, func(t *testing.T, d *desk) {
 			t.Helper()
@@ -161,7 +206,7 @@ func TestPairing(t *testing.T) {
 			t.Helper()
 			bad := newRecording(t, "1.0")
 			bad.recording.Bytes = 0
-			require.NoError(t, d.recording(t.Context(), bad))
+			d.give(bad)
 			d.receive("1.0", 0, nil)
 			require.Equal(t, []string{"call 1.0/0"}, d.close())
 		}},
@@ -204,7 +249,7 @@ func TestDoneOnceClosed(t *testing.T) {
 		require.NoError(t, err)
 		done = known
 	}
-	require.NoError(t, d.recording(t.Context(), recording))
+	d.give(recording)
 	d.receive("1.0", 0, nil)
 	require.False(t, done)
 	d.close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
+	"github.com/callseal/callseal/asterisk-adapter/ari"
 	"github.com/callseal/callseal/asterisk-adapter/journal"
 	"github.com/callseal/callseal/asterisk-adapter/recording"
 	"github.com/callseal/callseal/chaincode/ledger"
@@ -28,11 +30,27 @@ const (
 	unfinishedTries = 3
 )
 
+// quiet is how long a file whose header has no lengths must not have been written to
+// before it is taken as a crash's, where the kernel does not say whether somebody has it
+// open: only its owner may ask.
+const quiet = 10 * time.Minute
+
+// recordingFolders are where recordings come to lie: MixMonitor's, and ARI's.
+func (a *Adapter) recordingFolders() []string {
+	var folders []string
+	if a.config.Recordings.Folder != "" {
+		folders = append(folders, a.config.Recordings.Folder)
+	}
+	if a.config.ARI != nil && a.config.ARI.Recordings != "" && !within(a.config.Recordings.Folder, a.config.ARI.Recordings) {
+		folders = append(folders, a.config.ARI.Recordings)
+	}
+	return folders
+}
+
 // watchRecordings makes the watcher; files the journal knows are left out.
 func (a *Adapter) watchRecordings() (*recording.Watcher, error) {
-	folders := []string{a.config.Recordings.Folder}
 	return recording.NewWatcher(recording.Options{
-		Folders: folders, ClosedFolder: a.config.Recordings.Closed,
+		Folders: a.recordingFolders(), ClosedFolder: a.config.Recordings.Closed,
 		Done: func(path string, size int64, modified time.Time) bool {
 			file, known, err := a.journal.FileKnown(path)
 			return err == nil && known && file.Size == size && file.Modified == modified.UnixNano()
@@ -51,114 +69,272 @@ func (a *Adapter) takeRecordings(ctx context.Context, watcher *recording.Watcher
 	return errors.Join(err, digesting.Wait())
 }
 
+// origin is what a recording's file is of.
+type origin struct{ uniqueID, method, track string }
+
+// originOf tells what a file is of: by its name, or by what ARI told when it was begun.
+func (a *Adapter) originOf(ctx context.Context, closed *recording.Closed) (origin, error) {
+	of := origin{uniqueID: closed.UniqueID, track: recording.TrackOf(closed.Track)}
+	ofARI := a.config.ARI != nil && a.config.ARI.Recordings != "" && within(a.config.ARI.Recordings, closed.Path)
+	if !ofARI {
+		of.method = ari.ByMixMonitor
+	}
+	for deadline := time.Now().Add(observeWait); ; {
+		binding, known, err := a.journal.Binding(closed.Path)
+		if err != nil {
+			return of, err
+		}
+		if known {
+			of.method = binding.Method
+			if of.uniqueID == "" {
+				of.uniqueID = binding.UniqueID
+			}
+		}
+		// The file's end may be noticed before ARI's event is.
+		if known || !ofARI || closed.Source != recording.CloseWrite || a.observer == nil || time.Now().After(deadline) || !pauseFor(ctx, growingWait/10) {
+			return of, nil
+		}
+	}
+}
+
+// bind keeps what a file is of that is being recorded into, unless its name says so.
+func (a *Adapter) bind(bound ari.Bound) error {
+	path := bound.File
+	if bound.Method != ari.ByMixMonitor {
+		if a.config.ARI.Recordings == "" {
+			return nil
+		}
+		path = filepath.Join(a.config.ARI.Recordings, filepath.FromSlash(bound.File))
+	} else if id, _ := recording.ParseName(path); id != "" || !within(a.config.Recordings.Folder, path) {
+		return nil
+	}
+	return a.journal.Bind(path, journal.Binding{UniqueID: bound.Channel, Method: bound.Method})
+}
+
 func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher, closed recording.Closed) error {
-	log := a.log.With("uniqueid", closed.UniqueID, "sign", string(closed.Source))
-	if closed.UniqueID == "" {
-		log.Warn("a recording's name does not tell its channel: name it by ${UNIQUEID}, as pbx/ shows")
+	of, err := a.originOf(ctx, &closed)
+	if err != nil {
+		return err
+	}
+	log := a.log.With("uniqueid", of.uniqueID, "sign", string(closed.Source))
+	if of.uniqueID == "" {
+		a.metrics.recordings.WithLabelValues(recordingUnbound).Inc()
+		log.Error("nothing tells which channel a recording is of, and it is not anchored: name it by ${UNIQUEID}, as pbx/ shows, or let the adapter listen to ARI while it is made")
 		return nil
 	}
 	log.Debug("recording closed", "noticed", closed.Noticed)
-	digests, err := a.digest(ctx, closed.Path)
+	for {
+		busy, err := a.take(ctx, watcher, &closed, of, log)
+		if busy == nil || err != nil {
+			return err
+		}
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil //nolint:nilerr // stopping: it is told of again at the next start
+		}
+	}
+}
+
+// take digests a file and hands it on, unless that has to wait.
+func (a *Adapter) take(ctx context.Context, watcher *recording.Watcher, closed *recording.Closed, of origin, log *slog.Logger) (busy <-chan struct{}, err error) {
+	known, _, err := a.journal.FileKnown(closed.Path)
+	if err != nil {
+		return nil, err
+	}
+	digests, crash, err := a.digest(ctx, closed, known, log)
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // stopping: it is told of again at the next start
+		return nil, nil //nolint:nilerr,nilnil // stopping: it is told of again at the next start
 	}
+	if err != nil {
+		return nil, a.noRecording(watcher, closed, of, known, err, log)
+	}
+	sha256 := hex.EncodeToString(digests.SHA256[:])
 	switch {
-	case errors.Is(err, recording.ErrNoAudio), errors.Is(err, recording.ErrEmpty):
-		// An unanswered call leaves such a file: there is nothing to prove.
-		log.Info("a recording holds no audio and is not anchored", "error", err)
-		a.metrics.recordings.WithLabelValues(recordingNoAudio).Inc()
-		a.omissions.failed(closed.UniqueID, err)
-		watcher.Acknowledge(closed)
-		return nil
-	case err != nil:
-		a.metrics.recordings.WithLabelValues(recordingFailed).Inc()
-		log.Error("a recording cannot be anchored; it is tried again at the next start", "error", err)
-		a.omissions.failed(closed.UniqueID, err)
-		return nil
-	}
-	known, changed, err := a.anchoredBefore(&closed, &digests)
-	if err != nil {
-		return err
-	}
-	if changed {
+	case known == nil:
+	case known.SHA256 == sha256:
+		watcher.Acknowledge(*closed)
+		return nil, nil //nolint:nilnil // nothing to wait for
+	case !digests.Begins[0]:
 		// Anchoring it anew would launder the change.
-		a.metrics.recordings.WithLabelValues(recordingChanged).Inc()
-		log.Error("a recording was changed after it was anchored: what was made and what is there now differ", "recording", known.RecordingID, "anchored_sha256", known.SHA256, "found_sha256", hex.EncodeToString(digests.SHA256[:]))
-		return nil
+		a.changed(log, known.RecordingID, known.SHA256, sha256)
+		return nil, nil //nolint:nilnil // as above
+	default:
+		log.Info("a recording was appended to: it is the same, in another revision", "recording", known.RecordingID, "revision", known.Revision+1)
 	}
-	if known != nil {
-		watcher.Acknowledge(closed)
-		return nil
-	}
-	finished, err := a.finished(&closed, &digests)
+	finished, err := a.finished(closed, of, digests, crash, known)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	finished.done = func() { watcher.Acknowledge(closed) }
-	if known, err := a.recordingElsewhere(ctx, finished); err != nil || known {
-		return err
+	finished.done = func() { watcher.Acknowledge(*closed) }
+	if known == nil {
+		if elsewhere, err := a.recordingElsewhere(ctx, finished); err != nil || elsewhere {
+			return nil, err
+		}
+	}
+	if busy, err = a.pairing.recording(ctx, finished); busy != nil || err != nil {
+		return busy, err
 	}
 	a.metrics.recordings.WithLabelValues(recordingDigested).Inc()
 	log.Debug("recording digested", "bytes", digests.Bytes)
-	return a.pairing.recording(ctx, finished)
+	return nil, nil //nolint:nilnil // taken
 }
 
-// digest reads the file, waiting while someone still writes it.
-func (a *Adapter) digest(ctx context.Context, path string) (recording.Digests, error) {
+// changed says that what was anchored is not what is there.
+func (a *Adapter) changed(log *slog.Logger, recordingID, anchored, found string) {
+	a.metrics.recordings.WithLabelValues(recordingChanged).Inc()
+	log.Error("a recording was changed after it was anchored: what was made and what is there now differ", "recording", recordingID, "anchored_sha256", anchored, "found_sha256", found)
+}
+
+// noRecording deals with a file that cannot be anchored.
+func (a *Adapter) noRecording(watcher *recording.Watcher, closed *recording.Closed, of origin, known *journal.File, why error, log *slog.Logger) error {
+	missing, bare := errors.Is(why, recording.ErrMissing), errors.Is(why, recording.ErrNoAudio) || errors.Is(why, recording.ErrEmpty)
+	if known != nil && !missing && !errors.Is(why, recording.ErrGrowing) {
+		a.changed(log.With("error", why), known.RecordingID, known.SHA256, "")
+		return nil
+	}
+	if missing && closed.Source == recording.Marker {
+		// The marker is a channel's, whatever its file is called.
+		if has, err := a.journal.HasRecording(of.uniqueID); err != nil || has {
+			watcher.Acknowledge(*closed)
+			return err
+		}
+	}
+	a.omissions.failed(of.uniqueID, why, filepath.Dir(closed.Path))
+	if bare {
+		// An unanswered call leaves such a file: there is nothing to prove.
+		log.Info("a recording holds no audio and is not anchored", "error", why)
+		a.metrics.recordings.WithLabelValues(recordingNoAudio).Inc()
+		watcher.Acknowledge(*closed)
+		return nil
+	}
+	a.metrics.recordings.WithLabelValues(recordingFailed).Inc()
+	log.Error("a recording cannot be anchored; it is tried again at the next start", "error", why)
+	return nil
+}
+
+// crash is what a crash did to a file; the zero value is nothing.
+type crash struct{ recovered, foundSHA256 string }
+
+// digest reads the file, waiting while someone still writes it, and repairs what a crash
+// left. Where the file was anchored before, the first of the digests' Begins says
+// whether it was only appended to since.
+func (a *Adapter) digest(ctx context.Context, closed *recording.Closed, known *journal.File, log *slog.Logger) (*recording.Digests, crash, error) {
+	var earlier []recording.Earlier
+	if known != nil {
+		earlier = append(earlier, recording.Earlier{Bytes: known.Size, SHA256: known.SHA256})
+	}
+	remains, err := a.journal.Remains(closed.Path)
+	if err != nil {
+		return nil, crash{}, err
+	}
+	if remains != nil {
+		earlier = append(earlier, remains.Earlier())
+	}
 	for try := 1; ; try++ {
-		digests, err := recording.Digest(ctx, path)
+		digests, err := recording.Digest(ctx, closed.Path, earlier...)
 		tries := 1
 		switch {
-		case errors.Is(err, recording.ErrGrowing):
+		case err == nil && remains != nil && digests.Begins[len(earlier)-1]:
+			return &digests, crash{ledger.RecoveredRepaired, remains.SHA256}, nil
+		case err == nil:
+			return &digests, crash{}, nil
+		case errors.Is(err, recording.ErrGrowing), errors.Is(err, recording.ErrReplaced):
 			tries = growingTries
 		case errors.Is(err, recording.ErrUnfinished):
 			tries = unfinishedTries
 		}
-		if try >= tries {
-			return digests, err
+		if try >= tries && errors.Is(err, recording.ErrUnfinished) {
+			return a.recover(ctx, closed, known, remains, log)
 		}
-		select {
-		case <-ctx.Done():
-			return recording.Digests{}, ctx.Err()
-		case <-time.After(growingWait):
+		if try >= tries || !pauseFor(ctx, growingWait) {
+			return nil, crash{}, err
 		}
 	}
 }
 
-// anchoredBefore answers what the file was closed into a segment as, nil when it
-// was not, and whether its content has changed since.
-func (a *Adapter) anchoredBefore(closed *recording.Closed, digests *recording.Digests) (known *journal.File, changed bool, err error) {
-	known, found, err := a.journal.FileKnown(closed.Path)
-	if err != nil || !found {
-		return nil, false, err
+// recover repairs a file whose header has no lengths and that nobody writes, or takes it
+// as it is where it may not be written to.
+func (a *Adapter) recover(ctx context.Context, closed *recording.Closed, known *journal.File, remains *recording.Remains, log *slog.Logger) (*recording.Digests, crash, error) {
+	var earlier []recording.Earlier
+	if known != nil {
+		earlier = append(earlier, recording.Earlier{Bytes: known.Size, SHA256: known.SHA256})
 	}
-	return known, known.SHA256 != hex.EncodeToString(digests.SHA256[:]), nil
+	err := recording.Repair(ctx, closed.Path, remains, func(found *recording.Remains) error {
+		remains = found
+		return a.journal.KeepRemains(closed.Path, found)
+	})
+	if err == nil {
+		digests, err := recording.Digest(ctx, closed.Path, append(earlier, remains.Earlier())...)
+		if err != nil {
+			return nil, crash{}, err
+		}
+		a.metrics.recordings.WithLabelValues(recordingRepaired).Inc()
+		log.Warn("a recording that Asterisk did not finish is repaired: its lengths are written into its header, its audio is as it was")
+		return &digests, crash{ledger.RecoveredRepaired, remains.SHA256}, nil
+	}
+	if !errors.Is(err, recording.ErrNotWritable) {
+		return nil, crash{}, err
+	}
+	for {
+		digests, foundErr := recording.DigestAsFound(ctx, closed.Path, earlier...)
+		if foundErr != nil {
+			return nil, crash{}, foundErr
+		}
+		wait := quiet - time.Since(digests.Modified)
+		if digests.Closed || wait <= 0 {
+			log.Warn("a recording that Asterisk did not finish cannot be repaired: it is anchored as it was found", "error", err)
+			return &digests, crash{recovered: ledger.RecoveredAsFound}, nil
+		}
+		if !pauseFor(ctx, wait) {
+			return nil, crash{}, ctx.Err()
+		}
+	}
 }
 
-// finished makes the record of a digested file.
-func (a *Adapter) finished(closed *recording.Closed, digests *recording.Digests) (*finished, error) {
-	id, revision := randomHex(16), int64(1)
+// pauseFor waits; false means that the context ended.
+func pauseFor(ctx context.Context, wait time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(wait):
+		return true
+	}
+}
+
+// finished makes the record of a digested file: a new recording, or another revision of
+// the one that the file is known as.
+func (a *Adapter) finished(closed *recording.Closed, of origin, digests *recording.Digests, crash crash, known *journal.File) (*finished, error) {
 	details := newDetails()
 	details.Recording = &ledger.RecordingDetails{File: a.relative(closed.Path)}
 	detailsDigest, err := details.Digest()
 	if err != nil {
 		return nil, err
 	}
-	method := "mixmonitor"
-	if closed.Source == recording.Finished {
-		method = "ari-bridge"
-	}
-	return &finished{
-		uniqueID: closed.UniqueID,
+	made := &finished{
+		uniqueID: of.uniqueID,
 		recording: ledger.Recording{
-			Bytes: digests.Bytes, ClosedAt: ledger.TimeOf(endOf(closed, digests)), DetailsDigest: detailsDigest, ID: id,
-			MediaType: digests.MediaType, Method: method, Revision: revision,
-			SHA256: hex.EncodeToString(digests.SHA256[:]), SHA512: hex.EncodeToString(digests.SHA512[:]),
-			Pauses: a.pausesIn(closed.UniqueID, closed.Path),
+			Bytes: digests.Bytes, ClosedAt: ledger.TimeOf(endOf(closed, digests)), DetailsDigest: detailsDigest, FoundSHA256: crash.foundSHA256, ID: randomHex(16),
+			MediaType: digests.MediaType, Method: of.method, Recovered: crash.recovered, Revision: 1,
+			SHA256: hex.EncodeToString(digests.SHA256[:]), SHA512: hex.EncodeToString(digests.SHA512[:]), Track: of.track,
+			Pauses: a.pausesIn(of.uniqueID, closed.Path),
 		},
 		details: *details,
-		file:    journal.File{Path: closed.Path, Size: digests.Bytes, Modified: digests.Modified.UnixNano(), RecordingID: id, Revision: revision, SHA256: hex.EncodeToString(digests.SHA256[:])},
-	}, nil
+		file:    journal.File{Path: closed.Path, Size: digests.Bytes, Modified: digests.Modified.UnixNano(), SHA256: hex.EncodeToString(digests.SHA256[:])},
+	}
+	switch of.track {
+	case ledger.TrackStereo:
+		made.recording.MediaType = recording.WithChannels(digests.MediaType, 2)
+	case ledger.TrackReceived, ledger.TrackTransmitted:
+		made.recording.MediaType = recording.WithChannels(digests.MediaType, 1)
+	}
+	if known != nil {
+		made.recording.ID, made.recording.Revision = known.RecordingID, known.Revision+1
+		made.recording.NoCDR = known.NoCDR
+		made.file.Leg = known.Leg
+	}
+	made.file.RecordingID, made.file.Revision = made.recording.ID, made.recording.Revision
+	return made, nil
 }
 
 // endOf is when a recording ended: its last write, where the adapter noticed only later
@@ -172,8 +348,10 @@ func endOf(closed *recording.Closed, digests *recording.Digests) time.Time {
 
 // relative is the file's path within the recording folder.
 func (a *Adapter) relative(path string) string {
-	if within, err := filepath.Rel(a.config.Recordings.Folder, path); err == nil && !strings.HasPrefix(within, "..") {
-		return within
+	for _, folder := range a.recordingFolders() {
+		if inside, err := filepath.Rel(folder, path); err == nil && within(folder, path) {
+			return inside
+		}
 	}
 	return filepath.Base(path)
 }
@@ -217,7 +395,7 @@ func (a *Adapter) recordingElsewhere(ctx context.Context, finished *finished) (b
 func (a *Adapter) oldRecording(ctx context.Context, leg ledger.LegID, finished *finished) {
 	a.background.Go(func() {
 		if !a.beginAsking(ctx) {
-			return
+			return // stopping: it is told of again at the next start
 		}
 		defer func() { <-a.asking }()
 		for ctx.Err() == nil {
@@ -225,7 +403,7 @@ func (a *Adapter) oldRecording(ctx context.Context, leg ledger.LegID, finished *
 			response, err := a.recordings.ListRecordings(asking, &pb.ListRecordingsRequest{Msp: a.config.MSP, Pbx: a.config.PBX, Linkedid: leg.LinkedID})
 			cancel()
 			if err == nil {
-				a.judgeOldRecording(leg, finished, response.GetRecordings())
+				a.judgeOldRecording(ctx, leg, finished, response.GetRecordings())
 				return
 			}
 			a.log.Warn("the gateway cannot say which recordings an old leg has; asking again", "error", err)
@@ -237,15 +415,43 @@ func (a *Adapter) oldRecording(ctx context.Context, leg ledger.LegID, finished *
 	})
 }
 
-func (a *Adapter) judgeOldRecording(leg ledger.LegID, finished *finished, anchored []*pb.Recording) {
-	for _, recording := range anchored {
-		if recording.GetLeg().GetUniqueid() == leg.UniqueID && recording.GetMethod() == finished.recording.Method {
-			// Anchoring it anew would launder the change.
-			a.metrics.recordings.WithLabelValues(recordingChanged).Inc()
-			a.log.Error("a recording was changed after it was anchored: what was made and what is there now differ", "uniqueid", leg.UniqueID,
-				"recording", recording.GetId(), "anchored_sha256", recording.GetSha256(), "found_sha256", finished.recording.SHA256)
+// judgeOldRecording holds a file against what the ledger has of its leg.
+func (a *Adapter) judgeOldRecording(ctx context.Context, leg ledger.LegID, finished *finished, anchored []*pb.Recording) {
+	log := a.log.With("uniqueid", leg.UniqueID)
+	latest := map[string]*ledger.Recording{}
+	for _, one := range anchored {
+		var record ledger.Record
+		if err := ledger.DecodeStrict(one.GetRecordJson(), &record); err != nil || record.Recording == nil {
+			log.Error("the ledger's record of an old recording cannot be read", "error", err)
+			continue
+		}
+		made := record.Recording
+		if before := latest[made.ID]; made.Leg.UniqueID == leg.UniqueID && (before == nil || before.Revision < made.Revision) {
+			latest[made.ID] = made
+		}
+	}
+	for _, made := range latest {
+		if accounted, err := a.journal.Accounted(made.ID, finished.file.Path); err != nil || accounted {
+			continue // that is another file
+		}
+		digests, err := recording.DigestAsFound(ctx, finished.file.Path, recording.Earlier{Bytes: made.Bytes, SHA256: made.SHA256})
+		if err == nil && digests.Begins[0] {
+			log.Info("a recording was appended to: it is the same, in another revision", "recording", made.ID, "revision", made.Revision+1)
+			finished.recording.ID, finished.recording.Revision = made.ID, made.Revision+1
+			finished.file.RecordingID, finished.file.Revision = made.ID, made.Revision+1
+			a.pairing.send(leg, finished)
 			return
 		}
 	}
-	a.pairing.emitRecording(leg, finished)
+	for _, made := range latest {
+		accounted, err := a.journal.Accounted(made.ID, finished.file.Path)
+		sameKind := made.Track == finished.recording.Track && (made.Method == finished.recording.Method || made.Method == "" || finished.recording.Method == "")
+		if err == nil && !accounted && sameKind {
+			// Anchoring it anew would launder the change.
+			a.changed(log, made.ID, made.SHA256, finished.recording.SHA256)
+			a.pairing.ended(finished)
+			return
+		}
+	}
+	a.pairing.send(leg, finished)
 }

@@ -78,7 +78,7 @@ func (a *Adapter) reload() error {
 // takeUp tells the parts.
 func (a *Adapter) takeUp(config *Config, secrets secrets) {
 	a.setLevel(config)
-	a.pairing.setWait(config.Recordings.pairWait)
+	a.pairing.setWait(config.Recordings.pairWait, config.Recordings.omissionAfter)
 	a.omissions.setAfter(config.Recordings.omissionAfter)
 	a.journal.Promise(beatsPromised * config.beat)
 	select {

@@ -57,12 +57,12 @@ func (a *Adapter) sources() ([]func(context.Context) error, error) {
 		parts = append(parts, part)
 	}
 	var watcher *recording.Watcher
-	if a.config.Recordings.Folder != "" {
+	if len(a.recordingFolders()) > 0 {
 		var err error
 		if watcher, err = a.watchRecordings(); err != nil {
 			return nil, err
 		}
-		a.standings.up(sourceRecordings) // the folder is watched
+		a.standings.up(sourceRecordings) // the folders are watched
 		parts = append(parts, func(ctx context.Context) error { return a.takeRecordings(ctx, watcher) })
 	}
 	if a.observer != nil {

@@ -53,6 +53,9 @@ type Handler struct {
 	// Failed is called when a recording came to nothing: it failed, or an application
 	// discarded it.
 	Failed func(Recording)
+	// Bound is called for each file that is recorded into, when that begins or, where
+	// that was missed, before its end is told.
+	Bound func(Bound)
 	// Event is called for each event, duplicates too, after the observer has taken
 	// what it needs.
 	Event func(ari.Event)
@@ -155,7 +158,7 @@ func (o *Observer) Run(ctx context.Context, handler Handler) error {
 }
 
 func (o *Observer) consume(ctx context.Context, q *queue, handler Handler) {
-	recordings := make(seen)
+	recordings, targets := make(seen), newTargets(handler.Bound)
 	sweep := time.Now()
 	for {
 		n, ok := q.pop()
@@ -167,6 +170,7 @@ func (o *Observer) consume(ctx context.Context, q *queue, handler Handler) {
 			return
 		case n.listing != nil:
 			o.channels.reconcile(n.attempt, n.listing.Channels)
+			targets.reconcile(n.listing.Bridges)
 			if handler.Connected != nil {
 				handler.Connected(n.attempt, *n.listing)
 			}
@@ -176,8 +180,10 @@ func (o *Observer) consume(ctx context.Context, q *queue, handler Handler) {
 			}
 		default:
 			o.channels.apply(n.attempt, n.event)
+			targets.apply(n.event)
 			// Subscribed to all, the application gets some events twice.
 			if r, is := recordingOf(n.event); is && recordings.first(r.Name, r.Finished) {
+				targets.finished(r)
 				r.tell(handler)
 			}
 			if handler.Event != nil {

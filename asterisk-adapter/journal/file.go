@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -37,5 +38,31 @@ func putFile(tx *bbolt.Tx, file *File) error {
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(bucketRecordings).Put([]byte(file.Path), text)
+	return errors.Join(
+		tx.Bucket(bucketRecordings).Put([]byte(file.Path), text),
+		// Recorded into again, it is bound again.
+		tx.Bucket(bucketBindings).Delete([]byte(file.Path)),
+		tx.Bucket(bucketRemains).Delete([]byte(file.Path)),
+	)
+}
+
+// Accounted says whether a recording is that of a file known, other than the one named.
+func (j *Journal) Accounted(recordingID, but string) (accounted bool, err error) {
+	err = j.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketRecordings).ForEach(func(path, stored []byte) error {
+			if accounted || string(path) == but {
+				return nil
+			}
+			file := &File{}
+			if err := decode(stored, file); err != nil {
+				return err
+			}
+			accounted = file.RecordingID == recordingID
+			return nil
+		})
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for a recording's file: %w", err)
+	}
+	return accounted, nil
 }

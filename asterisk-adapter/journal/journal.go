@@ -32,6 +32,8 @@ var (
 	bucketCheckpoints = []byte("checkpoints")
 	bucketDue         = []byte("due")      // keys of closed legs whose recording has not come
 	bucketRecorded    = []byte("recorded") // uniqueids whose recording has come
+	bucketBindings    = []byte("bindings") // by path, whose recording a file is
+	bucketRemains     = []byte("remains")  // by path, what a crash left of a file
 	// bucketDisagreements holds what second sources tell differently of legs.
 	bucketDisagreements = []byte("disagreements")
 	bucketWaters        = []byte("waters")    // the highest CDR sequence by Asterisk's start
@@ -79,7 +81,7 @@ func (j *Journal) prepare(path, owner string) error {
 	return j.db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{
 			bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints, bucketDue, bucketRecorded, bucketWaters,
-			bucketDisagreements, bucketStrangers, bucketOngoing,
+			bucketDisagreements, bucketBindings, bucketRemains, bucketStrangers, bucketOngoing,
 		} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("prepare the journal: %w", err)

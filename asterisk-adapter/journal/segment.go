@@ -76,6 +76,10 @@ type File struct {
 	RecordingID string `json:"recording_id"`
 	Revision    int64  `json:"revision"`
 	SHA256      string `json:"sha256"`
+	// Leg is the leg it was anchored with; empty in journals of before.
+	Leg ledger.LegID `json:"leg,omitzero"`
+	// NoCDR says that Leg names a channel alone.
+	NoCDR bool `json:"no_cdr,omitzero"`
 }
 
 // CloseSegment numbers the entries, signs their segment and puts it into the
@@ -189,7 +193,9 @@ func noteEntries(tx *bbolt.Tx, entries []Entry, first int64) error {
 			}
 		}
 		if entries[i].Recording != nil {
-			if err := putFile(tx, &entries[i].File); err != nil {
+			file := entries[i].File
+			file.Leg, file.NoCDR = entries[i].Recording.Leg, entries[i].Recording.NoCDR
+			if err := putFile(tx, &file); err != nil {
 				return err
 			}
 		}

@@ -58,6 +58,9 @@ type Digests struct {
 	// Unfinished says that the lengths in the header are zero; only DigestAsFound
 	// answers such a file.
 	Unfinished bool
+	// Closed says that nobody has it open for writing: the kernel said so. It says so
+	// to the file's owner and to root alone.
+	Closed bool
 	// Begins says, for each content asked about, whether the file begins with it.
 	Begins []bool
 }
@@ -97,10 +100,11 @@ func digest(ctx context.Context, path string, unfinished bool, earlier []Earlier
 	if before.Size() == 0 {
 		return Digests{}, fmt.Errorf("%w: it has 0 bytes; was the disk full, or the call never answered?", ErrEmpty)
 	}
-	if err := refuseWriters(file); err != nil {
+	sure, err := refuseWriters(file)
+	if err != nil {
 		return Digests{}, err
 	}
-	d := Digests{Bytes: before.Size(), Modified: before.ModTime()}
+	d := Digests{Bytes: before.Size(), Modified: before.ModTime(), Closed: sure}
 	wav, err := d.inspect(file, path)
 	if err != nil && (!unfinished || !errors.Is(err, ErrUnfinished)) {
 		return Digests{}, err
@@ -178,7 +182,7 @@ func unchanged(file *os.File, before os.FileInfo, path string) error {
 	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
 		return fmt.Errorf("%w: it changed while it was read; wait until Asterisk has closed it", ErrGrowing)
 	}
-	if err := refuseWriters(file); err != nil {
+	if _, err := refuseWriters(file); err != nil {
 		return err
 	}
 	there, err := os.Lstat(path)
@@ -292,17 +296,18 @@ func kind(mode os.FileMode) string {
 
 // refuseWriters asks the kernel for a read lease, which it refuses while
 // anyone has the file open for writing (fcntl(2), F_SETLEASE). Only the file's
-// owner or root may ask; others rely on size and time staying the same.
-func refuseWriters(file *os.File) error {
-	_, err := unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+// owner or root may ask, and only then is the answer sure; others rely on size and time
+// staying the same.
+func refuseWriters(file *os.File) (sure bool, err error) {
+	_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
 	switch {
 	case errors.Is(err, unix.EAGAIN):
-		return fmt.Errorf("%w: it is open for writing; wait until Asterisk has closed it", ErrGrowing)
+		return false, fmt.Errorf("%w: it is open for writing; wait until Asterisk has closed it", ErrGrowing)
 	case err != nil:
-		return nil //nolint:nilerr // not ours to ask, or a file system without leases
+		return false, nil //nolint:nilerr // not ours to ask, or a file system without leases
 	}
 	// Given back at once: held, it would make a new writer wait for us.
-	return giveBack(file)
+	return true, giveBack(file)
 }
 
 func giveBack(file *os.File) error {

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/callseal/callseal/chaincode/ledger"
 )
 
 // linearRates are the formats of Asterisk without a header: 16-bit samples, the
@@ -64,4 +67,34 @@ func WithChannels(mediaType string, channels int) string {
 		return mediaType
 	}
 	return fmt.Sprintf("%s;channels=%d", mediaType, channels)
+}
+
+// TrackOf is the ledger's word for the word in a file's name: "" where it means none
+// of them.
+func TrackOf(word string) string {
+	switch word {
+	case "received", "receive", "in", "rx":
+		return ledger.TrackReceived
+	case "transmitted", "transmit", "out", "tx":
+		return ledger.TrackTransmitted
+	case "stereo":
+		return ledger.TrackStereo
+	}
+	return ""
+}
+
+// ParseName reads what a file's name tells by DefaultNames: of which channel it is, and
+// the word for which voices are on it. Either may be empty.
+func ParseName(path string) (uniqueID, word string) { return parse(DefaultNames, path) }
+
+func parse(names []*regexp.Regexp, path string) (uniqueID, word string) {
+	for _, pattern := range names {
+		if m := pattern.FindStringSubmatch(filepath.Base(path)); m != nil {
+			if i := pattern.SubexpIndex("track"); i >= 0 {
+				word = strings.ToLower(m[i])
+			}
+			return m[pattern.SubexpIndex("uniqueid")], word
+		}
+	}
+	return "", ""
 }

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +36,11 @@ type Closed struct {
 	// expected, and Size is -1.
 	Path string
 	// UniqueID is the channel that was recorded, from the file's name; empty
-	// for an ARI recording named otherwise.
+	// for one named otherwise.
 	UniqueID string
+	// Track is the word in the file's name for which voices are on it, such as
+	// "received"; see TrackOf. Empty where there is none.
+	Track    string
 	Size     int64
 	Modified time.Time
 	Source   Source
@@ -53,11 +56,17 @@ type state struct {
 }
 
 // DefaultNames are the names of pbx's dialplan (UNIQUEID.wav) and of FreePBX
-// (…-YYYYMMDD-HHMMSS-UNIQUEID.wav). Each has a group named uniqueid.
+// (…-YYYYMMDD-HHMMSS-UNIQUEID.wav), either with a word for which voices are on it:
+// UNIQUEID-received.wav. Each has a group named uniqueid, and may have one named track.
 var DefaultNames = []*regexp.Regexp{
-	regexp.MustCompile(`^(?P<uniqueid>(?:[A-Za-z0-9._]+-)?\d{9,11}\.\d+)\.[A-Za-z0-9]+$`),
-	regexp.MustCompile(`-\d{8}-\d{6}-(?P<uniqueid>(?:[A-Za-z0-9._]+-)?\d{9,11}\.\d+)\.[A-Za-z0-9]+$`),
+	regexp.MustCompile(`^` + uniqueIDPart + trackPart),
+	regexp.MustCompile(`-\d{8}-\d{6}-` + uniqueIDPart + trackPart),
 }
+
+const (
+	uniqueIDPart = `(?P<uniqueid>(?:[A-Za-z0-9._]+-)?\d{9,11}\.\d+)`
+	trackPart    = `(?:[-_](?P<track>[A-Za-z][A-Za-z0-9]*))?\.[A-Za-z0-9]+$`
+)
 
 var uniqueIDName = regexp.MustCompile(`^(?:[A-Za-z0-9._]+-)?\d{9,11}\.\d+$`)
 
@@ -87,7 +96,7 @@ type Watcher struct {
 
 	mu    sync.Mutex
 	told  map[string]state    // by path, what was delivered
-	byID  map[string]string   // path of the newest file of a channel
+	byID  map[string][]string // paths of a channel's files
 	acked map[string]struct{} // paths whose delivered state was acknowledged
 }
 
@@ -107,7 +116,7 @@ func NewWatcher(opts Options) (*Watcher, error) {
 	}
 	w := &Watcher{
 		opts: opts, in: in, finished: make(chan Closed, 64),
-		told: make(map[string]state), byID: make(map[string]string), acked: make(map[string]struct{}),
+		told: make(map[string]state), byID: make(map[string][]string), acked: make(map[string]struct{}),
 	}
 	if opts.ClosedFolder != "" {
 		if err := in.watch(opts.ClosedFolder, unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO); err != nil {
@@ -203,7 +212,7 @@ func (w *Watcher) Run(ctx context.Context, deliver func(Closed) error) error {
 // from any goroutine while Run runs.
 func (w *Watcher) Finished(ctx context.Context, path string) {
 	select {
-	case w.finished <- Closed{Path: path, UniqueID: w.uniqueID(filepath.Base(path)), Source: Finished, Noticed: time.Now()}:
+	case w.finished <- w.closed(path, Finished, time.Now()):
 	case <-ctx.Done():
 	}
 }
@@ -217,20 +226,37 @@ func (w *Watcher) changed(c change, deliver func(Closed) error) error {
 		if c.mask&(unix.IN_CREATE|unix.IN_MOVED_TO) == 0 {
 			return nil
 		}
+		if closed := w.closed(c.path(), Found, now); closed.UniqueID != "" {
+			if err := w.tell(closed, deliver); err != nil { // a folder that is called like a recording
+				return err
+			}
+		}
 		if err := w.watchTree(c.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		// Files may have come before the watch did.
 		return w.scanFolder(c.path(), deliver)
 	}
-	if c.mask&(unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO) == 0 {
+	if c.mask&(unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO) == 0 && regular(c.path()) {
+		return nil // it was just created; a link or a pipe is never closed
+	}
+	closed := w.closed(c.path(), CloseWrite, now)
+	if closed.UniqueID == "" && !IsAudio(c.name) {
 		return nil
 	}
-	id := w.uniqueID(c.name)
-	if id == "" {
-		return nil
-	}
-	return w.tell(Closed{Path: c.path(), UniqueID: id, Source: CloseWrite, Noticed: now}, deliver)
+	return w.tell(closed, deliver)
+}
+
+// regular says whether a file is one, or is gone.
+func regular(path string) bool {
+	info, err := os.Lstat(path)
+	return err != nil || info.Mode().IsRegular()
+}
+
+// closed is what a file's name tells.
+func (w *Watcher) closed(path string, source Source, noticed time.Time) Closed {
+	id, track := parse(w.opts.Names, path)
+	return Closed{Path: path, UniqueID: id, Track: track, Source: source, Noticed: noticed}
 }
 
 // marker deals with a marker: an empty file named by the recorded channel.
@@ -238,13 +264,22 @@ func (w *Watcher) marker(name string, now time.Time, deliver func(Closed) error)
 	if !uniqueIDName.MatchString(name) {
 		return nil
 	}
-	path := w.find(name)
-	c := Closed{Path: path, UniqueID: name, Source: Marker, Noticed: now}
-	if w.acknowledged(path) {
-		w.removeMarker(name)
-		return nil
+	owed := false
+	for _, path := range w.find(name) {
+		if w.acknowledged(path) {
+			continue
+		}
+		owed = true
+		closed := w.closed(path, Marker, now)
+		closed.UniqueID = name
+		if err := w.tell(closed, deliver); err != nil {
+			return err
+		}
 	}
-	return w.tell(c, deliver)
+	if !owed {
+		w.removeMarker(name)
+	}
+	return nil
 }
 
 // tell delivers a recording unless this very content was delivered before.
@@ -268,8 +303,8 @@ func (w *Watcher) tell(c Closed, deliver func(Closed) error) error {
 	}
 	w.told[c.Path] = now
 	delete(w.acked, c.Path)
-	if c.UniqueID != "" {
-		w.byID[c.UniqueID] = c.Path
+	if c.UniqueID != "" && c.Size >= 0 && !slices.Contains(w.byID[c.UniqueID], c.Path) {
+		w.byID[c.UniqueID] = append(w.byID[c.UniqueID], c.Path)
 	}
 	w.mu.Unlock()
 	if w.opts.Done != nil && w.opts.Done(c.Path, c.Size, c.Modified) {
@@ -279,8 +314,8 @@ func (w *Watcher) tell(c Closed, deliver func(Closed) error) error {
 	return deliver(c)
 }
 
-// Acknowledge says that a recording is dealt with for good: its marker is
-// removed. Until then a restart tells of it again.
+// Acknowledge says that a recording is dealt with for good: once all of its channel's
+// are, the marker is removed. Until then a restart tells of it again.
 func (w *Watcher) Acknowledge(c Closed) {
 	w.mu.Lock()
 	current := w.told[c.Path] == state{c.Size, c.Modified}
@@ -288,8 +323,16 @@ func (w *Watcher) Acknowledge(c Closed) {
 		w.acked[c.Path] = struct{}{}
 	}
 	w.mu.Unlock()
-	// A file that was written to again has a marker that is still owed.
-	if info, err := os.Lstat(c.Path); current && c.UniqueID != "" && (err != nil || info.Size() == c.Size && info.ModTime().Equal(c.Modified)) {
+	if !current || c.UniqueID == "" {
+		return
+	}
+	if c.Size >= 0 && !w.acknowledged(c.Path) {
+		return // a file that was written to again has a marker that is still owed
+	}
+	w.mu.Lock()
+	others := slices.Clone(w.byID[c.UniqueID])
+	w.mu.Unlock()
+	if !slices.ContainsFunc(others, func(path string) bool { return path != c.Path && !w.acknowledged(path) }) {
 		w.removeMarker(c.UniqueID)
 	}
 }
@@ -315,38 +358,34 @@ func (w *Watcher) removeMarker(uniqueID string) {
 	}
 }
 
-// find returns the file of a channel.
-func (w *Watcher) find(uniqueID string) string {
+// find returns the files of a channel, or where its file was expected.
+func (w *Watcher) find(uniqueID string) []string {
 	w.mu.Lock()
-	path, known := w.byID[uniqueID]
+	found := slices.Clone(w.byID[uniqueID])
 	w.mu.Unlock()
-	if known {
-		return path
+	if len(found) > 0 {
+		return found
 	}
-	expected := ""
 	for _, folder := range w.opts.Folders {
 		direct := filepath.Join(folder, uniqueID+".wav")
 		if _, err := os.Lstat(direct); err == nil {
-			return direct
-		}
-		if expected == "" {
-			expected = direct
+			return []string{direct}
 		}
 	}
 	for _, folder := range w.opts.Folders {
-		found := ""
 		_ = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error { // best effort: a missing file is told of as such
-			if err == nil && !entry.IsDir() && w.uniqueID(entry.Name()) == uniqueID {
-				found = path
-				return fs.SkipAll
+			if err == nil && !entry.IsDir() {
+				if id, _ := parse(w.opts.Names, entry.Name()); id == uniqueID {
+					found = append(found, path)
+				}
 			}
 			return nil
 		})
-		if found != "" {
-			return found
-		}
 	}
-	return expected
+	if len(found) == 0 && len(w.opts.Folders) > 0 {
+		found = append(found, filepath.Join(w.opts.Folders[0], uniqueID+".wav"))
+	}
+	return found
 }
 
 // scan tells of what is there: markers first, they are sure.
@@ -378,18 +417,18 @@ func (w *Watcher) scanFolder(folder string, deliver func(Closed) error) error {
 			}
 			return err
 		}
-		id := w.uniqueID(entry.Name())
-		if entry.IsDir() || id == "" {
+		closed := w.closed(path, Found, time.Now())
+		if closed.UniqueID == "" && (entry.IsDir() || !IsAudio(entry.Name())) || path == folder {
 			return nil
 		}
 		info, err := entry.Info()
 		if err != nil || info.ModTime().Before(w.opts.Since) {
 			return nil //nolint:nilerr // gone since
 		}
-		if open, err := beingWritten(path); err != nil || open {
+		if open, err := beingWritten(path); open || errors.Is(err, ErrMissing) {
 			return nil //nolint:nilerr // its close-write will come
 		}
-		return w.tell(Closed{Path: path, UniqueID: id, Source: Found, Noticed: time.Now()}, deliver)
+		return w.tell(closed, deliver)
 	})
 }
 
@@ -401,19 +440,10 @@ func beingWritten(path string) (bool, error) {
 		return false, err
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	if err := refuseWriters(file); err != nil {
+	if _, err := refuseWriters(file); err != nil {
 		return true, nil
 	}
 	return false, nil
-}
-
-func (w *Watcher) uniqueID(name string) string {
-	for _, pattern := range w.opts.Names {
-		if m := pattern.FindStringSubmatch(name); m != nil {
-			return m[pattern.SubexpIndex("uniqueid")]
-		}
-	}
-	return ""
 }
 
 // Forget drops what is remembered of files last written before the given
@@ -425,8 +455,12 @@ func (w *Watcher) Forget(before time.Time) {
 		if was.modified.Before(before) {
 			delete(w.told, path)
 			delete(w.acked, path)
-			if id := w.uniqueID(filepath.Base(path)); id != "" && strings.HasPrefix(w.byID[id], path) {
-				delete(w.byID, id)
+			for id, paths := range w.byID {
+				if paths = slices.DeleteFunc(paths, func(one string) bool { return one == path }); len(paths) == 0 {
+					delete(w.byID, id)
+				} else {
+					w.byID[id] = paths
+				}
 			}
 		}
 	}

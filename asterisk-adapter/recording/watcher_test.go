@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 type watched struct {
@@ -135,6 +136,71 @@ func TestWatcherFreePBX(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(other, "pbx2-1795244650.13.wav"), wav(10), 0o644))
 	require.NoError(t, os.Rename(other, filepath.Join(x.folder, "22")))
 	require.Equal(t, "pbx2-1795244650.13", x.next().UniqueID)
+}
+
+// TestWatcherTracks: a channel may have several files. Its marker is owed until all are
+// dealt with.
+func TestWatcherTracks(t *testing.T) {
+	root := t.TempDir()
+	x := watch(t, root, Options{})
+	all := map[string]Closed{}
+	for _, name := range []string{"1795244650.5.wav", "1795244650.5-in.wav", "1795244650.5-Stereo.raw", "ext-1001-+351912345678-20261121-070410-1795244650.5_out.wav"} {
+		require.NoError(t, os.WriteFile(filepath.Join(x.folder, name), wav(10), 0o644))
+		c := x.next()
+		require.Equal(t, "1795244650.5", c.UniqueID)
+		all[c.Track] = c
+	}
+	require.Len(t, all, 4)
+	require.Equal(t, []string{"", "received", "transmitted", "stereo", ""}, []string{TrackOf(""), TrackOf("in"), TrackOf(all["out"].Track), TrackOf(all["stereo"].Track), TrackOf("other")})
+	mark := filepath.Join(x.marker, "1795244650.5")
+	require.NoError(t, os.WriteFile(mark, nil, 0o644))
+	x.quiet()
+	for _, track := range []string{"", "in", "stereo"} {
+		x.w.Acknowledge(all[track])
+		require.FileExists(t, mark)
+	}
+	x.w.Acknowledge(all["out"])
+	require.NoFileExists(t, mark)
+	// After a restart the marker has all of them told.
+	x.end()
+	require.NoError(t, os.WriteFile(mark, nil, 0o644))
+	x = watch(t, root, Options{})
+	for range all {
+		require.Equal(t, "1795244650.5", x.next().UniqueID)
+	}
+	x.quiet()
+}
+
+// TestWatcherOddFiles: whatever looks like a recording is told of, and what is none is
+// left to Digest to say.
+func TestWatcherOddFiles(t *testing.T) {
+	root := t.TempDir()
+	outside := write(t, "x.wav", wav(10))
+	odd := func(folder, suffix string) {
+		require.NoError(t, os.Symlink(outside, filepath.Join(folder, "1795244650.1"+suffix)))
+		require.NoError(t, unix.Mkfifo(filepath.Join(folder, "1795244650.2"+suffix), 0o600))
+		require.NoError(t, os.Mkdir(filepath.Join(folder, "1795244650.3"+suffix), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "a voice"+suffix), wav(10), 0o644))
+	}
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "monitor"), 0o755))
+	odd(filepath.Join(root, "monitor"), ".wav")
+	x := watch(t, root, Options{})
+	for round := range 2 {
+		said := map[string]error{}
+		for range 4 {
+			c := x.next()
+			_, err := Digest(t.Context(), c.Path)
+			said[c.UniqueID] = err
+		}
+		require.ErrorContains(t, said["1795244650.1"], "symbolic link")
+		require.ErrorContains(t, said["1795244650.2"], "pipe")
+		require.ErrorContains(t, said["1795244650.3"], "folder")
+		require.NoError(t, said[""], "whose it is must be told by something else")
+		x.quiet()
+		if round == 0 {
+			odd(x.folder, ".WAV") // while it runs
+		}
+	}
 }
 
 func TestWatcherMarkerWithoutFile(t *testing.T) {
