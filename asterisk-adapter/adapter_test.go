@@ -47,6 +47,7 @@ func TestAdapter(t *testing.T) {
 		{"clock steps", s.testClockSteps},
 		{"clock change", s.testClockChange},
 		{"bridge recording", s.testBridgeRecording},
+		{"recordings of every kind", s.testRecordings},
 		{"the network to Asterisk is lost", s.testGap},
 		{"hostile names", s.testHostileNames},
 		{"devices", s.testDevices},

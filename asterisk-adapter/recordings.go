@@ -6,10 +6,11 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/asterisk-adapter/ari"
@@ -70,7 +71,11 @@ func (a *Adapter) takeRecordings(ctx context.Context, watcher *recording.Watcher
 }
 
 // origin is what a recording's file is of.
-type origin struct{ uniqueID, method, track string }
+type origin struct {
+	uniqueID, method, track string
+	// recorded is the channel that ARI saw recorded into it last; empty where it did not.
+	recorded string
+}
 
 // originOf tells what a file is of: by its name, or by what ARI told when it was begun.
 func (a *Adapter) originOf(ctx context.Context, closed *recording.Closed) (origin, error) {
@@ -85,7 +90,7 @@ func (a *Adapter) originOf(ctx context.Context, closed *recording.Closed) (origi
 			return of, err
 		}
 		if known {
-			of.method = binding.Method
+			of.method, of.recorded = binding.Method, binding.UniqueID
 			if of.uniqueID == "" {
 				of.uniqueID = binding.UniqueID
 			}
@@ -105,7 +110,7 @@ func (a *Adapter) bind(bound ari.Bound) error {
 			return nil
 		}
 		path = filepath.Join(a.config.ARI.Recordings, filepath.FromSlash(bound.File))
-	} else if id, _ := recording.ParseName(path); id != "" || !within(a.config.Recordings.Folder, path) {
+	} else if id, _ := recording.ParseName(path); id == bound.Channel || !within(a.config.Recordings.Folder, path) {
 		return nil
 	}
 	return a.journal.Bind(path, journal.Binding{UniqueID: bound.Channel, Method: bound.Method})
@@ -161,6 +166,9 @@ func (a *Adapter) take(ctx context.Context, watcher *recording.Watcher, closed *
 		return nil, nil //nolint:nilnil // as above
 	default:
 		log.Info("a recording was appended to: it is the same, in another revision", "recording", known.RecordingID, "revision", known.Revision+1)
+		if of.recorded != "" {
+			of.uniqueID = of.recorded // it may be another call that was, into the same file
+		}
 	}
 	finished, err := a.finished(closed, of, digests, crash, known)
 	if err != nil {
@@ -330,8 +338,9 @@ func (a *Adapter) finished(closed *recording.Closed, of origin, digests *recordi
 	}
 	if known != nil {
 		made.recording.ID, made.recording.Revision = known.RecordingID, known.Revision+1
-		made.recording.NoCDR = known.NoCDR
-		made.file.Leg = known.Leg
+		if made.file.Leg = known.Leg; known.Leg.UniqueID == of.uniqueID {
+			made.recording.NoCDR = known.NoCDR
+		}
 	}
 	made.file.RecordingID, made.file.Revision = made.recording.ID, made.recording.Revision
 	return made, nil
@@ -415,6 +424,30 @@ func (a *Adapter) oldRecording(ctx context.Context, leg ledger.LegID, finished *
 	})
 }
 
+// lastRevision asks for a recording's: it may be of another call, which was recorded into
+// the same file.
+func (a *Adapter) lastRevision(ctx context.Context, made *ledger.Recording) (*ledger.Recording, error) {
+	for ctx.Err() == nil {
+		asking, cancel := context.WithTimeout(ctx, askTimeout)
+		response, err := a.recordings.GetRecording(asking, &pb.GetRecordingRequest{Msp: a.config.MSP, Pbx: a.config.PBX, Id: made.ID, Revision: made.Revision + 1})
+		cancel()
+		if status.Code(err) == codes.NotFound {
+			return made, nil
+		}
+		var record ledger.Record
+		if err == nil {
+			err = ledger.DecodeStrict(response.GetRecording().GetRecordJson(), &record)
+		}
+		if err == nil && record.Recording != nil {
+			made = record.Recording
+			continue
+		}
+		a.log.Warn("the gateway cannot say which revisions an old recording has; asking again", "error", err)
+		pauseFor(ctx, time.Second)
+	}
+	return nil, ctx.Err()
+}
+
 // judgeOldRecording holds a file against what the ledger has of its leg.
 func (a *Adapter) judgeOldRecording(ctx context.Context, leg ledger.LegID, finished *finished, anchored []*pb.Recording) {
 	log := a.log.With("uniqueid", leg.UniqueID)
@@ -433,6 +466,10 @@ func (a *Adapter) judgeOldRecording(ctx context.Context, leg ledger.LegID, finis
 	for _, made := range latest {
 		if accounted, err := a.journal.Accounted(made.ID, finished.file.Path); err != nil || accounted {
 			continue // that is another file
+		}
+		made, err := a.lastRevision(ctx, made)
+		if err != nil {
+			return // stopping: it is told of again at the next start
 		}
 		digests, err := recording.DigestAsFound(ctx, finished.file.Path, recording.Earlier{Bytes: made.Bytes, SHA256: made.SHA256})
 		if err == nil && digests.Begins[0] {

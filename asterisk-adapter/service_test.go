@@ -183,7 +183,7 @@ func asList(value any) []any {
 func TestReloadedOptionsTakeEffect(t *testing.T) {
 	b := newBench(t, filepath.Join(t.TempDir(), "journal.db"), &gatewayEdge{})
 	p := newPairing(b.book, b.closer, time.Hour, b.closer.log)
-	p.setWait(0)
+	p.setWait(0, 0)
 	p.leg(t.Context(), newLeg(t, b.book, "1.1", 0, nil))
 	b.untilEmpty(t)
 	require.Len(t, b.edge.order(), 1, "a leg waits no longer")

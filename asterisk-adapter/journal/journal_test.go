@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/callseal/callseal/asterisk-adapter/journal"
+	"github.com/callseal/callseal/asterisk-adapter/recording"
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/network/msp"
 )
@@ -354,6 +355,28 @@ func TestFiles(t *testing.T) {
 	_, known, err := book.FileKnown(file.Path)
 	require.NoError(t, err)
 	require.False(t, known)
+	binding, remains := journal.Binding{UniqueID: "1795246515.0", Method: "ari-bridge"}, &recording.Remains{Bytes: 44, SHA256: file.SHA256}
+	has := func(want bool) {
+		t.Helper()
+		has, err := book.HasRecording("1795246515.0")
+		require.NoError(t, err)
+		require.Equal(t, want, has)
+	}
+	has(false)
+	require.NoError(t, book.Bind(file.Path, journal.Binding{Method: "ari-bridge"}))
+	require.NoError(t, book.Bind(file.Path, binding))
+	require.NoError(t, book.Bind("/monitor/another.wav", binding))
+	require.NoError(t, book.KeepRemains(file.Path, remains))
+	require.NoError(t, book.Close())
+	book = open(t, path)
+	bound, known, err := book.Binding(file.Path)
+	require.NoError(t, err)
+	require.True(t, known)
+	require.Equal(t, binding, bound)
+	left, err := book.Remains(file.Path)
+	require.NoError(t, err)
+	require.Equal(t, remains, left)
+	has(true)
 	segment, err := book.CloseSegment(signer, []journal.Entry{entry})
 	require.NoError(t, err)
 	_, err = signed(t, segment).Check()
@@ -364,7 +387,20 @@ func TestFiles(t *testing.T) {
 	kept, known, err := book.FileKnown(file.Path)
 	require.NoError(t, err)
 	require.True(t, known)
+	file.Leg = entry.Recording.Leg
 	require.Equal(t, file, *kept)
+	_, known, err = book.Binding(file.Path)
+	require.NoError(t, err)
+	require.False(t, known, "it is told of again when it is recorded into again")
+	left, err = book.Remains(file.Path)
+	require.NoError(t, err)
+	require.Nil(t, left)
+	has(true)
+	for but, want := range map[string]bool{file.Path: false, "/monitor/old.wav": true} {
+		accounted, err := book.Accounted(file.RecordingID, but)
+		require.NoError(t, err)
+		require.Equal(t, want, accounted)
+	}
 	_, known, err = book.FileKnown("/monitor/old.wav")
 	require.NoError(t, err)
 	require.True(t, known)

@@ -23,7 +23,7 @@ type Remains struct {
 	// SHA256 is in hexadecimal.
 	SHA256 string `json:"sha256"`
 	// Was are the fields of the header that a repair changes, as they were.
-	Was []patch `json:"was"`
+	Was []patch `json:"was,omitempty"`
 }
 
 // Earlier is for Digest: whether the file still begins with what was found.
