@@ -294,9 +294,8 @@ func (s *scene) testOddRecordings(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(s.asterisk.ClosedDir(), "1795000003.3"), nil, 0o600))
 	require.Eventually(t, func() bool { return strings.Contains(r.String(), "it has 0 bytes; was the disk full") }, patience, 5*time.Millisecond)
-	problems := fmt.Sprint(r.until(t, "a recording cannot be anchored", 2))
-	require.Contains(t, problems, "the recording was not finished")
-	require.Contains(t, problems, "was it moved or removed before it could be read?")
+	require.Contains(t, r.until(t, "a recording cannot be anchored", 1)[0]["error"], "was it moved or removed before it could be read?")
+	require.Equal(t, "1795000002.2", r.until(t, "a recording that Asterisk did not finish is repaired", 1)[0]["uniqueid"])
 	s.place(t, "ANSWERED")
 	require.Eventually(t, func() bool {
 		found, err := s.read(t.Context())
