@@ -48,6 +48,7 @@ func TestAdapter(t *testing.T) {
 		{"clock change", s.testClockChange},
 		{"bridge recording", s.testBridgeRecording},
 		{"recordings of every kind", s.testRecordings},
+		{"thirty recorded calls at once", s.testConcurrentRecordings},
 		{"the network to Asterisk is lost", s.testGap},
 		{"hostile names", s.testHostileNames},
 		{"devices", s.testDevices},

@@ -117,6 +117,9 @@ func (a *Adapter) bind(bound ari.Bound) error {
 }
 
 func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher, closed recording.Closed) error {
+	if a.config.Consent != nil && within(a.config.Consent.Evidence, closed.Path) {
+		return nil // what a party said to the question of consent is no recording of the call
+	}
 	of, err := a.originOf(ctx, &closed)
 	if err != nil {
 		return err
