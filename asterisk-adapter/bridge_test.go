@@ -34,7 +34,7 @@ func (s *scene) testBridgeRecording(t *testing.T) {
 		_, err := asterisk.PlaceCall(t.Context(), lab.Call{Duration: 4 * time.Second})
 		ended <- err
 	}()
-	channel := talking(t, asterisk)
+	channel := applied(t, asterisk)
 	act(t, asterisk, "/bridges/conference?type=mixing")
 	act(t, asterisk, "/bridges/conference/addChannel?channel="+channel)
 	act(t, asterisk, "/bridges/conference/record?name="+channel+"&format=wav")

@@ -42,7 +42,7 @@ func (s *scene) testGap(t *testing.T) {
 		_, err := asterisk.PlaceCall(t.Context(), lab.Call{Duration: 3 * time.Second})
 		ended <- err
 	}()
-	channel := talking(t, asterisk)
+	channel := applied(t, asterisk)
 	act(t, asterisk, "/channels/"+channel+"/record?name="+channel+"&format=wav")
 	file := filepath.Join(asterisk.ARIRecordingDir(), channel+".wav")
 	require.Eventually(t, func() bool {
@@ -94,10 +94,21 @@ func (s *scene) testGap(t *testing.T) {
 // talking waits for a channel that is up and answers its uniqueid.
 func talking(t *testing.T, asterisk *lab.Asterisk) string {
 	t.Helper()
+	return channelIn(t, asterisk, "")
+}
+
+// applied waits for a channel that an ARI application has and answers its uniqueid.
+func applied(t *testing.T, asterisk *lab.Asterisk) string {
+	t.Helper()
+	return channelIn(t, asterisk, "Stasis")
+}
+
+func channelIn(t *testing.T, asterisk *lab.Asterisk, application string) string {
+	t.Helper()
 	var channel string
 	require.Eventually(t, func() bool {
 		out, err := asterisk.Command(t.Context(), "core show channels concise")
-		if fields := strings.Split(out, "!"); err == nil && len(fields) > 13 && fields[4] == "Up" {
+		if fields := strings.Split(out, "!"); err == nil && len(fields) > 13 && fields[4] == "Up" && (application == "" || fields[5] == application) {
 			channel = strings.TrimSpace(fields[13])
 		}
 		return channel != ""

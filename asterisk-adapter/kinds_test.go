@@ -221,7 +221,7 @@ func (k *kinds) ofApplications() {
 		_, err := k.pbx.PlaceCall(k.t.Context(), lab.Call{To: "2009", Duration: 6 * time.Second})
 		ended <- err
 	}()
-	channel := talking(k.t, k.pbx)
+	channel := applied(k.t, k.pbx)
 	k.begin("/channels/"+channel+"/record?format=wav&name=", "a channel")
 	k.end("a channel")
 	act(k.t, k.pbx, "/bridges/room?type=mixing")
@@ -279,7 +279,7 @@ func (k *kinds) whileAway(shared string) {
 		_, err := k.pbx.PlaceCall(k.t.Context(), lab.Call{To: "2009", Duration: 8 * time.Second})
 		ended <- err
 	}()
-	channel := talking(k.t, k.pbx)
+	channel := applied(k.t, k.pbx)
 	act(k.t, k.pbx, "/bridges/away?type=mixing")
 	act(k.t, k.pbx, "/bridges/away/addChannel?channel="+channel)
 	k.begin("/bridges/away/record?format=wav&name=", channel)
