@@ -42,7 +42,7 @@ func Bytes(text string) []byte {
 	out := make([]byte, 0, len(text))
 	for _, r := range text {
 		if escaped(r) {
-			out = append(out, byte(r-escapeBase))
+			out = append(out, byte(r-escapeBase)) //nolint:gosec // 0x80 to 0xFF
 		} else {
 			out = utf8.AppendRune(out, r)
 		}
