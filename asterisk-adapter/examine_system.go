@@ -95,11 +95,8 @@ var freePBXFiles = map[string]string{
 
 // isFreePBX says whether FreePBX writes the configuration.
 func isFreePBX(folder string) bool {
-	for _, name := range []string{"freepbx.conf", filepath.Join(folder, "extensions_additional.conf"), filepath.Join(folder, "freepbx_menu.conf")} {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(filepath.Dir(folder), name)
-		}
-		if _, err := os.Stat(name); err == nil {
+	for _, path := range []string{filepath.Join(folder, "..", "freepbx.conf"), filepath.Join(folder, "extensions_additional.conf"), filepath.Join(folder, "freepbx_menu.conf")} {
+		if _, err := os.Stat(path); err == nil {
 			return true
 		}
 	}
