@@ -156,7 +156,7 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	uplink.reached = func(err error) { a.stands(peerGateway, err) }
 	a.closer = newCloser(a.journal, signer, uplink, a.opening, log)
 	a.pairing = newPairing(a.journal, a.closer, config.Recordings.pairWait, log)
-	a.pairing.old = a.oldRecording
+	a.pairing.old, a.pairing.conversation = a.oldRecording, a.conversation
 	a.pairing.setWait(config.Recordings.pairWait, config.Recordings.omissionAfter)
 	a.disagreements = newDisagreements(a.journal, a.closer, a.metrics, log)
 	a.pairing.after = a.disagreements.settled

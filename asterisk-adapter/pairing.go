@@ -50,8 +50,10 @@ type finished struct {
 	details   ledger.Details
 	file      journal.File
 	done      func() // called once it is in the journal
-	// timer ends its wait for a leg.
-	timer *time.Timer
+	// timer ends its wait for a leg, and linkedID is its conversation's if none comes:
+	// what is known of a call in progress is forgotten once it was told that it was cut.
+	timer    *time.Timer
+	linkedID string
 }
 
 // defaultLegless is how long a recording waits for a leg where omissions are never
@@ -216,6 +218,7 @@ func (p *pairing) pair(ctx context.Context, recording *finished) error {
 func (p *pairing) keep(ctx context.Context, recording *finished) {
 	since := time.Since(time.Unix(0, recording.file.Modified))
 	wait := max(p.legless-since, min(p.legless, minLegless))
+	recording.linkedID = p.conversation(recording.uniqueID)
 	recording.timer = time.AfterFunc(wait, func() { p.goWithout(ctx, recording) })
 	waiting := p.recordings[recording.uniqueID]
 	for i := range waiting {
@@ -243,7 +246,7 @@ func (p *pairing) goWithout(ctx context.Context, recording *finished) {
 	}
 	p.log.Error("no CDR has come of a channel that was recorded: its recording is anchored without", "uniqueid", recording.uniqueID, "recording", recording.recording.ID)
 	recording.recording.NoCDR = true
-	p.emitRecording(ledger.LegID{LinkedID: p.conversation(recording.uniqueID), UniqueID: recording.uniqueID}, recording)
+	p.emitRecording(ledger.LegID{LinkedID: recording.linkedID, UniqueID: recording.uniqueID}, recording)
 }
 
 // emit hands a leg and its recordings on; the caller holds the lock.

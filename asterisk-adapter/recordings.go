@@ -191,6 +191,21 @@ func (a *Adapter) take(ctx context.Context, watcher *recording.Watcher, closed *
 	return nil, nil //nolint:nilnil // taken
 }
 
+// conversation is the linkedid of a channel that has no leg: that of the call in progress,
+// else its own uniqueid.
+func (a *Adapter) conversation(uniqueID string) string {
+	ongoing, err := a.journal.Ongoing()
+	if err != nil {
+		a.log.Error("the calls in progress are not known", "error", err)
+	}
+	for _, one := range ongoing {
+		if one.Progress.UniqueID == uniqueID {
+			return one.Progress.LinkedID
+		}
+	}
+	return uniqueID
+}
+
 // changed says that what was anchored is not what is there.
 func (a *Adapter) changed(log *slog.Logger, recordingID, anchored, found string) {
 	a.metrics.recordings.WithLabelValues(recordingChanged).Inc()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // crashed is a file as a crash of Asterisk leaves it.
@@ -147,6 +148,24 @@ func TestRepairRefuses(t *testing.T) {
 	d, err := DigestAsFound(t.Context(), path)
 	require.NoError(t, err)
 	require.True(t, d.Unfinished)
+	require.Equal(t, sum(crashed(1000)), hex.EncodeToString(d.SHA256[:]))
+}
+
+// TestAsFound takes a file as it is that lies where nobody may write.
+func TestAsFound(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"), "this test needs to mount filesystems: run it as root")
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	path := filepath.Join(dir, "a.wav")
+	require.NoError(t, os.WriteFile(path, crashed(1000), 0o600))
+	require.NoError(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	err := Repair(t.Context(), path, nil, func(*Remains) error { return errors.New("kept") })
+	require.ErrorIs(t, err, ErrNotWritable)
+	require.NotContains(t, err.Error(), "a.wav")
+	d, err := DigestAsFound(t.Context(), path)
+	require.NoError(t, err)
+	require.True(t, d.Unfinished)
+	require.True(t, d.Closed, "root may ask whether somebody writes it")
 	require.Equal(t, sum(crashed(1000)), hex.EncodeToString(d.SHA256[:]))
 }
 
