@@ -33,7 +33,7 @@ func (s *scene) testProgress(t *testing.T) {
 	config := s.config(t, t.TempDir(), "csv", "ami", "ari")
 	config.CDR.CSV, config.Recordings, config.AMI.Address, config.AMI.Secret = asterisk.CSV(), RecordingsConfig{Due: dueNone}, asterisk.AMI(), asterisk.Secret()
 	config.ARI.URL, config.ARI.Password = asterisk.ARI(), asterisk.Secret()
-	config.Progress, config.CutAfter = progressAnswered, "1s"
+	config.Progress, config.CutAfter, config.User = progressAnswered, "1s", me(t)
 	require.NoError(t, config.check())
 	text, err := yaml.Marshal(config)
 	require.NoError(t, err)
