@@ -225,7 +225,8 @@ func (k *kinds) ofApplications() {
 	k.begin("/channels/"+channel+"/record?format=wav&name=", "a channel")
 	k.end("a channel")
 	act(k.t, k.pbx, "/bridges/room?type=mixing")
-	act(k.t, k.pbx, "/bridges/room/addChannel?channel="+channel)
+	// Asterisk refuses it with 409 while the channel's recording is still being ended.
+	require.Eventually(k.t, func() bool { return ask(k.t, k.pbx, "/bridges/room/addChannel?channel="+channel) < 300 }, patience, 50*time.Millisecond)
 	k.begin("/bridges/room/record?format=wav&name=", "a/bridge")
 	k.end("a/bridge")
 	require.NoError(k.t, <-ended)
