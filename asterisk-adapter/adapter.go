@@ -70,6 +70,7 @@ type Adapter struct {
 	manager       *ami.Session // nil without AMI
 	software      software
 	pairing       *pairing
+	conversations *conversations
 	omissions     *omissions
 	disagreements *disagreements
 	closer        *closer
@@ -155,6 +156,9 @@ func open(config *Config, log *slog.Logger) (_ *Adapter, err error) {
 	uplink := newUplink(pb.NewAnchorServiceClient(a.connection), a.journal, a.metrics, log)
 	uplink.reached = func(err error) { a.stands(peerGateway, err) }
 	a.closer = newCloser(a.journal, signer, uplink, a.opening, log)
+	if a.conversations, err = newConversations(a.journal, a.closer, a.metrics, log); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
 	a.pairing = newPairing(a.journal, a.closer, config.Recordings.pairWait, log)
 	a.pairing.old, a.pairing.conversation = a.oldRecording, a.conversation
 	a.pairing.setWait(config.Recordings.pairWait, config.Recordings.omissionAfter)
@@ -213,6 +217,7 @@ func (a *Adapter) work(ctx context.Context) error {
 	parts.Go(func() error { return a.closer.run(ctx) })
 	parts.Go(func() error { return a.beat(ctx) })
 	parts.Go(func() error { return a.omissions.run(ctx) })
+	parts.Go(func() error { return a.conversations.run(ctx) })
 	parts.Go(func() error { return a.watchGateway(ctx) })
 	parts.Go(func() error { return a.watchDisk(ctx) })
 	parts.Go(func() error { return a.control(ctx) })

@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/callseal/callseal/asterisk-adapter/cdr"
+	"github.com/callseal/callseal/asterisk-adapter/rate"
 	"github.com/callseal/callseal/chaincode/ledger"
 )
 
@@ -52,6 +53,16 @@ type Config struct {
 	Consent *ConsentConfig `yaml:"consent"`
 	// Contexts maps dialplan contexts to "inbound", "outbound" or "internal".
 	Contexts map[string]string `yaml:"contexts" reload:"true" example:"{from-internal: outbound, from-trunk: inbound}"`
+	// Trunks are the lines to other operators: endpoints such as PJSIP/carrier, and
+	// contexts such as from-trunk that calls from them come into. A leg over one has a
+	// call_ref, by which both operators find it.
+	Trunks Trunks `yaml:"trunks" example:"[PJSIP/carrier, from-trunk]"`
+	// Locations maps endpoints such as PJSIP/1001, networks such as 10.1.0.0/16 and
+	// contexts to places: labels, or ISO 3166 codes.
+	Locations Locations `yaml:"locations" reload:"true" example:"{PJSIP/600: Lisboa, from-trunk: ES, 10.20.0.0/16: Porto}"`
+	// Rates is a file of rates (see package rate): what answered calls to international
+	// numbers cost; empty means that no cost is told.
+	Rates string `yaml:"rates" reload:"true"`
 	// PartyKeyFile holds the operator's 256-bit key for party pseudonyms in
 	// hexadecimal: the same for all its adapters.
 	PartyKeyFile string `yaml:"party_key_file" example:"party.key"`
@@ -79,6 +90,7 @@ type Config struct {
 	cutAfter time.Duration
 	beat     time.Duration
 	diskFree uint64
+	rates    *rate.Table
 }
 
 // DevicesConfig is about the devices that register with the PBX.
@@ -105,7 +117,7 @@ func (d *DevicesConfig) check() error {
 
 // needsView says whether something needs the ledger's scores, devices or keys in
 // memory.
-func (c *Config) needsView() bool { return c.Devices.Domain != "" }
+func (c *Config) needsView() bool { return c.Devices.Domain != "" || len(c.Trunks) > 0 }
 
 // MetricsConfig is about Prometheus metrics and health.
 type MetricsConfig struct {
@@ -313,7 +325,7 @@ func LoadConfig(path string) (*Config, error) {
 func (c *Config) resolve(folder string) {
 	paths := []*string{
 		&c.StateDir, &c.Gateway.CAFile, &c.Identity.CertFile, &c.Identity.KeyFile, &c.CDR.CSV,
-		&c.Recordings.Folder, &c.Recordings.Closed, &c.PartyKeyFile,
+		&c.Recordings.Folder, &c.Recordings.Closed, &c.PartyKeyFile, &c.Rates,
 	}
 	if table := c.CDR.Table; table != nil {
 		paths = append(paths, &table.PasswordFile, &table.CAFile)
@@ -351,7 +363,7 @@ func (c *Config) check() error {
 	if err := checkLevel(orElse(&c.LogLevel, defaultLogLevel)); err != nil {
 		wrong = append(wrong, err)
 	}
-	wrong = append(wrong, c.checkInterfaces(), c.Recordings.check(), c.Devices.check())
+	wrong = append(wrong, c.checkInterfaces(), c.Recordings.check(), c.Devices.check(), c.Locations.check())
 	if _, err := c.location(); err != nil {
 		complain("timezone %q is not an IANA name such as Europe/Lisbon", c.Timezone)
 	}
@@ -363,6 +375,11 @@ func (c *Config) check() error {
 	wrong = append(wrong, c.checkProgress())
 	if c.diskFree, err = humanize.ParseBytes(orElse(&c.DiskFree, defaultDiskFree)); err != nil {
 		complain("disk_free is %q, use a size such as %s", c.DiskFree, defaultDiskFree)
+	}
+	if c.Rates != "" {
+		if c.rates, err = rate.Read(c.Rates); err != nil {
+			wrong = append(wrong, err)
+		}
 	}
 	for context, direction := range c.Contexts {
 		if direction != "inbound" && direction != "outbound" && direction != "internal" {

@@ -54,6 +54,10 @@ contexts:
   from-trunk: inbound
   from-internal: outbound
   local: internal
+trunks: [PJSIP/carrier, from-trunk]
+locations:
+  PJSIP/600: Lisboa
+  10.0.0.0/8: Porto
 party_key_file: party.key
 devices:
   domain: PBX.Atlas.Example.
@@ -91,6 +95,8 @@ func TestLoadConfig(t *testing.T) {
 	require.Equal(t, time.Hour, config.beat)
 	require.Equal(t, "pbx.atlas.example", config.Devices.Domain, "as addresses of record are hashed")
 	require.True(t, config.needsView())
+	require.Equal(t, Trunks{"PJSIP/carrier", "from-trunk"}, config.Trunks)
+	require.Equal(t, Locations{"PJSIP/600": "Lisboa", "10.0.0.0/8": "Porto"}, config.Locations)
 	require.True(t, config.recordingDue(&ledger.Call{Disposition: ledger.Answered}))
 	require.False(t, config.recordingDue(&ledger.Call{Disposition: "BUSY"}))
 

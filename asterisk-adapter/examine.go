@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/callseal/callseal/asterisk-adapter/ami"
 	"github.com/callseal/callseal/asterisk-adapter/cdr"
 	"github.com/callseal/callseal/asterisk-adapter/conf"
+	"github.com/callseal/callseal/asterisk-adapter/conversation"
 )
 
 // Verdict says how one thing is.
@@ -146,7 +148,6 @@ func (e *examination) cdrConf() {
 		wish{"general", "enable", "yes", "yes", Wrong, "there are no records without it"},
 		wish{"general", "batch", "no", "no", Wrong, "a crash loses the records that wait in memory"},
 		wish{"general", "endbeforehexten", "yes", "no", Wrong, "otherwise the hang-up handlers become a second record of the call"},
-		wish{"general", "unanswered", "yes", "no", Better, "a call that never reached another phone has no record otherwise"},
 		wish{"general", "canceldispositionenabled", "yes", "no", Better, "a caller who gave up is then CANCEL and not NO ANSWER"},
 	)
 	if e.config.CDR.CSV == "" {
@@ -188,11 +189,17 @@ func (e *examination) managerConf() {
 		return
 	}
 	read, _ := file.Get(who, "read")
-	if classes := strings.Split(strings.ReplaceAll(read.Value, " ", ""), ","); !contains(classes, "cdr") {
-		e.add(Wrong, read.Place(), fmt.Sprintf("[%s] read = %s", who, read.Value), "add cdr to read: the user gets no Cdr events otherwise")
-	} else {
-		e.add(Right, read.Place(), fmt.Sprintf("[%s] read = %s", who, read.Value), "")
+	said, classes := fmt.Sprintf("[%s] read = %s", who, read.Value), strings.Split(strings.ReplaceAll(read.Value, " ", ""), ",")
+	missing := slices.DeleteFunc(strings.Split(conversation.AMIClasses, ","), func(class string) bool { return contains(classes, class) })
+	switch {
+	case !contains(classes, "cdr"):
+		e.add(Wrong, read.Place(), said, "add cdr to read: the user gets no Cdr events otherwise")
+	case len(missing) > 0:
+		e.add(Better, read.Place(), said, "add "+strings.Join(missing, ", ")+" to read: transfers, holds, queues and what the dialplan tells are missed otherwise")
+	default:
+		e.add(Right, read.Place(), said, "")
 	}
+	e.wants(file, wish{"general", "timestampevents", "yes", "no", Better, "events then have Asterisk's time and not that of their arrival"})
 	if write, found := file.Get(who, "write"); found && write.Value != "" {
 		e.add(Better, write.Place(), fmt.Sprintf("[%s] write = %s", who, write.Value), "leave write empty: the adapter changes nothing")
 	}

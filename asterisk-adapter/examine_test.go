@@ -38,7 +38,7 @@ func (s *scene) testExamined(t *testing.T) {
 		{pbx.CDR, "", "", "cdr.conf", "copy it from asterisk-adapter/pbx"},
 		{pbx.CDRManager, "enabled = yes", "", "cdr_manager.conf", "there are no Cdr events without it"},
 		{pbx.CDRManager, "sequence => Sequence", "", "cdr_manager.conf", "set sequence = Sequence in [mappings]"},
-		{pbx.Manager, "cdr,call,system", "call,system", pbx.Manager + ":", "add cdr to read"},
+		{pbx.Manager, "cdr,call,agent,user,system", "call,system", pbx.Manager + ":", "add cdr to read"},
 		{"manager.conf", "#include " + pbx.Manager, "", "manager.conf", "set ami.user to one that is there"},
 		{pbx.ARI, "websocket_write_timeout = 5000", "websocket_write_timeout = 100", pbx.ARI + ":", "events are lost otherwise"},
 		{pbx.ARI, "type = user", "", "ari.conf", "set ari.user to one that is there"},
@@ -60,6 +60,18 @@ func (s *scene) testExamined(t *testing.T) {
 		found := Examine(t.Context(), whole(), folder)
 		require.Condition(t, func() bool { return verdictOf(found, Wrong, c.where, c.says) }, "%s without %q: %+v", c.file, c.old, found)
 	}
+
+	folder := filepath.Join(t.TempDir(), "etc")
+	require.NoError(t, os.CopyFS(folder, os.DirFS(s.asterisk.ConfigDir())))
+	for file, change := range map[string][2]string{pbx.Manager: {"cdr,call,agent,user,system", "cdr,user"}, "manager.conf": {"timestampevents = yes", ""}} {
+		text, err := os.ReadFile(filepath.Join(folder, file))
+		require.NoError(t, err)
+		require.Contains(t, string(text), change[0])
+		require.NoError(t, os.WriteFile(filepath.Join(folder, file), []byte(strings.Replace(string(text), change[0], change[1], 1)), 0o600))
+	}
+	found = Examine(t.Context(), whole(), folder)
+	require.Condition(t, func() bool { return verdictOf(found, Better, pbx.Manager+":", "add call, agent to read") }, "%+v", found)
+	require.Condition(t, func() bool { return verdictOf(found, Better, "manager.conf", "set timestampevents = yes") }, "%+v", found)
 
 	for says, change := range map[string]func(*Config){
 		"refused the login":      func(c *Config) { c.AMI.Secret = "wrong" },

@@ -31,6 +31,7 @@ type metrics struct {
 	disagreements *prometheus.CounterVec
 	recordings    *prometheus.CounterVec
 	imported      *prometheus.CounterVec
+	happenings    *prometheus.CounterVec
 	// strangers are devices that were reported, strangersCalls their calls.
 	strangers, strangersCalls *prometheus.CounterVec
 	omissions                 prometheus.Counter
@@ -95,6 +96,7 @@ func newMetrics() *metrics {
 		unfit:          counters("source_unfit_total", "Lines, rows and events that cannot be taken.", "source"),
 		disagreements:  counters("disagreements_total", "Legs of which two sources say different things.", "first", "second"),
 		imported:       counters("imported_total", "Old records and recordings that an import brought, by what came of it.", "what", "outcome"),
+		happenings:     counters("happenings_total", "What happened to calls while they lived, such as transfers and holds, by who told of it.", "kind", "source"),
 		recordings:     counters("recordings_total", "Recordings' files that were closed, by what came of it.", "outcome"),
 		strangers:      counters("strangers_total", "Reports of devices that are not in good standing on the ledger, by verdict.", "verdict"),
 		strangersCalls: counters("strangers_calls_total", "Calls that such devices had, by verdict.", "verdict"),

@@ -9,6 +9,7 @@ import (
 	libari "github.com/CyCoreSystems/ari/v6"
 
 	"github.com/callseal/callseal/asterisk-adapter/ari"
+	"github.com/callseal/callseal/asterisk-adapter/conversation"
 	"github.com/callseal/callseal/asterisk-adapter/journal"
 	"github.com/callseal/callseal/asterisk-adapter/recording"
 )
@@ -68,6 +69,10 @@ func (a *Adapter) observeARI(ctx context.Context, watcher *recording.Watcher) er
 			}
 			if a.progress != nil {
 				a.progress.event(event)
+			}
+			// Where AMI tells of a channel's end it has told of all before it.
+			if happened, is := conversation.FromARI(event); is && (a.config.AMI == nil || !happened.Ends()) {
+				a.conversations.take(&happened)
 			}
 		},
 	})

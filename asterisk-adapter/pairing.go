@@ -80,22 +80,63 @@ func (p *pairing) leg(ctx context.Context, leg *journal.Leg) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id := leg.Call.Leg.UniqueID
+	if !p.owns(leg) {
+		p.emit(leg)
+		if len(p.recordings[id]) > 0 {
+			p.await(ctx, id)
+		}
+		return
+	}
 	if waiting := p.taken(id); len(waiting) > 0 {
 		p.emit(leg, waiting...)
 		return
 	}
-	if !leg.Call.RecordingDue || p.wait == 0 {
-		p.emit(leg)
-		return
-	}
-	if earlier := p.legs[id]; earlier != nil {
-		// One channel, two due legs: the first keeps the recording.
+	if !leg.Call.RecordingDue || p.wait == 0 || p.legs[id] != nil {
 		p.emit(leg)
 		return
 	}
 	waiting := &waitingLeg{leg: leg}
 	waiting.timer = time.AfterFunc(p.wait, func() { p.giveUp(ctx, id, waiting) })
 	p.legs[id] = waiting
+}
+
+// siblingWait is how long a recording waits for an answered leg of its channel, where
+// there is one that is not: all legs of a channel are written when it ends.
+const siblingWait = time.Second
+
+// owns says whether its channel's recording is a leg's: the first that was answered has
+// it. They may come here in any order, but are in the journal in theirs.
+func (p *pairing) owns(leg *journal.Leg) bool {
+	if leg.Call.Disposition != ledger.Answered {
+		return false
+	}
+	known, err := p.journal.ByUniqueID(leg.Call.Leg.UniqueID)
+	if err != nil {
+		p.log.Error("the journal cannot say which leg a recording belongs to", "error", err)
+		return true
+	}
+	owner := recordedLeg(known)
+	return owner == nil || owner.Call.Leg == leg.Call.Leg
+}
+
+// await has the recordings of a channel without an answered leg wait for one, and binds
+// them to the first leg if none comes. The caller holds the lock.
+func (p *pairing) await(ctx context.Context, uniqueID string) {
+	time.AfterFunc(siblingWait, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		known, err := p.journal.ByUniqueID(uniqueID)
+		if err != nil || ctx.Err() != nil {
+			return // stopping: they are found again at the next start
+		}
+		owner := recordedLeg(known)
+		if owner == nil || owner.Call.Disposition == ledger.Answered {
+			return // it takes them itself
+		}
+		for _, recording := range p.taken(uniqueID) {
+			p.emitRecording(owner.Call.Leg, recording)
+		}
+	})
 }
 
 // giveUp sends a leg alone whose recording did not come in time.
@@ -200,6 +241,11 @@ func (p *pairing) pair(ctx context.Context, recording *finished) error {
 	if leg := recordedLeg(known); leg != nil {
 		id := leg.Call.Leg
 		if _, closing := p.closing[id]; closing || leg.Seq > 0 {
+			if leg.Call.Disposition != ledger.Answered && time.Since(leg.Call.End.Std()) < time.Minute {
+				p.keep(ctx, recording)
+				p.await(ctx, id.UniqueID)
+				return nil
+			}
 			p.emitRecording(id, recording)
 			return nil
 		}

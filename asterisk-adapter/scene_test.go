@@ -61,18 +61,24 @@ type placed struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
+	return newSceneOf(t, lab.Options{}, network.Development())
+}
+
+// newSceneOf is a scene with another PBX or consortium.
+func newSceneOf(t *testing.T, options lab.Options, consortium *network.Consortium) *scene {
+	t.Helper()
 	installation := lab.Require(t)
 	s := &scene{placed: map[string]placed{}, mariadb: mariadbtest.Start(t)}
 	s.database, s.root = s.mariadb.Database(mariadbtest.Times)
 	var err error
 	var group sync.WaitGroup
 	group.Go(func() {
-		table := &lab.Table{Address: s.mariadb.Address(), Database: s.database, User: "asterisk"}
-		if s.asterisk, err = installation.Start(t.Context(), lab.Options{Table: table}); err == nil {
+		options.Table = &lab.Table{Address: s.mariadb.Address(), Database: s.database, User: "asterisk"}
+		if s.asterisk, err = installation.Start(t.Context(), options); err == nil {
 			err = s.asterisk.RegisterPhones(t.Context())
 		}
 	})
-	s.network = networktest.Start(t, networktest.WithGateways())
+	s.network = networktest.Start(t, networktest.WithGateways(), networktest.WithConsortium(consortium))
 	group.Wait()
 	require.NoError(t, err)
 	t.Cleanup(s.asterisk.Stop)
@@ -251,8 +257,12 @@ func legIDOf(leg *pb.LegId) ledger.LegID {
 // read asks the gateway for everything; an error is answered, so that it can be
 // asked again.
 func (s *scene) read(ctx context.Context) (*onLedger, error) {
+	return s.readOf(ctx, s.owner.PBXs[0])
+}
+
+// readOf asks for everything of one of the operator's PBXs.
+func (s *scene) readOf(ctx context.Context, pbx string) (*onLedger, error) {
 	found := &onLedger{calls: map[ledger.LegID]*pb.Call{}, recordings: map[ledger.LegID][]*pb.Recording{}}
-	pbx := s.owner.PBXs[0]
 	for token := ""; ; {
 		page, err := pb.NewCallServiceClient(s.auditor).ListCalls(ctx, &pb.ListCallsRequest{Msp: s.owner.MSP, Pbx: pbx, PageSize: 50, PageToken: token})
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/asterisk-adapter/ami"
 	"github.com/callseal/callseal/asterisk-adapter/cdr"
+	"github.com/callseal/callseal/asterisk-adapter/conversation"
 	"github.com/callseal/callseal/asterisk-adapter/journal"
 	"github.com/callseal/callseal/asterisk-adapter/recording"
 	"github.com/callseal/callseal/chaincode/ledger"
@@ -119,7 +120,7 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.manager = ami.New(ami.Options{Address: a.config.AMI.Address, User: a.config.AMI.User, Secret: password, Events: "cdr"})
+	a.manager = ami.New(ami.Options{Address: a.config.AMI.Address, User: a.config.AMI.User, Secret: password, Events: "cdr," + conversation.AMIClasses})
 	a.standings.expect(sourceAMI)
 	return func(ctx context.Context) error {
 		ctx, stop := context.WithCancelCause(ctx)
@@ -130,11 +131,17 @@ func (a *Adapter) listenAMI() (func(context.Context) error, error) {
 				a.log.Info("AMI connected", "attempt", attempt)
 			},
 			Lost: func(err error) {
+				a.conversations.heard(false)
 				a.stands(sourceAMI, err)
 				a.log.Warn("AMI lost: CDRs come from the other sources until it is back", "error", err)
 			},
 			Event: func(event ami.Event) {
 				if event.Name != "Cdr" {
+					happened := conversation.FromAMI(&event)
+					for i := range happened {
+						a.conversations.heard(true)
+						a.conversations.take(&happened[i])
+					}
 					return
 				}
 				row, err := cdr.ParseEvent(event.Get, a.zoneOf(sourceAMI))
@@ -217,6 +224,9 @@ func (a *Adapter) settle(ctx context.Context, leg *journal.Leg) {
 			}
 		}
 		a.observeLeg(ctx, leg)
+		if err := a.enrich(ctx, leg); err != nil {
+			a.log.Error("what is known beside the record cannot be added to a leg", "error", err, "uniqueid", leg.Call.Leg.UniqueID)
+		}
 		a.pairing.leg(ctx, leg)
 	})
 }

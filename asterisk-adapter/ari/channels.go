@@ -133,6 +133,23 @@ func setOnce(to *time.Time, at ari.DateTime) {
 	}
 }
 
+// callID is the SIP Call-ID of a channel by its name; empty where it is not known.
+func (c *channels) callID(name string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var found *channel
+	// A name comes again after Asterisk was started anew: the latest is meant.
+	for _, ch := range c.known {
+		if ch.Name == name && (found == nil || ch.touched.After(found.touched)) {
+			found = ch
+		}
+	}
+	if found == nil {
+		return ""
+	}
+	return found.ProtocolID
+}
+
 // sweep forgets channels that ended long ago, and those whose end was missed.
 func (c *channels) sweep(now time.Time) {
 	c.mu.Lock()

@@ -123,6 +123,9 @@ func (o *Observer) Observe(ctx context.Context, uniqueID string, ended time.Time
 	return o.channels.observe(ctx, uniqueID, wait)
 }
 
+// CallID is the SIP Call-ID of a PJSIP channel by its name; empty where it is not known.
+func (o *Observer) CallID(name string) string { return o.channels.callID(name) }
+
 // Run connects, and again whenever the connection is lost, until the context
 // ends or Asterisk refuses the login (ErrLogin).
 func (o *Observer) Run(ctx context.Context, handler Handler) error {

@@ -36,9 +36,12 @@ var (
 	bucketRemains     = []byte("remains")  // by path, what a crash left of a file
 	// bucketDisagreements holds what second sources tell differently of legs.
 	bucketDisagreements = []byte("disagreements")
-	bucketWaters        = []byte("waters")    // the highest CDR sequence by Asterisk's start
-	bucketStrangers     = []byte("strangers") // verdicts that were told, by address of record
-	bucketOngoing       = []byte("ongoing")   // answered calls without a CDR, by uniqueid
+	bucketHappenings    = []byte("happenings") // what happened to calls that live, by number
+	bucketJoins         = []byte("joins")      // joins that are not links yet, by number
+	bucketLinks         = []byte("links")      // links that are in a segment
+	bucketWaters        = []byte("waters")     // the highest CDR sequence by Asterisk's start
+	bucketStrangers     = []byte("strangers")  // verdicts that were told, by address of record
+	bucketOngoing       = []byte("ongoing")    // answered calls without a CDR, by uniqueid
 
 	keyEpoch    = []byte("epoch")
 	keyNextSeq  = []byte("next_seq")
@@ -81,7 +84,7 @@ func (j *Journal) prepare(path, owner string) error {
 	return j.db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{
 			bucketMeta, bucketLegs, bucketUnsettled, bucketRecordings, bucketOutbox, bucketCheckpoints, bucketDue, bucketRecorded, bucketWaters,
-			bucketDisagreements, bucketBindings, bucketRemains, bucketStrangers, bucketOngoing,
+			bucketDisagreements, bucketBindings, bucketRemains, bucketStrangers, bucketOngoing, bucketHappenings, bucketJoins, bucketLinks,
 		} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("prepare the journal: %w", err)

@@ -33,6 +33,8 @@ type Entry struct {
 	Progress     *ledger.Progress
 	Recording    *ledger.Recording
 	Details      ledger.Details
+	// Join is the number of the join that became the link.
+	Join uint64
 	// File is the recording's file as it was digested.
 	File File
 }
@@ -180,7 +182,7 @@ func noteEntries(tx *bbolt.Tx, entries []Entry, first int64) error {
 		seq := first + int64(i)
 		if call := entries[i].Call; call != nil {
 			// The call as closed: it may have gained ARI's times.
-			if err := updateLeg(tx, call.Leg, func(leg *Leg) { leg.Seq, leg.Call = seq, *call }); err != nil {
+			if err := updateLeg(tx, call.Leg, func(leg *Leg) { leg.Seq, leg.Call, leg.Details = seq, *call, entries[i].Details }); err != nil {
 				return err
 			}
 			if err := raiseWater(tx, call); err != nil {
@@ -189,6 +191,11 @@ func noteEntries(tx *bbolt.Tx, entries []Entry, first int64) error {
 		}
 		if progress := entries[i].Progress; progress != nil {
 			if err := noteProgress(tx, progress, seq); err != nil {
+				return err
+			}
+		}
+		if entries[i].Link != nil {
+			if err := noteLink(tx, &entries[i]); err != nil {
 				return err
 			}
 		}

@@ -85,7 +85,7 @@ func (a *Asterisk) PlaceCalls(ctx context.Context, call Call, total, concurrent 
 }
 
 // refusedBy are phones that refuse, with what they or the dialplan answer.
-var refusedBy = map[string]int{Busy: 486, Rings: 480, Gone: 404}
+var refusedBy = map[string]int{Busy: 486, Rings: 480, Gone: 404, Failing: 503}
 
 // scenarioOf names what a caller does, and the status it expects.
 func (c *Call) scenarioOf() (name string, status int) {

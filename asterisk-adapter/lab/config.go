@@ -22,8 +22,8 @@ var modules = strings.Fields(`
 	res_rtp_asterisk chan_pjsip chan_bridge_media
 	bridge_simple bridge_softmix bridge_native_rtp bridge_holding
 	codec_ulaw codec_alaw format_wav format_pcm
-	pbx_config app_dial app_mixmonitor app_stack app_verbose app_exec app_cdr app_echo app_playtones app_originate
-	func_callerid func_channel func_cdr func_logic func_strings func_hangupcause func_global func_env
+	pbx_config app_dial app_mixmonitor app_stack app_verbose app_exec app_cdr app_echo app_playtones app_originate app_userevent
+	func_callerid func_channel func_cdr func_logic func_strings func_hangupcause func_global func_env func_uri
 	cdr_csv cdr_manager res_security_log res_clioriginate
 	res_http_websocket res_websocket_client res_stasis res_stasis_answer res_stasis_playback
 	res_stasis_recording res_stasis_snoop res_stasis_device_state app_stasis
@@ -60,6 +60,8 @@ const (
 	Transfers = "1012"
 	// Gone refuses with 404.
 	Gone = "1013"
+	// Failing refuses with 503.
+	Failing = "1016"
 	// Absent is a number whose phone is not registered.
 	Absent = "1014"
 )
@@ -136,7 +138,7 @@ func (a *Asterisk) writeConfig(opts Options) error {
 	files["logger.conf"] = "[general]\ndateformat=%F %T.%3q\n[logfiles]\nmessages.log => notice,warning,error,verbose\n"
 	files["stasis.conf"] = "[threadpool]\ninitial_size = 5\n"
 	files["rtp.conf"] = "[general]\nrtpstart=10000\nrtpend=19999\nstrictrtp=no\n"
-	files["manager.conf"] = fmt.Sprintf("[general]\nenabled = %s\nbindaddr = %s\nport = %s\n#include %s\n[%s]\nsecret = %s\nread = all\nwrite = all\n", yes(!opts.NoAMI), a.ip, amiPort, pbx.Manager, controlUser, a.secret)
+	files["manager.conf"] = fmt.Sprintf("[general]\nenabled = %s\nbindaddr = %s\nport = %s\ntimestampevents = yes\n#include %s\n[%s]\nsecret = %s\nread = all\nwrite = all\n", yes(!opts.NoAMI), a.ip, amiPort, pbx.Manager, controlUser, a.secret)
 	files["http.conf"] = fmt.Sprintf("[general]\nenabled = %s\nbindaddr = %s\nbindport = %s\n", yes(!opts.NoARI), a.ip, ariPort)
 	files["ari.conf"] = "#include " + pbx.ARI + "\n" + a.controlUser()
 	files["extensions.conf"] = dialplan

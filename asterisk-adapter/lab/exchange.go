@@ -12,9 +12,11 @@ const (
 	Conference = "602"
 	// Diverted goes to Answers by the dialplan, over a Local channel.
 	Diverted = "603"
+	// Attested calls Answers, as if STIR had found the caller to be who it says (A, passed).
+	Attested = "606"
 	// Announces plays something before it refuses, without an answer.
 	Announces = "604"
-	// Closes answers and hangs up at once.
+	// Closes answers and hangs up before a second is over.
 	Closes = "605"
 	// Slots is where a transfer parks a call, and Slot the first place it may get.
 	Slots = "700"
@@ -36,7 +38,7 @@ func Exchange() Options {
 			codec_g722 codec_resample format_sln res_convert
 			res_musiconhold bridge_builtin_features app_queue app_confbridge app_bridgewait
 			res_parking app_directed_pickup app_channelredirect res_crypto res_srtp func_timeout`),
-		Phones: []string{Early, Forwards, Second, ALaw, Wide, Secure, Transfers, Gone, Absent, Trunk},
+		Phones: []string{Early, Forwards, Second, ALaw, Wide, Secure, Transfers, Gone, Failing, Absent, Trunk},
 		Files: map[string]string{
 			"extensions.conf":  exchangeDialplan,
 			"res_parking.conf": "[general]\n[default]\nparkext => " + Slots + "\nparkpos => 701-720\ncontext => parkedcalls\nparkingtime => 60\nparkedplay => caller\ncourtesytone => \n",
@@ -86,13 +88,20 @@ exten => 604,1,Gosub(callseal-record,s,1)
 
 exten => 605,1,Gosub(callseal-record,s,1)
  same => n,Answer()
+ same => n,Wait(0.3)
+ same => n,Hangup()
+
+exten => 606,1,Set(CALLSEAL_STIR_ATTESTATION=A)
+ same => n,Set(CALLSEAL_STIR_VERDICT=passed)
+ same => n,Gosub(callseal-record,s,1)
+ same => n,Dial(PJSIP/1002,30)
  same => n,Hangup()
 
 exten => _*8.,1,Pickup(${EXTEN:2}@lab)
  same => n,Hangup()
 
 exten => _+X.,1,Gosub(callseal-record,s,1)
- same => n,Dial(PJSIP/1008,30)
+ same => n,Dial(PJSIP/1008,30,b(callseal-facts^s^1))
  same => n,Hangup()
 
 [forwarded]

@@ -36,10 +36,11 @@ var callees = map[string]struct {
 	Second:    {13, "callee-answers"},
 	Transfers: {14, "callee-transfers"},
 	Gone:      {15, "callee-refuses"},
+	Failing:   {16, "callee-refuses"},
 }
 
 // refusals are the statuses of phones that refuse.
-var refusals = map[string]string{Busy: "486 Busy Here", Gone: "404 Not Found"}
+var refusals = map[string]string{Busy: "486 Busy Here", Gone: "404 Not Found", Failing: "503 Service Unavailable"}
 
 // forwards says where phones send their calls.
 var forwards = map[string]string{Forwards: Answers, Transfers: Second}

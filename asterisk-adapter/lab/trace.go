@@ -45,14 +45,8 @@ func readTrace(path string) ([]CallReport, error) {
 // see takes one of the call's messages in.
 func (r *CallReport) see(at time.Time, sent bool, start string, headers map[string]string) error {
 	_, method, _ := strings.Cut(headers["cseq"], " ")
-	hangUp := method == "BYE" || method == "CANCEL"
 	if sent {
-		switch {
-		case strings.HasPrefix(start, "INVITE ") && headers["authorization"] != "":
-			r.Invited = at
-		case hangUp && strings.HasPrefix(start, method) && r.HungUp.IsZero():
-			r.HungUp = at // the first: a retransmission is not a second hang-up
-		}
+		r.seeSent(at, start, method, headers["authorization"] != "")
 		return nil
 	}
 	if strings.HasPrefix(start, "BYE ") && r.HungUp.IsZero() {
@@ -77,11 +71,22 @@ func (r *CallReport) see(at time.Time, sent bool, start string, headers map[stri
 		} else if r.HungUp.IsZero() {
 			r.HungUp = at
 		}
-	case hangUp && status < 300:
+	case hangsUp(method) && status < 300:
 		r.Confirmed = at
 	}
 	return nil
 }
+
+func (r *CallReport) seeSent(at time.Time, start, method string, authorized bool) {
+	switch {
+	case strings.HasPrefix(start, "INVITE ") && authorized:
+		r.Invited = at
+	case hangsUp(method) && strings.HasPrefix(start, method) && r.HungUp.IsZero():
+		r.HungUp = at // the first: a retransmission is not a second hang-up
+	}
+}
+
+func hangsUp(method string) bool { return method == "BYE" || method == "CANCEL" }
 
 func traceMessage(part []byte) (at time.Time, sent bool, start string, headers map[string]string, ok bool) {
 	lines := bufio.NewScanner(bytes.NewReader(part))
