@@ -19,7 +19,7 @@ import (
 const release = "forky"
 
 // packages are what the tree is made of, with what they need.
-var packages = []string{"asterisk", "asterisk-modules", "odbc-mariadb", "sip-tester", "tzdata"}
+var packages = []string{"asterisk", "asterisk-modules", "libfaketime", "odbc-mariadb", "sip-tester", "tzdata"}
 
 // complete says whether a tree was made of all packages.
 func complete(root string) bool {
