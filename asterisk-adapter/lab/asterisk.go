@@ -37,6 +37,8 @@ type Asterisk struct {
 	secret string
 	env    []string
 	inZone []string // goes before the command, for another time zone
+	// program is Asterisk's command, without arguments.
+	program []string
 
 	proc  *process
 	sipps []*process
@@ -91,6 +93,7 @@ func (a *Asterisk) prepare(ctx context.Context) error {
 	if a.opts.Table != nil {
 		a.env = append(a.env, "ODBCINI="+a.path("etc", "odbc.ini"))
 	}
+	a.program = a.inst.asterisk
 	if a.opts.Clock {
 		if err := a.prepareClock(); err != nil {
 			return err
@@ -107,7 +110,7 @@ func (a *Asterisk) prepare(ctx context.Context) error {
 func (a *Asterisk) boot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
-	argv := append(slices.Concat(a.inZone, a.inst.asterisk), "-f", "-n", "-C", a.path("etc", "asterisk.conf"))
+	argv := append(slices.Concat(a.inZone, a.program), "-f", "-n", "-C", a.path("etc", "asterisk.conf"))
 	proc, err := startProcess(argv, a.env, a.dir, a.path("log", "console.log"))
 	if err != nil {
 		return err

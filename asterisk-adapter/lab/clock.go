@@ -9,7 +9,8 @@ import (
 )
 
 // prepareClock has Asterisk read its wall clock through libfaketime, from a file that
-// SetClock writes.
+// SetClock writes. Only Asterisk loads the library: what starts it may be of another
+// Debian.
 func (a *Asterisk) prepareClock() error {
 	triplet, _, err := multiarch()
 	if err != nil {
@@ -23,7 +24,12 @@ func (a *Asterisk) prepareClock() error {
 	if _, err := os.Stat(library); err != nil {
 		return fmt.Errorf("Asterisk's clock cannot be set without Debian's package libfaketime: %w", err)
 	}
-	a.env = append(a.env, "LD_PRELOAD="+library, "FAKETIME_TIMESTAMP_FILE="+a.clockFile(), "FAKETIME_NO_CACHE=1", "DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1")
+	if a.inst.tree != "" {
+		a.program = append([]string{a.inst.asterisk[0], "--preload", library}, a.inst.asterisk[1:]...)
+	} else {
+		a.program = append([]string{"env", "LD_PRELOAD=" + library}, a.inst.asterisk...)
+	}
+	a.env = append(a.env, "FAKETIME_TIMESTAMP_FILE="+a.clockFile(), "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1")
 	return a.SetClock(0)
 }
 
