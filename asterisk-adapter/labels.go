@@ -11,10 +11,11 @@ type Label struct {
 // nothing of a call.
 var Labels = []Label{
 	{"first", "whether a source was the first to tell of a leg: yes or no; of disagreements, the source that was"},
+	{"kind", "what happened to a call, such as hold or queue, of the code's few"},
 	{"method", "how consent was stated, of the ledger's few"},
 	{"outcome", "what came of a recording's file, of what was imported, of a statement or of a pause, of the code's few"},
 	{"second", "the source that told otherwise"},
-	{"source", "a source: csv, table or ami"},
+	{"source", "a source: csv, table, ami or ari"},
 	{"state", "a state of a call in progress: answered or cut"},
 	{"status", "what was said of consent: granted, denied or revoked"},
 	{"to", "a source, the gateway, or what else the adapter stands on"},
