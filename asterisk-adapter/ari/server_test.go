@@ -89,11 +89,22 @@ func (s *server) cut() {
 	}
 }
 
+// connection is the socket, once there is one: the client may know of it sooner.
+func (s *server) connection() *websocket.Conn {
+	for {
+		s.mu.Lock()
+		socket := s.socket
+		s.mu.Unlock()
+		if socket != nil || s.t.Context().Err() != nil {
+			return socket
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // send sends events as they stand.
 func (s *server) send(events ...string) {
-	s.mu.Lock()
-	socket := s.socket
-	s.mu.Unlock()
+	socket := s.connection()
 	for _, event := range events {
 		if err := socket.Write(context.Background(), websocket.MessageText, []byte(event)); err != nil {
 			s.t.Errorf("send: %v", err)
