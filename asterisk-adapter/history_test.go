@@ -83,6 +83,7 @@ func TestBeats(t *testing.T) {
 	require.Eventually(t, func() bool { return len(b.edge.order()) >= 3 }, patience, time.Millisecond)
 	cancel()
 	require.ErrorIs(t, <-ended, context.Canceled)
+	require.Eventually(t, func() bool { return b.closer.waiting() == 0 }, patience, time.Millisecond)
 	b.untilEmpty(t)
 	before := len(b.edge.order())
 	_ = b.stop()
