@@ -107,7 +107,7 @@ func testHistories(t *testing.T, w *world) {
 	segment, err := history.GetSegment(t.Context(), &pb.GetSegmentRequest{Pbx: pbx, Epoch: said.receipt.GetEpoch(), FirstSeq: 1})
 	require.NoError(t, err)
 	require.True(t, proto.Equal(said.receipt.GetCommit(), segment.GetCommit()))
-	open, err := pb.NewSearchServiceClient(w.as(t, atlas, auditor)).ListOpenCalls(t.Context(), &pb.ListOpenCallsRequest{})
+	open, err := pb.NewSearchServiceClient(w.as(t, atlas, auditor)).ListOpenCalls(t.Context(), &pb.ListOpenCallsRequest{Pbx: pbx})
 	require.NoError(t, err)
 	require.NotNil(t, open)
 	omissions, err := calls.ListOmissions(t.Context(), &pb.ListOmissionsRequest{Pbx: pbx, Linkedid: said.second.Record.Call.Leg.LinkedID})
