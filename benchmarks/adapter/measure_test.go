@@ -2,8 +2,10 @@ package adapter_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/user"
@@ -44,10 +46,13 @@ exten => _12X.,1,Set(CHANNEL(hangup_handler_push)=callseal-stop,s,1)
  same => n,MixMonitor(${ASTSPOOLDIR}/monitor/${UNIQUEID}.wav,i(CALLSEAL_MIXID)r(${ASTSPOOLDIR}/monitor/${UNIQUEID}-received.wav)t(${ASTSPOOLDIR}/monitor/${UNIQUEID}-transmitted.wav))
  same => n,Goto(call,${EXTEN:2},1)
 exten => _13X.,1,Set(CHANNEL(hangup_handler_push)=callseal-stop,s,1)
- same => n,MixMonitor(${ASTSPOOLDIR}/monitor/${UNIQUEID}.raw,Di(CALLSEAL_MIXID))
+ same => n,MixMonitor(${ASTSPOOLDIR}/monitor/${UNIQUEID}-stereo.raw,Di(CALLSEAL_MIXID))
  same => n,Goto(call,${EXTEN:2},1)
 exten => _14X.,1,MixMonitor(${ASTSPOOLDIR}/monitor/${UNIQUEID}.wav,,: > ${ASTSPOOLDIR}/callseal/closed/${UNIQUEID})
  same => n,Goto(call,${EXTEN:2},1)
+exten => _15X.,1,Answer()
+ same => n,Stasis(callseal)
+ same => n,Hangup()
 #include extensions_callseal.conf
 
 [call]
@@ -60,8 +65,11 @@ exten => _X.,1,Set(CDR(userfield)=${CHANNEL(pjsip,call-id)})
 var kinds = []struct {
 	name, digits string
 	recordings   int
+	// application says that an ARI application records the channel.
+	application bool
 }{
-	{"not-recorded", "10", 0}, {"mixed", "11", 1}, {"mixed-and-both-directions", "12", 3}, {"stereo", "13", 1}, {"mixed,-post-process-command", "14", 1},
+	{"not-recorded", "10", 0, false}, {"mixed", "11", 1, false}, {"mixed-and-both-directions", "12", 3, false}, {"stereo", "13", 1, false},
+	{"mixed,-post-process-command", "14", 1, false}, {"by-an-ARI-application", "15", 1, true},
 }
 
 // stage is an adapter beside an Asterisk, on a network.
@@ -79,7 +87,7 @@ func newStage(b *testing.B) *stage {
 	b.Helper()
 	s := &stage{network: networktest.Start(b, networktest.WithGateways())}
 	var err error
-	s.asterisk, err = lab.Require(b).Start(b.Context(), lab.Options{Files: map[string]string{"extensions.conf": dialplan}})
+	s.asterisk, err = lab.Require(b).Start(b.Context(), lab.Options{Files: map[string]string{"extensions.conf": dialplan}, Modules: []string{"format_sln"}})
 	require.NoError(b, err)
 	b.Cleanup(s.asterisk.Stop)
 	require.NoError(b, s.asterisk.RegisterPhones(b.Context()))
@@ -95,7 +103,7 @@ func newStage(b *testing.B) *stage {
 		Identity:   adapter.IdentityConfig{CertFile: identity.CertFile(), KeyFile: identity.KeyFile()},
 		CDR:        adapter.CDRConfig{CSV: s.asterisk.CSV()},
 		AMI:        &adapter.AMIConfig{Address: s.asterisk.AMI(), User: lab.User, Secret: s.asterisk.Secret()},
-		ARI:        &adapter.ARIConfig{URL: s.asterisk.ARI(), User: lab.User, Password: s.asterisk.Secret()},
+		ARI:        &adapter.ARIConfig{URL: s.asterisk.ARI(), User: lab.User, Password: s.asterisk.Secret(), Recordings: s.asterisk.ARIRecordingDir()},
 		Recordings: adapter.RecordingsConfig{Folder: s.asterisk.RecordingDir(), Closed: s.asterisk.ClosedDir(), Due: "answered"},
 		Contexts:   map[string]string{"lab": "internal", "call": "internal"}, LogLevel: "debug",
 	}
@@ -153,7 +161,7 @@ func BenchmarkAdapter(b *testing.B) {
 			s.config.Recordings.Due = map[bool]string{true: "answered", false: "none"}[kind.recordings > 0]
 			s.config.StateDir = b.TempDir()
 			s.start(b)
-			s.hangUps(b, kind.digits, kind.recordings)
+			s.hangUps(b, kind.digits, kind.recordings, kind.application)
 		})
 	}
 	b.Run("concurrent", func(b *testing.B) {
@@ -164,7 +172,7 @@ func BenchmarkAdapter(b *testing.B) {
 }
 
 // hangUps places calls of one kind, one after the other.
-func (s *stage) hangUps(b *testing.B, digits string, recordings int) {
+func (s *stage) hangUps(b *testing.B, digits string, recordings int, application bool) {
 	b.Helper()
 	const warmUp = 3
 	steps := map[string]*soak.Latency{}
@@ -173,8 +181,7 @@ func (s *stage) hangUps(b *testing.B, digits string, recordings int) {
 	}
 	for n := range warmUp + *calls {
 		s.log.forget()
-		report, err := s.asterisk.PlaceCall(b.Context(), lab.Call{To: digits + lab.Answers})
-		require.NoError(b, err)
+		report := s.call(b, digits+lab.Answers, application)
 		lines := s.wait(b, func(lines []line) bool { return anchored(lines, recordings) })
 		if n < warmUp {
 			continue
@@ -193,6 +200,53 @@ func (s *stage) hangUps(b *testing.B, digits string, recordings int) {
 	}
 	b.ReportMetric(float64(*calls), "calls")
 	b.ReportMetric(0, "ns/op")
+}
+
+// call places one call; an application records it where it is asked to.
+func (s *stage) call(b *testing.B, number string, application bool) lab.CallReport {
+	b.Helper()
+	call := lab.Call{To: number}
+	recorded := make(chan error, 1)
+	if application {
+		call.Duration = 1500 * time.Millisecond
+		go func() { recorded <- s.record(b.Context()) }()
+	} else {
+		recorded <- nil
+	}
+	report, err := s.asterisk.PlaceCall(b.Context(), call)
+	require.NoError(b, err)
+	require.NoError(b, <-recorded)
+	return report
+}
+
+// record waits for the one channel that is in the application, and has ARI record it.
+func (s *stage) record(ctx context.Context) error {
+	for {
+		out, err := s.asterisk.Command(ctx, "core show channels concise")
+		if err != nil {
+			return err
+		}
+		if fields := strings.Split(out, "!"); len(fields) > 13 && fields[5] == "Stasis" {
+			channel := strings.TrimSpace(fields[13])
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.asterisk.ARI()+"/channels/"+channel+"/record?format=wav&name="+channel, nil)
+			if err != nil {
+				return err
+			}
+			request.SetBasicAuth(s.asterisk.Control())
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				return err
+			}
+			if response.StatusCode != http.StatusNotFound && response.StatusCode != http.StatusConflict {
+				if response.StatusCode >= 300 {
+					err = fmt.Errorf("ARI does not record the channel: %s", response.Status)
+				}
+				return errors.Join(err, response.Body.Close())
+			}
+			_ = response.Body.Close() // it is on its way into the application
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // anchored says whether a leg and so many recordings are on the ledger.
