@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	pb "github.com/callseal/callseal/api/callseal/v1"
 	"github.com/callseal/callseal/asterisk-adapter/lab"
 	"github.com/callseal/callseal/asterisk-adapter/recording"
+	"github.com/callseal/callseal/benchmarks/machine"
 	"github.com/callseal/callseal/chaincode/ledger"
 )
 
@@ -126,7 +128,16 @@ func (s *scene) testConcurrentRecordings(t *testing.T) {
 		require.Empty(t, adapter.lines(never))
 	}
 	require.NoError(t, adapter.stop())
-	t.Logf("%d recorded calls, %d at once: %.0f s of audio, each with its own two tones; every file is what was anchored", len(made), lines, seconds)
+	var text strings.Builder
+	for _, fact := range machine.Facts(t.Context(), t.TempDir()) {
+		fmt.Fprintf(&text, "%-16s %s\n", fact.Name, fact.Value)
+	}
+	fmt.Fprintf(&text, "\n%d recorded calls, %d at once for %s: %.0f s of audio, each with its own two tones and\nno other's; %d files looked at again %s after the last was anchored: each is what was anchored\n",
+		len(made), lines, how.lasts, seconds, len(made), how.settles)
+	t.Logf("\n%s", &text)
+	if *out != "" {
+		require.NoError(t, os.WriteFile(filepath.Join(*out, "adapter-concurrent.txt"), []byte(text.String()), 0o644))
+	}
 }
 
 // requireOwnTones listens to a recording, second by second: the two tones of its line

@@ -462,6 +462,6 @@ func (r *trial) report(t *testing.T, sum *tally, found *onLedger, began time.Tim
 	text.WriteString(lines.Render() + "\n")
 	t.Logf("\n%s", &text)
 	if *out != "" {
-		require.NoError(t, os.WriteFile(filepath.Join(*out, "adapter-soak.txt"), []byte(text.String()), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(*out, "adapter-soak.txt"), []byte(text.String()), 0o644))
 	}
 }
