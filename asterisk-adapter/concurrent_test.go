@@ -156,7 +156,7 @@ func requireOwnTones(t *testing.T, path string, line int, billed int64) float64 
 	for from := 8000; from+16000 <= len(audio)/2; from += 8000 {
 		samples := make([]float64, 8000)
 		for i := range samples {
-			samples[i] = float64(int16(binary.LittleEndian.Uint16(audio[2*(from+i):]))) //nolint:gosec // a sample
+			samples[i] = float64(int16(binary.LittleEndian.Uint16(audio[2*(from+i):])))
 		}
 		windows++
 		own := min(goertzel(samples, callerTone(line)), goertzel(samples, voiceTone(line)))

@@ -131,7 +131,7 @@ func (e *examination) may(path, what string) error {
 		return err
 	}
 	for i := range len(what) {
-		test := exec.Command("test", "-"+what[i:i+1], path) //nolint:gosec,noctx // it answers at once
+		test := exec.Command("test", "-"+what[i:i+1], path) //nolint:noctx // it answers at once
 		test.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
 		if err := test.Run(); err != nil {
 			return fmt.Errorf("the user %s may not: %w", e.config.User, fs.ErrPermission)

@@ -173,7 +173,7 @@ func TestImport(t *testing.T) {
 		require.Zero(t, code)
 		require.Equal(t, backfill.Count{Read: 1200, Imported: 1200}, summary.Records)
 		found := p.onLedger(t)
-		require.Equal(t, 1200, len(found))
+		require.Len(t, found, 1200)
 		call := found[oldID(7)]
 		require.Equal(t, oldStart.Add(70*time.Second), call.GetStart().AsTime())
 		require.Equal(t, "outbound", call.GetDirection())
@@ -183,7 +183,7 @@ func TestImport(t *testing.T) {
 		summary, code = p.imported(t, file, csv)
 		require.Zero(t, code)
 		require.Equal(t, backfill.Count{Read: 1200, Known: 1200}, summary.Records)
-		require.Equal(t, 1200, len(p.onLedger(t)))
+		require.Len(t, p.onLedger(t), 1200)
 	})
 
 	t.Run("cut off", func(t *testing.T) {
@@ -198,7 +198,7 @@ func TestImport(t *testing.T) {
 		summary, code := p.imported(t, file, csv)
 		require.Zero(t, code)
 		require.Equal(t, int64(3000), summary.Records.Imported+summary.Records.Known)
-		require.Equal(t, 4200, len(p.onLedger(t)))
+		require.Len(t, p.onLedger(t), 4200)
 		p.requireNoIncident(t)
 	})
 
@@ -239,7 +239,7 @@ func TestImport(t *testing.T) {
 		p.requireNoIncident(t)
 	})
 
-	t.Run("recordings", func(t *testing.T) { p.testOldRecordings(t, file, state) })
+	t.Run("recordings", func(t *testing.T) { p.testOldRecordings(t, file) })
 	t.Run("with a journal that was lost", func(t *testing.T) {
 		_, other := p.configured(t, t.TempDir(), nil)
 		changed := strings.Replace(oldRow(1, time.UTC), `,7,5,"ANSWERED"`, `,7,4,"ANSWERED"`, 1)
@@ -248,7 +248,7 @@ func TestImport(t *testing.T) {
 		require.Equal(t, 1, code)
 		require.Equal(t, backfill.Count{Read: 701, Imported: 1, Known: 699, Differing: 1}, summary.Records)
 		require.Contains(t, summary.LeftOut[0].Reason, "billsec")
-		require.Equal(t, 4302, len(p.onLedger(t)))
+		require.Len(t, p.onLedger(t), 4302)
 		p.requireNoIncident(t)
 		state = filepath.Dir(other) // the history goes on there
 	})
@@ -278,7 +278,7 @@ func TestImport(t *testing.T) {
 }
 
 // testOldRecordings imports a tree as FreePBX leaves it.
-func (p *past) testOldRecordings(t *testing.T, file, state string) {
+func (p *past) testOldRecordings(t *testing.T, file string) {
 	t.Helper()
 	tree := t.TempDir()
 	audio := func(n int) string {
@@ -377,7 +377,7 @@ func (p *past) testOldTable(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Equal(t, backfill.Count{Read: 600, Imported: 599, LeftOut: 1}, summary.Records, "%v", summary.LeftOut)
 	require.Contains(t, summary.LeftOut[0].Reason, "end")
-	require.Equal(t, before+599, len(p.onLedger(t)))
+	require.Len(t, p.onLedger(t), before+599)
 	require.Equal(t, oldStart.Add(5000*10*time.Second), p.onLedger(t)[oldID(5000)].GetStart().AsTime())
 	p.requireNoIncident(t)
 }

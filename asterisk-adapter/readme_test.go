@@ -58,7 +58,7 @@ func newShell(t *testing.T, folder string, environment []string) *shell {
 	return s
 }
 
-// types types a block and answers what is said; each of its lines must succeed.
+// types has a shell take a block and answers what is said; each of its lines must succeed.
 func (s *shell) types(t *testing.T, block string) string {
 	t.Helper()
 	s.count++

@@ -139,7 +139,7 @@ func (a *Adapter) takeRecording(ctx context.Context, watcher *recording.Watcher,
 		select {
 		case <-busy:
 		case <-ctx.Done():
-			return nil //nolint:nilerr // stopping: it is told of again at the next start
+			return nil // stopping: it is told of again at the next start
 		}
 	}
 }

@@ -161,9 +161,9 @@ func TestReload(t *testing.T) {
 	l.write(t)
 	hangUp()
 	require.Contains(t, l.until(t, "the configuration is not reloaded, the old one stays in force", 1)[0]["error"], `beat is "never"`)
-	require.NoError(t, os.WriteFile(filepath.Join(l.folder, "adapter.yaml"), []byte("log_levle: debug\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(l.folder, "adapter.yaml"), []byte("log_depth: debug\n"), 0o644))
 	hangUp()
-	require.Contains(t, l.until(t, "the configuration is not reloaded", 2)[1]["error"], "log_levle")
+	require.Contains(t, l.until(t, "the configuration is not reloaded", 2)[1]["error"], "log_depth")
 	l.manager.until(t, "READY=1", 4)
 
 	l.config.Beat = "2h"
@@ -272,7 +272,7 @@ func TestUnit(t *testing.T) {
 	const path = "systemd/callseal-asterisk-adapter.service"
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	options, err := unit.Deserialize(strings.NewReader(string(text)))
+	options, err := unit.DeserializeOptions(strings.NewReader(string(text)))
 	require.NoError(t, err)
 	of := map[string][]string{}
 	for _, option := range options {

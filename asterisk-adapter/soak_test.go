@@ -140,7 +140,7 @@ func (r *trial) place(t *testing.T) {
 	t.Helper()
 	var callers sync.WaitGroup
 	for n := range r.how.callers {
-		random := rand.New(rand.NewPCG(*seed, uint64(100+n))) //nolint:gosec // small
+		random := rand.New(rand.NewPCG(*seed, uint64(100+n)))
 		callers.Go(func() {
 			for r.begun.Add(1) <= int64(r.how.calls) {
 				r.call(t, random)
@@ -246,7 +246,7 @@ func (r *trial) loseNetwork(*testing.T) {
 	r.ami.Restore()
 }
 
-func (r *trial) stopGateway(t *testing.T) {
+func (r *trial) stopGateway(*testing.T) {
 	node := strings.ToLower(r.owner.Name) + "-gateway"
 	if r.random.IntN(2) == 0 {
 		r.network.Kill(node)
@@ -314,7 +314,7 @@ func (r *trial) written(t *testing.T) map[ledger.LegID]cdr.Row {
 	}
 	rows, err := r.root.Query("SELECT linkedid, uniqueid, sequence, disposition FROM " + r.database + ".cdr")
 	require.NoError(t, err)
-	defer rows.Close() //nolint:errcheck // it was only read
+	defer rows.Close()
 	for rows.Next() {
 		var row cdr.Row
 		var sequence sql.NullInt64

@@ -305,9 +305,8 @@ func (r *run) digest(ctx context.Context, files []File) ([]Recording, error) {
 				return ctx.Err()
 			}
 			r.Progress.Add(file.Size)
-			if err != nil {
-				problems[i] = err
-				return nil
+			if problems[i] = err; err != nil {
+				return nil //nolint:nilerr // it is told of, and the others are read
 			}
 			file.Size, file.Modified = digests.Bytes, digests.Modified
 			found[i] = Recording{File: file, SHA256: hex.EncodeToString(digests.SHA256[:]), SHA512: hex.EncodeToString(digests.SHA512[:]), MediaType: digests.MediaType}

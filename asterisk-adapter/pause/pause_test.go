@@ -57,7 +57,7 @@ func TestKeeper(t *testing.T) {
 	require.Zero(t, keeper.Going())
 	channel, err := keeper.Of("1.1")
 	require.NoError(t, err)
-	require.Equal(t, 3, len(channel.Spans))
+	require.Len(t, channel.Spans, 3)
 	for i, span := range []Span{{at(1000), at(2000)}, {at(3500), at(4000)}, {at(5000), at(6000)}} {
 		require.True(t, span.From.Equal(channel.Spans[i].From) && span.To.Equal(channel.Spans[i].To), "%v", channel.Spans)
 	}

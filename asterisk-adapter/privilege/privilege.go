@@ -35,7 +35,7 @@ func Drop(name string) error {
 	if err := who.become(); err != nil {
 		return fmt.Errorf("become the user %s: %w", name, err)
 	}
-	if err := syscall.Exec("/proc/self/exe", os.Args, os.Environ()); err != nil { //nolint:gosec // it is this program
+	if err := syscall.Exec("/proc/self/exe", os.Args, os.Environ()); err != nil {
 		return fmt.Errorf("start anew as the user %s: %w", name, err)
 	}
 	return nil
@@ -118,7 +118,7 @@ func (w *account) become() error {
 // Folder makes a folder that is the user's alone, where it is not there yet.
 func Folder(path, name string) error {
 	if _, err := os.Stat(path); err == nil || name == "" || os.Geteuid() != 0 {
-		return nil //nolint:nilerr // it is made by whoever needs it
+		return nil // it is made by whoever needs it
 	}
 	who, err := lookup(name)
 	if err != nil {

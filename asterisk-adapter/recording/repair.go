@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotWritable: a file could not be repaired because it may not be written to, or
+// ErrNotWritable says that a file could not be repaired because it may not be written to, or
 // because it cannot be told whether somebody else writes to it.
 var ErrNotWritable = errors.New("the recording cannot be repaired")
 

@@ -426,7 +426,7 @@ func (w *Watcher) scanFolder(folder string, deliver func(Closed) error) error {
 			return nil //nolint:nilerr // gone since
 		}
 		if open, err := beingWritten(path); open || errors.Is(err, ErrMissing) {
-			return nil //nolint:nilerr // its close-write will come
+			return nil // its close-write will come
 		}
 		return w.tell(closed, deliver)
 	})

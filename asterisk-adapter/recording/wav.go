@@ -53,18 +53,9 @@ var errNoWAV = errors.New("it is no WAV file")
 // io.ErrUnexpectedEOF; with the first three the header is answered too.
 func ReadWAV(file io.ReaderAt, size int64) (WAV, error) {
 	var w WAV
-	start, err := stretch(file, 0, 12)
-	if err != nil || start == nil || string(start[8:]) != "WAVE" {
-		return w, errNoWAV
+	if err := w.readRIFF(file); err != nil {
+		return w, err
 	}
-	switch string(start[:4]) {
-	case "RIFF":
-	case "RF64", "BW64":
-		w.wide = true
-	default:
-		return w, errNoWAV
-	}
-	w.RIFFBytes = int64(binary.LittleEndian.Uint32(start[4:]))
 	wideData := int64(-1)
 	at, format := int64(12), false
 	for range maxChunks {
@@ -109,6 +100,23 @@ func ReadWAV(file io.ReaderAt, size int64) (WAV, error) {
 // ReadWAVHeader is ReadWAV where the first part of the file is in memory.
 func ReadWAVHeader(head []byte, size int64) (WAV, error) {
 	return ReadWAV(bytes.NewReader(head), size)
+}
+
+// readRIFF reads what a file begins with.
+func (w *WAV) readRIFF(file io.ReaderAt) error {
+	start, err := stretch(file, 0, 12)
+	if err != nil || start == nil || string(start[8:]) != "WAVE" {
+		return errNoWAV
+	}
+	switch string(start[:4]) {
+	case "RIFF":
+	case "RF64", "BW64":
+		w.wide = true
+	default:
+		return errNoWAV
+	}
+	w.RIFFBytes = int64(binary.LittleEndian.Uint32(start[4:]))
+	return nil
 }
 
 // stretch reads a part of the file; nil where the file ends before its end.

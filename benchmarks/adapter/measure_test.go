@@ -329,7 +329,7 @@ func (s *stage) concurrent(b *testing.B) {
 
 func watch(b *testing.B, pid int) *process.Process {
 	b.Helper()
-	one, err := process.NewProcess(int32(pid)) //nolint:gosec // a pid
+	one, err := process.NewProcess(int32(pid))
 	require.NoError(b, err)
 	return one
 }

@@ -55,4 +55,4 @@ func (l *lines) tell() {
 	}
 }
 
-func size(bytes int64) string { return humanize.IBytes(uint64(max(bytes, 0))) } //nolint:gosec // not negative
+func size(bytes int64) string { return humanize.IBytes(uint64(max(bytes, 0))) }
