@@ -436,7 +436,8 @@ func (s *consentScene) testGranted(t *testing.T) {
 	c.press(t, c.called, "*7")
 	r.until(t, "a recording is paused", 1)
 	// The card's number is pressed, and nobody resumes.
-	c.press(t, c.caller, "4929")
+	const card = "4929314159" // fewer digits come up in digests now and then
+	c.press(t, c.caller, card)
 	r.until(t, "a recording was paused and nobody lets it go on", 1)
 	c.press(t, c.called, "*8")
 	r.until(t, "a recording goes on after a pause", 1)
@@ -472,7 +473,7 @@ func (s *consentScene) testGranted(t *testing.T) {
 		require.Positive(t, sound.within(0, from).has(hz), "%d Hz before the pause", hz)
 		require.Positive(t, sound.within(to, sound.length).has(hz), "%d Hz after it", hz)
 	}
-	require.NotContains(t, r.String(), "4929")
+	require.NotContains(t, r.String(), card)
 	_, page := r.get(t, "/metrics")
 	for _, line := range []string{
 		`callseal_adapter_pauses_total{outcome="alarmed"} 1`, `callseal_adapter_pauses_total{outcome="begun"} 1`, `callseal_adapter_paused_recordings 0`,

@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -55,7 +56,8 @@ func (s *scene) testGap(t *testing.T) {
 	adapter.until(t, "ARI lost", 1)
 	adapter.until(t, "AMI lost", 1)
 	adapter.requireHealth(t, sourceAMI, sourceARI)
-	act(t, asterisk, "/recordings/live/"+channel+"/stop")
+	// On a busy machine the call, and the recording with it, is over by now.
+	require.Contains(t, []int{http.StatusNoContent, http.StatusNotFound}, ask(t, asterisk, "/recordings/live/"+channel+"/stop"))
 	require.NoError(t, <-ended)
 	// The CDR came from the file, and nobody could tell of its channel.
 	adapter.until(t, "ARI did not tell a channel's end", 1)

@@ -335,7 +335,7 @@ func testNothingInClear(t *testing.T, w *world) {
 	for i, secret := range secrets {
 		needles = append(needles, privacy.Needle{Name: fmt.Sprintf("secret %d", i), Value: []byte(secret)})
 	}
-	report, err := privacy.Walk(within(t, patience), []string{w.Layout().Root()}, needles)
+	report, err := privacy.Walk(within(t, 5*patience), []string{w.Layout().Root()}, needles)
 	require.NoError(t, err)
 	public := report.Of(control)
 	require.GreaterOrEqual(t, len(public), 3, "what is public is found, so the search does search")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,15 +256,26 @@ func testViolation(t *testing.T, c *tool) {
 	require.Contains(t, c.run(t, "consent", "violations"), leg.LinkedID)
 
 	// One that is stated only after is pointed out, and any member may report it.
-	_, stderr, status := c.try(t, "consent", "declare", leg.LinkedID, "--party-ref", random(t, 16), "--status", "denied", "--method", "written", "--evidence", random(t, 32),
+	late := random(t, 16)
+	_, stderr, status := c.try(t, "consent", "declare", leg.LinkedID, "--party-ref", late, "--status", "denied", "--method", "written", "--evidence", random(t, 32),
 		"--given-at", recording.Record.Recording.ClosedAt.Std().Add(-time.Minute).Format(time.RFC3339))
 	require.Zero(t, status, stderr)
 	require.Contains(t, stderr, "callseal consent report")
 	require.Eventually(t, func() bool {
 		stdout, _, status := c.try(t, "consent", "report", leg.LinkedID, "--operator", "borealis", "--msp", "AtlasMSP", "--pbx", atlasPBX, "--json")
-		return status == 0 && json.Unmarshal([]byte(stdout), &violations) == nil && len(violations) == 1
+		if status != 0 || json.Unmarshal([]byte(stdout), &violations) != nil {
+			return false
+		}
+		if len(violations) == 0 {
+			// Atlas's gateway looks too: whoever comes first reports it.
+			stdout, _, status = c.try(t, "consent", "violations", "--operator", "borealis", "--msp", "AtlasMSP", "--pbx", atlasPBX, "--json")
+			if status != 0 || json.Unmarshal([]byte(stdout), &violations) != nil {
+				return false
+			}
+		}
+		violations = slices.DeleteFunc(violations, func(one ledger.Violation) bool { return one.Report.PartyRef != late })
+		return len(violations) == 1
 	}, patience, patience/300)
-	// Atlas's gateway looks too: whoever comes first reports it.
 	require.Contains(t, map[string]ledger.Role{"AtlasMSP": ledger.RoleGateway, "BorealisMSP": ledger.RoleAuditor}, violations[0].ByMSP)
 }
 
