@@ -38,7 +38,6 @@ func twoPeers() *network.Consortium {
 // of them, under load.
 func TestTwoPeers(t *testing.T) {
 	w := &world{Network: networktest.Start(t, networktest.WithConsortium(twoPeers()))}
-	before := runtime.NumGoroutine()
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T, *world)
@@ -49,6 +48,7 @@ func TestTwoPeers(t *testing.T) {
 		{"erasure on both", testErasureOnBoth},
 	} {
 		if !t.Run(part.name, func(t *testing.T) {
+			before := runtime.NumGoroutine()
 			part.run(t, w)
 			requireGoroutines(t, before)
 		}) {
