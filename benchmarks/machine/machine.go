@@ -20,7 +20,10 @@ import (
 )
 
 // Fact is one thing to know of the machine.
-type Fact struct{ Name, Value string }
+type Fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // syncs is how many times the disk is tried.
 const syncs = 200

@@ -1,0 +1,82 @@
+package result
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/callseal/callseal/benchmarks/machine"
+)
+
+func sample() *Group {
+	recorder := NewRecorder()
+	for n := range 1000 {
+		recorder.Record(time.Duration(n+1) * time.Millisecond)
+	}
+	now := time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
+	return &Group{
+		Name: "callseal-bft", Title: "Callseal, SmartBFT", Began: now, Ended: now.Add(time.Minute),
+		Facts: []machine.Fact{{Name: "machine", Value: "2 × processor"}},
+		Measurements: []Measurement{
+			{Name: "commit/lone", Title: "lone commit", Unit: "ms", Latencies: []Distribution{recorder.Distribution()}},
+			{Name: "anchor/rate=200", Title: "throughput", Unit: "/s", Values: []float64{199, 200}, Parameters: map[string]float64{"offered": 200}},
+		},
+	}
+}
+
+func TestWrittenIsRead(t *testing.T) {
+	folder, group := t.TempDir(), sample()
+	require.NoError(t, group.Write(folder))
+	groups, err := Read(folder)
+	require.NoError(t, err)
+	require.Equal(t, map[string]*Group{"callseal-bft": group}, groups)
+	lone := groups["callseal-bft"].Find("commit/lone").Latencies[0]
+	require.Equal(t, int64(1000), lone.Count)
+	require.InEpsilon(t, 500, lone.P50, 0.01)
+	require.InEpsilon(t, 990, lone.P99, 0.01)
+	require.InEpsilon(t, 1, lone.Points[len(lone.Points)-1][1], 1e-9)
+	require.Nil(t, group.Find("commit"))
+}
+
+func TestWhatCannotBeReported(t *testing.T) {
+	for name, spoil := range map[string]func(*Group){
+		"no name":           func(g *Group) { g.Name = "" },
+		"a path":            func(g *Group) { g.Name = "../x" },
+		"nothing measured":  func(g *Group) { g.Measurements = nil },
+		"twice":             func(g *Group) { g.Measurements = append(g.Measurements, g.Measurements[0]) },
+		"no unit":           func(g *Group) { g.Measurements[0].Unit = "" },
+		"neither":           func(g *Group) { g.Measurements[1].Values = nil },
+		"both":              func(g *Group) { g.Measurements[0].Values = []float64{1} },
+		"nothing counted":   func(g *Group) { g.Measurements[0].Latencies[0].Count = 0 },
+		"points that fall":  func(g *Group) { p := g.Measurements[0].Latencies[0].Points; p[1][0] = p[0][0] - 1 },
+		"ended before that": func(g *Group) { g.Ended = g.Began.Add(-time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, group := t.TempDir(), sample()
+			spoil(group)
+			require.ErrorIs(t, group.Write(folder), ErrBadGroup)
+			files, err := os.ReadDir(folder)
+			require.NoError(t, err)
+			require.Empty(t, files, "nothing is half-written")
+		})
+	}
+}
+
+func TestWhatCannotBeRead(t *testing.T) {
+	for name, text := range map[string]string{"not JSON": "x", "a later version": `{"version":2}`, "an unknown member": `{"version":1,"more":1}`} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(folder, "x.json"), []byte(text), 0o600))
+			_, err := Read(folder)
+			require.ErrorIs(t, err, ErrBadGroup)
+		})
+	}
+	folder := t.TempDir()
+	require.NoError(t, sample().Write(folder))
+	require.NoError(t, os.Rename(filepath.Join(folder, "callseal-bft.json"), filepath.Join(folder, "other.json")))
+	_, err := Read(folder)
+	require.ErrorIs(t, err, ErrBadGroup)
+}
