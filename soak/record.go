@@ -94,3 +94,21 @@ func (p *pbx) entry(born time.Time) gatewaytest.Entry {
 	entry.Record.Call = &call
 	return entry
 }
+
+// Records are n calls in canonical form, as the adapter of a PBX that nobody has heard
+// of anchors them: what other systems are given to keep when they are measured beside
+// Callseal.
+func Records(tb testing.TB, msp, pbxID string, n int) [][]byte {
+	tb.Helper()
+	p := &pbx{tb: tb, adapter: gatewaytest.New(tb, msp, pbxID), kind: Calls, boot: time.Now().Unix()}
+	records := make([][]byte, 0, n)
+	for len(records) < n {
+		born := make([]time.Time, min(n-len(records), ledger.MaxRecords-1))
+		for i := range born {
+			born[i] = time.Now()
+		}
+		texts := p.close(born).message.GetRecordsJson()
+		records = append(records, texts[len(texts)-len(born):]...) // without the opening
+	}
+	return records
+}

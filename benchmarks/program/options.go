@@ -1,0 +1,115 @@
+package program
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/callseal/callseal/benchmarks/machine"
+	"github.com/callseal/callseal/benchmarks/result"
+)
+
+// Options are what every benchmark program is told.
+type Options struct {
+	// Out is the folder of results.
+	Out string
+	// Repetitions is how often each measurement is made.
+	Repetitions int
+	// Quick asks for figures that only show that everything runs.
+	Quick bool
+	// Only are the groups to measure.
+	Only []string
+}
+
+// Parse reads the command line of a program that measures groups, by name. It answers
+// flag.ErrHelp where only the help was wanted.
+func Parse(name, does string, arguments []string, groups ...string) (Options, error) {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	options := Options{}
+	flags.StringVar(&options.Out, "out", "", "`folder` for the results, one JSON file a group; made where it is missing")
+	flags.IntVar(&options.Repetitions, "repetitions", 3, "how often each measurement is made")
+	flags.BoolVar(&options.Quick, "quick", false, "short measurements, made once: they show that all runs, and little else")
+	only := flags.String("only", strings.Join(groups, ","), "the groups to measure, with commas between")
+	flags.Usage = func() {
+		_, _ = fmt.Fprintf(flags.Output(), "%s\n\nUsage:\n  go run ./benchmarks/%s -out FOLDER [flags]\n\nFlags:\n", does, name)
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(arguments); err != nil {
+		return Options{}, err //nolint:wrapcheck // said already
+	}
+	if options.Quick && !isSet(flags, "repetitions") {
+		options.Repetitions = 1
+	}
+	for one := range strings.SplitSeq(*only, ",") {
+		if one = strings.TrimSpace(one); !slices.Contains(groups, one) {
+			return Options{}, fmt.Errorf("there is no group %q to measure: the groups are %s", one, strings.Join(groups, ", "))
+		}
+		options.Only = append(options.Only, one)
+	}
+	switch {
+	case flags.NArg() > 0:
+		return Options{}, fmt.Errorf("%q is not understood: this program takes flags only, see --help", flags.Arg(0))
+	case options.Repetitions < 1:
+		return Options{}, errors.New("-repetitions must be at least 1")
+	case options.Out == "":
+		return Options{}, errors.New("-out is missing: name the folder for the results")
+	}
+	return options, options.writable()
+}
+
+func isSet(flags *flag.FlagSet, name string) (set bool) {
+	flags.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
+}
+
+// writable finds out before the measuring what would be known only after it.
+func (o *Options) writable() error {
+	absolute, err := filepath.Abs(o.Out)
+	if err != nil {
+		return fmt.Errorf("the folder for the results: %w", err)
+	}
+	o.Out = absolute
+	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+		return fmt.Errorf("make the folder for the results: %w", err)
+	}
+	probe, err := os.CreateTemp(o.Out, ".writable-")
+	if err != nil {
+		return fmt.Errorf("results cannot be written: %w", err)
+	}
+	_, err = probe.Write(make([]byte, 1<<20))
+	if err = errors.Join(err, probe.Close(), os.Remove(probe.Name())); err != nil {
+		return fmt.Errorf("results cannot be written to %s: %w", o.Out, err)
+	}
+	return nil
+}
+
+// Measure has a group measured and writes it. What was measured before is removed
+// first, so that no figure of another run stands in for one that failed.
+func (o *Options) Measure(tb testing.TB, name, title string, measure func(*result.Group)) {
+	tb.Helper()
+	if !slices.Contains(o.Only, name) {
+		return
+	}
+	if err := os.Remove(filepath.Join(o.Out, name+".json")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		tb.Fatalf("remove the results of the last run: %v", err)
+	}
+	group := &result.Group{Name: name, Title: title, Began: time.Now().UTC(), Facts: machine.Facts(tb.Context(), tb.TempDir())}
+	if o.Quick {
+		group.Notes = append(group.Notes, "A quick run: the figures only show that everything runs.")
+	}
+	measure(group)
+	group.Ended = time.Now().UTC()
+	if tb.Failed() || tb.Context().Err() != nil {
+		tb.Fatalf("%s was not measured whole: no result is written", name)
+	}
+	if err := group.Write(o.Out); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Logf("%s: measured in %s, see %s", name, group.Ended.Sub(group.Began).Round(time.Second), filepath.Join(o.Out, name+".json"))
+}
