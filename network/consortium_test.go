@@ -1,8 +1,11 @@
 package network
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -55,9 +58,14 @@ func TestBadConsortium(t *testing.T) {
 		"not YAML":                   {good, "name: [", "line 1"},
 		"unknown field":              {"channel: calls", "chanel: calls", "line 5: unknown field \"chanel\""},
 		"unknown deep field":         {"pbxs: [atlas-pbx-1]", "pbx: [atlas-pbx-1]", "unknown field \"pbx\""},
-		"wrong type":                 {"pbxs: [atlas-pbx-1]", "pbxs: 7", "line 20"},
+		"wrong type":                 {"pbxs: [atlas-pbx-1]", "pbxs: 7", "line 24"},
 		"field twice":                {"channel: calls", "channel: calls\nchannel: other", "line 6"},
 		"unknown consensus":          {"consensus: bft", "consensus: kafka", `the consensus "kafka" is unknown: use bft or raft`},
+		"blocks too late":            {"consensus: bft", "consensus: bft\nblocks: { timeout: 2m }", "the blocks' timeout is 2m0s: it must lie between 1ms and 1m"},
+		"blocks without a unit":      {"consensus: bft", "consensus: bft\nblocks: { timeout: 2 }", "line 11: cannot unmarshal"},
+		"blocks too full":            {"consensus: bft", "consensus: bft\nblocks: { messages: 1001 }", "a block holds 1 to 1000"},
+		"blocks too large":           {"consensus: bft", "consensus: raft\nblocks: { preferred_bytes: 4000000 }", "a block has at most 3145728"},
+		"bytes of blocks under bft":  {"consensus: bft", "consensus: bft\nblocks: { preferred_bytes: 1000 }", "bft does not look at the blocks' preferred_bytes"},
 		"two operators":              {corvus, "", "at least three operators"},
 		"bft with three":             {regulator, "", "bft needs four orderers"},
 		"no name":                    {"name: callseal-development", `name: ""`, "the consortium has no name"},
@@ -159,5 +167,22 @@ func TestMorePeers(t *testing.T) {
 	consortium.Regulator.MorePeers = []PeerAddresses{{Address: "127.0.0.1:21353", Operations: "127.0.0.1:21354"}}
 	if err := consortium.check(); err == nil || !strings.Contains(err.Error(), "remove its chaincode, gateway, pbxs and more_peers") {
 		t.Errorf("a regulator with two peers: %v", err)
+	}
+}
+
+func TestBlocks(t *testing.T) {
+	require.Equal(t, Blocks{Timeout: 2 * time.Millisecond, Messages: 200, PreferredBytes: 2 << 20}, Development().Cutting())
+	stock, err := ParseConsortium([]byte(strings.Replace(string(developmentConsortium), "consensus: bft", "consensus: raft\nblocks: { timeout: 2s, messages: 10, preferred_bytes: 524288 }", 1)))
+	require.NoError(t, err)
+	require.Equal(t, Blocks{Timeout: 2 * time.Second, Messages: 10, PreferredBytes: 512 << 10}, stock.Cutting())
+	for consensus, want := range map[Consensus]string{BFT: "RequestBatchMaxInterval: 2s", Raft: "BatchTimeout: 2s"} {
+		changed := Development()
+		changed.Consensus, changed.Blocks = consensus, Blocks{Timeout: 2 * time.Second, Messages: 10}
+		layout := LayoutAt(t.TempDir())
+		require.NoError(t, renderChannel(layout, changed))
+		rendered, err := os.ReadFile(filepath.Join(layout.channelFolder(), "configtx.yaml"))
+		require.NoError(t, err)
+		require.Contains(t, string(rendered), want)
+		require.Contains(t, string(rendered), "MaxMessageCount: 10\n")
 	}
 }

@@ -101,16 +101,18 @@ func renderChannel(layout Layout, consortium *Consortium) error {
 	}
 	ordererType := map[Consensus]string{BFT: "BFT", Raft: "etcdraft"}[consortium.Consensus]
 	return renderTo(filepath.Join(layout.channelFolder(), "configtx.yaml"), "configtx.yaml.tmpl", map[string]any{
-		"BFT":         consortium.Consensus == BFT,
-		"OrdererType": ordererType,
-		"Members":     members,
-		"Orderers":    orderers,
-		"Write":       writePolicy,
-		"Govern":      governPolicy,
-		"Governors":   outOf(governors(len(consortium.Operators)), "peer", consortium.Operators),
-		"TwoPeers":    outOf(2, "peer", consortium.Operators),
-		"TwoAdmins":   outOf(2, "admin", consortium.Operators),
-		"AnyOperator": outOf(1, "member", consortium.Operators),
+		"BFT":              consortium.Consensus == BFT,
+		"OrdererType":      ordererType,
+		"Blocks":           consortium.Cutting(),
+		"AbsoluteMaxBytes": absoluteMaxBytes,
+		"Members":          members,
+		"Orderers":         orderers,
+		"Write":            writePolicy,
+		"Govern":           governPolicy,
+		"Governors":        outOf(governors(len(consortium.Operators)), "peer", consortium.Operators),
+		"TwoPeers":         outOf(2, "peer", consortium.Operators),
+		"TwoAdmins":        outOf(2, "admin", consortium.Operators),
+		"AnyOperator":      outOf(1, "member", consortium.Operators),
 	})
 }
 

@@ -116,9 +116,17 @@ func (l *Lab) Access(identity string) connect.Config {
 	}
 }
 
-// Fleet issues certificates for as many adapters, each of a PBX that nobody has
-// heard of, has the operator's admin enrol them and starts their clients.
+// Fleet enrols as many adapters and starts their clients.
 func (l *Lab) Fleet(clients int, how Manner) *Fleet {
+	l.tb.Helper()
+	identities, names := l.enrol(clients)
+	return Launch(l.tb, l.Member(Operator).MSP, identities, names, how)
+}
+
+// enrol issues certificates for as many adapters, each of a PBX that nobody has heard
+// of, and has the operator's admin enrol them. It answers how each reaches the gateway,
+// and its PBX.
+func (l *Lab) enrol(adapters int) (identities []connect.Config, names []string) {
 	l.tb.Helper()
 	*l.fleets++
 	org := l.Layout().Operator(Operator)
@@ -126,12 +134,12 @@ func (l *Lab) Fleet(clients int, how Manner) *Fleet {
 	issuer, err := msp.ParseIssuer(authority)
 	require.NoError(l.tb, err)
 	folder := l.tb.TempDir()
-	identities, names := make([]connect.Config, clients), make([]string, clients)
+	identities, names = make([]connect.Config, adapters), make([]string, adapters)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	group, enrolling := errgroup.WithContext(ctx)
-	group.SetLimit(8)
-	for i := range clients {
+	group.SetLimit(20) // fills blocks of ten, where those are cut so
+	for i := range adapters {
 		names[i] = fmt.Sprintf("soak-%d-pbx-%d", *l.fleets, i+1)
 		identities[i] = l.Access("gateway")
 		identities[i].CertFile, identities[i].KeyFile = filepath.Join(folder, names[i]+".cert.pem"), filepath.Join(folder, names[i]+".key.pem")
@@ -147,7 +155,7 @@ func (l *Lab) Fleet(clients int, how Manner) *Fleet {
 		})
 	}
 	require.NoError(l.tb, group.Wait())
-	return Launch(l.tb, l.Member(Operator).MSP, identities, names, how)
+	return identities, names
 }
 
 func (l *Lab) read(file string) []byte {

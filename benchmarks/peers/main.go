@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/callseal/callseal/benchmarks/machine"
+	"github.com/callseal/callseal/benchmarks/peers/fabric"
 	"github.com/callseal/callseal/benchmarks/peers/tessera"
 	"github.com/callseal/callseal/benchmarks/program"
 	"github.com/callseal/callseal/benchmarks/result"
@@ -28,7 +29,7 @@ const does = "Measures what people would use instead of Callseal: Tessera on POS
 const seed = 20260301
 
 func main() {
-	options, err := program.Parse("peers", does, os.Args[1:], "tessera-default", "tessera-tuned")
+	options, err := program.Parse("peers", does, os.Args[1:], "tessera-default", "tessera-tuned", "fabric-stock")
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return
@@ -58,4 +59,11 @@ func measure(tb testing.TB, options program.Options) {
 	}
 	options.Measure(tb, "tessera-default", "Tessera on POSIX, default settings", log(tessera.Default(), slow))
 	options.Measure(tb, "tessera-tuned", "Tessera on POSIX, tuned", log(tessera.Tuned(), quick))
+	options.Measure(tb, "fabric-stock", "Fabric with its samples' block cutting", func(group *result.Group) {
+		plan := fabric.Plan{Repetitions: options.Repetitions, Lone: 5, Saturated: 10 * time.Second, Seed: seed}
+		if options.Quick {
+			plan.Lone, plan.Saturated = 1, 2*time.Second
+		}
+		fabric.Measure(tb, plan, group)
+	})
 }

@@ -1,0 +1,42 @@
+package soak
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/gatewaytest"
+)
+
+// Writer closes the calls of one PBX into segments for who hands them to the chaincode
+// itself, without a gateway.
+type Writer struct{ pbx *pbx }
+
+// Writers enrols as many adapters, each of a PBX of its own.
+func (l *Lab) Writers(n int) []*Writer {
+	l.tb.Helper()
+	identities, names := l.enrol(n)
+	writers := make([]*Writer, n)
+	for i, access := range identities {
+		adapter := gatewaytest.Load(l.tb, l.Member(Operator).MSP, names[i], access.CertFile, access.KeyFile)
+		writers[i] = &Writer{pbx: &pbx{tb: l.tb, adapter: adapter, kind: Calls, boot: time.Now().Unix()}}
+	}
+	return writers
+}
+
+// Next is the argument of the chaincode's calls:Anchor for one call, in a signed segment
+// of its own; the first opens the PBX's books too. It is not for several goroutines.
+func (w *Writer) Next() []byte {
+	tb := w.pbx.tb
+	tb.Helper()
+	message := w.pbx.close([]time.Time{time.Now()}).message
+	signed := ledger.SignedSegment{Signature: message.GetSignature(), Records: make([]ledger.Record, len(message.GetRecordsJson()))}
+	require.NoError(tb, ledger.DecodeStrict(message.GetSegmentJson(), &signed.Segment))
+	for i, record := range message.GetRecordsJson() {
+		require.NoError(tb, ledger.DecodeStrict(record, &signed.Records[i]))
+	}
+	text, err := ledger.Canonical([]ledger.SignedSegment{signed})
+	require.NoError(tb, err)
+	return text
+}
