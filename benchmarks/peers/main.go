@@ -62,7 +62,7 @@ func measure(tb testing.TB, options program.Options) {
 	options.Measure(tb, "fabric-stock", "Fabric with its samples' block cutting", func(group *result.Group) {
 		plan := fabric.Plan{Repetitions: options.Repetitions, Lone: 5, Saturated: 10 * time.Second, Seed: seed}
 		if options.Quick {
-			plan.Lone, plan.Saturated = 1, 2*time.Second
+			plan.Lone, plan.Saturated = 1, 6*time.Second
 		}
 		fabric.Measure(tb, plan, group)
 	})

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // scene is a testing.TB outside a test.
@@ -80,7 +81,7 @@ func (s *scene) alone(act func()) {
 func (s *scene) say(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _ = fmt.Fprintf(s.log, "%s: %s\n", s.name, strings.TrimSpace(text))
+	_, _ = fmt.Fprintf(s.log, "%s %s: %s\n", time.Now().Format(time.TimeOnly), s.name, strings.TrimSpace(text))
 }
 
 // Attr says nothing: attributes are for test reports.

@@ -49,7 +49,7 @@ func newApplication(lab *soak.Lab) (*application, error) {
 		return nil, fmt.Errorf("reach the peer: %w", err)
 	}
 	gateway, err := client.Connect(who, client.WithSign(sign), client.WithHash(hash.SHA256), client.WithClientConnection(connection),
-		client.WithEndorseTimeout(15*time.Second), client.WithSubmitTimeout(5*time.Second), client.WithCommitStatusTimeout(time.Minute))
+		client.WithEndorseTimeout(time.Minute), client.WithSubmitTimeout(time.Minute), client.WithCommitStatusTimeout(time.Minute))
 	if err != nil {
 		_ = connection.Close()
 		return nil, fmt.Errorf("connect to the peer's gateway: %w", err)

@@ -21,7 +21,7 @@ const (
 	// patience bounds what has to happen sooner or later.
 	patience = 2 * time.Minute
 	// warmUp is left out at the beginning of saturation.
-	warmUp = 4 * time.Second
+	warmUp = 6 * time.Second
 	// plenty is more than a gateway can do, in records a second.
 	plenty = 20_000
 	// adapters saturate the gateway, applications the peers; a peer takes 500 calls
@@ -64,6 +64,7 @@ func Measure(tb testing.TB, plan Plan, group *result.Group) {
 	tb.Cleanup(application.close)
 	m.application, m.writers = application, m.lab.Writers(applications)
 	m.open()
+	tb.Logf("%d applications enrolled and opened their books", applications)
 	measurements := []result.Measurement{
 		{Name: "commit/lone", Title: "a lone record through the gateway, sent to committed", Unit: "ms"},
 		{
@@ -72,19 +73,21 @@ func Measure(tb testing.TB, plan Plan, group *result.Group) {
 		},
 		{
 			Name: "throughput/gateway", Title: "records a second through the gateway, committed and their details in place", Unit: "/s",
-			Parameters: map[string]float64{"clients": adapters}, Notes: []string{"The gateway packs up to 500 records into a transaction."},
+			Parameters: map[string]float64{"clients": adapters}, Notes: []string{"The gateway packs up to 500 records into a transaction. The repetitions are stretches of one run."},
 		},
 		{
 			Name: "throughput/plain", Title: "records a second by plain applications, one a transaction, committed", Unit: "/s",
-			Parameters: map[string]float64{"clients": applications}, Notes: []string{"Without details: with them each record would take a second transaction."},
+			Parameters: map[string]float64{"clients": applications}, Notes: []string{"Without details: with them each record would take a second transaction. The repetitions are stretches of one run."},
 		},
 	}
 	for range plan.Repetitions {
 		measurements[0].Latencies = append(measurements[0].Latencies, m.lone())
 		measurements[1].Latencies = append(measurements[1].Latencies, m.lonePlain())
-		measurements[2].Values = append(measurements[2].Values, m.saturated())
-		measurements[3].Values = append(measurements[3].Values, m.saturatedPlain())
 	}
+	tb.Logf("lone calls measured")
+	measurements[3].Values = m.saturatedPlain()
+	tb.Logf("plain applications measured")
+	measurements[2].Values = m.saturated()
 	group.Measurements = append(group.Measurements, measurements...)
 }
 
@@ -163,25 +166,27 @@ func (m *measurement) drain(fleet *soak.Fleet) {
 	}
 }
 
-// saturated offers the gateway more than it can do and counts what is settled.
-func (m *measurement) saturated() float64 {
+// saturated offers the gateway more than it can do and counts what is settled, in as
+// many stretches as there are repetitions. It comes last: what is on its way then would
+// take long to settle.
+func (m *measurement) saturated() []float64 {
 	m.tb.Helper()
 	fleet := m.lab.Fleet(adapters, soak.Manner{Kind: soak.Calls, Window: 4})
-	defer fleet.Stop()
 	end := fleet.Begin(plenty)
-	defer end()
+	defer func() { end(); fleet.Stop() }()
 	m.wait(warmUp)
-	from := time.Now()
-	m.wait(m.plan.Saturated)
-	to := time.Now()
-	settled := soak.Sum(fleet.Settled(from, to))
-	end()
-	fleet.Drop()
-	m.drain(fleet)
-	if settled == 0 {
-		m.tb.Fatalf("nothing was settled within %s", to.Sub(from))
+	var rates []float64
+	for range m.plan.Repetitions {
+		from := time.Now()
+		m.wait(m.plan.Saturated)
+		to := time.Now()
+		settled := soak.Sum(fleet.Settled(from, to))
+		if settled == 0 {
+			m.tb.Fatalf("nothing was settled within %s", to.Sub(from))
+		}
+		rates = append(rates, float64(settled)/to.Sub(from).Seconds())
 	}
-	return float64(settled) / to.Sub(from).Seconds()
+	return rates
 }
 
 func (m *measurement) wait(d time.Duration) {
@@ -192,8 +197,8 @@ func (m *measurement) wait(d time.Duration) {
 }
 
 // saturatedPlain has every application submit one call after the other and counts what
-// is committed.
-func (m *measurement) saturatedPlain() float64 {
+// is committed, in as many stretches as there are repetitions.
+func (m *measurement) saturatedPlain() []float64 {
 	m.tb.Helper()
 	var committed atomic.Int64
 	group, ctx := errgroup.WithContext(m.tb.Context())
@@ -211,12 +216,15 @@ func (m *measurement) saturatedPlain() float64 {
 		})
 	}
 	m.wait(warmUp)
-	before, from := committed.Load(), time.Now()
-	m.wait(m.plan.Saturated)
-	counted, took := committed.Load()-before, time.Since(from)
+	var rates []float64
+	for range m.plan.Repetitions {
+		before, from := committed.Load(), time.Now()
+		m.wait(m.plan.Saturated)
+		rates = append(rates, float64(committed.Load()-before)/time.Since(from).Seconds())
+	}
 	stop()
 	if err := group.Wait(); err != nil {
 		m.tb.Fatal(err)
 	}
-	return float64(counted) / took.Seconds()
+	return rates
 }
