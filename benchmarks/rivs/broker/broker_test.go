@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/callseal/callseal/benchmarks/rivs/queue"
 )
 
 func TestARealBrokerKeepsAndDelivers(t *testing.T) {
 	b := Start(t)
-	publisher, err := Open(b.Dial(), "events")
+	publisher, err := queue.Open(b.Dial(), "events")
 	require.NoError(t, err)
-	consumer, err := Open(b.Dial(), "events")
+	consumer, err := queue.Open(b.Dial(), "events")
 	require.NoError(t, err)
 	const messages = 20
 	for n := range messages {

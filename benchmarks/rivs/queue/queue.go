@@ -1,4 +1,5 @@
-package broker
+// Package queue is a durable queue of RabbitMQ whose messages are confirmed.
+package queue
 
 import (
 	"context"
