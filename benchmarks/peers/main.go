@@ -60,9 +60,9 @@ func measure(tb testing.TB, options program.Options) {
 	options.Measure(tb, "tessera-default", "Tessera on POSIX, default settings", log(tessera.Default(), slow))
 	options.Measure(tb, "tessera-tuned", "Tessera on POSIX, tuned", log(tessera.Tuned(), quick))
 	options.Measure(tb, "fabric-stock", "Fabric with its samples' block cutting", func(group *result.Group) {
-		plan := fabric.Plan{Repetitions: options.Repetitions, Lone: 5, Saturated: 10 * time.Second, Seed: seed}
+		plan := fabric.Plan{Repetitions: options.Repetitions, Lone: 5, Saturated: 10 * time.Second, Gateway: true, Seed: seed}
 		if options.Quick {
-			plan.Lone, plan.Saturated = 1, 6*time.Second
+			plan.Lone, plan.Saturated, plan.Gateway = 1, 4*time.Second, false
 		}
 		fabric.Measure(tb, plan, group)
 	})

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { os.Exit(networktest.Finish(m.Run())) }
 // peers committed.
 func TestMeasure(t *testing.T) {
 	group := &result.Group{Name: "fabric-stock", Title: "Fabric", Began: time.Now()}
-	Measure(t, Plan{Repetitions: 1, Lone: 1, Saturated: 6 * time.Second, Seed: 1}, group)
+	Measure(t, Plan{Repetitions: 1, Lone: 1, Saturated: 6 * time.Second, Gateway: true, Seed: 1}, group)
 	group.Ended = time.Now()
 	require.NoError(t, group.Write(t.TempDir()))
 	for _, name := range []string{"commit/lone", "commit/lone-plain"} {
