@@ -83,6 +83,17 @@ measure-index: ## Project a million calls and time pages of every list (POSTGRES
 	$(if $(POSTGRES),$(GO) run ./benchmarks/index -dsn '$(POSTGRES)' >> docs/measured/index.txt)
 	$(GO) run ./tools/measureddoc
 
+# Where the benchmarks leave their results, one file a group, and flags such as -quick.
+RESULTS ?= $(BIN)/results
+
+.PHONY: bench-peers
+bench-peers: build ## Measure Tessera and Fabric's samples' block cutting into RESULTS (BENCHFLAGS=-quick)
+	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/peers -out $(RESULTS) $(BENCHFLAGS)
+
+.PHONY: bench-rivs
+bench-rivs: build ## Measure RiVS's message, score update and CDR row, its way and ours, into RESULTS (BENCHFLAGS=-quick)
+	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/rivs -out $(RESULTS) $(BENCHFLAGS)
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for 20 s
 	@for package in $$($(GO) list ./...); do \

@@ -30,7 +30,7 @@ func main() {
 	}
 	plan := pairs.Plan{Repetitions: options.Repetitions, Singles: 50, Saturated: 4 * time.Second, Seed: 20260301}
 	if options.Quick {
-		plan.Singles, plan.Saturated = 10, time.Second
+		plan.Singles, plan.Saturated = 10, 3*time.Second
 	}
 	os.Exit(networktest.Finish(program.Run("rivs", func(tb testing.TB) {
 		options.Measure(tb, "rivs", "RiVS's way and Callseal's", func(group *result.Group) { pairs.Measure(tb, plan, group) })

@@ -29,8 +29,9 @@ const (
 	warmUp = 2 * time.Second
 	// ahead is how many messages are on their way at saturation.
 	ahead = 256
-	// reporters is how many report evidence to the gateway at the same time.
-	reporters = 256
+	// reporters is how many report evidence to the gateway at the same time, together
+	// items of it each time; a gateway takes 64 calls of one caller at a time.
+	reporters, together = 32, 100
 	// plenty is more than a gateway can do, in records a second.
 	plenty = 20_000
 	// halfLife ages evidence, in ms; see the reputation policy.
@@ -90,10 +91,10 @@ func Measure(tb testing.TB, plan Plan, group *result.Group) {
 		{result.Measurement{Name: "score/memory", Title: "evidence added to totals in memory, with their score", Unit: "µs"}, s.scoreInMemory},
 		{result.Measurement{Name: "message/rabbitmq-peak", Title: "messages a second through RabbitMQ", Unit: "/s", Parameters: map[string]float64{"ahead": ahead}, Notes: []string{"P2: above 800 a second."}}, s.messages},
 		{result.Measurement{Name: "score/sql-peak", Title: "score updates a second in MariaDB", Unit: "/s", Parameters: map[string]float64{"clients": connections}}, func() (float64, error) {
-			return s.busy(connections, func(ctx context.Context, what event.Event) error { return event.Update(ctx, s.db, what) })
+			return s.busy(connections, 1, func(ctx context.Context, what []event.Event) error { return event.Update(ctx, s.db, what[0]) })
 		}},
-		{result.Measurement{Name: "score/gateway-peak", Title: "evidence a second through the gateway, on the ledger", Unit: "/s", Parameters: map[string]float64{"clients": reporters}}, func() (float64, error) {
-			return s.busy(reporters, s.report)
+		{result.Measurement{Name: "score/gateway-peak", Title: "evidence a second through the gateway, on the ledger", Unit: "/s", Parameters: map[string]float64{"clients": reporters, "together": together}, Notes: []string{"Each report holds as many items as parameter together says."}}, func() (float64, error) {
+			return s.busy(reporters, together, s.report)
 		}},
 		{result.Measurement{Name: "memory/rabbitmq", Title: "resident memory of RabbitMQ after all that", Unit: "MiB", Notes: []string{"P2: 175 to 200 MB."}}, func() (float64, error) { return resident(int32(s.broker.PID())) }}, //nolint:gosec // Linux numbers processes below 2^22
 		{result.Measurement{Name: "memory/gateway", Title: "resident memory of the gateway after all that", Unit: "MiB"}, func() (float64, error) {
@@ -293,17 +294,23 @@ func (s *scene) messages() (float64, error) {
 			}
 		}
 	})
-	rate := s.counted(ctx, &consumed)
+	rate, err := s.counted(ctx, &consumed)
 	stop()
-	return rate, group.Wait()
+	return rate, errors.Join(group.Wait(), err)
 }
 
+var errNothing = errors.New("nothing came to its end: the machine is too busy, or measure for longer")
+
 // counted answers by how much a counter grows a second after the warm-up.
-func (s *scene) counted(ctx context.Context, counter *atomic.Int64) float64 {
+func (s *scene) counted(ctx context.Context, counter *atomic.Int64) (float64, error) {
 	pause(ctx, warmUp)
 	before, from := counter.Load(), time.Now()
 	pause(ctx, s.plan.Saturated)
-	return float64(counter.Load()-before) / time.Since(from).Seconds()
+	grown := counter.Load() - before
+	if grown == 0 && ctx.Err() == nil {
+		return 0, errNothing
+	}
+	return float64(grown) / time.Since(from).Seconds(), nil
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -328,7 +335,7 @@ func (s *scene) scoreBySQL() (result.Distribution, error) {
 }
 
 func (s *scene) scoreByGateway() (result.Distribution, error) {
-	return s.each(s.plan.Singles, func(ctx context.Context, call *event.Call) error { return s.report(ctx, call.Event) })
+	return s.each(s.plan.Singles, func(ctx context.Context, call *event.Call) error { return s.report(ctx, []event.Event{call.Event}) })
 }
 
 func (s *scene) scoreInMemory() (float64, error) {
@@ -355,26 +362,31 @@ func (s *scene) scoreInMemory() (float64, error) {
 	return took, nil
 }
 
-// busy counts what so many do one after the other, each with the next event.
-func (s *scene) busy(workers int, act func(context.Context, event.Event) error) (float64, error) {
+// busy counts the events of what so many do one after the other, each with the next
+// few events.
+func (s *scene) busy(workers, events int, act func(context.Context, []event.Event) error) (float64, error) {
 	group, ctx := errgroup.WithContext(s.tb.Context())
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	var next, done atomic.Int64
 	for range workers {
 		group.Go(func() error {
+			batch := make([]event.Event, events)
 			for working.Err() == nil {
-				if err := act(ctx, s.calls[int(next.Add(1))%len(s.calls)].Event); err != nil {
+				for i := range batch {
+					batch[i] = s.calls[int(next.Add(1))%len(s.calls)].Event
+				}
+				if err := act(ctx, batch); err != nil {
 					return err
 				}
-				done.Add(1)
+				done.Add(int64(events))
 			}
 			return nil
 		})
 	}
-	rate := s.counted(ctx, &done)
+	rate, err := s.counted(ctx, &done)
 	stop()
-	return rate, group.Wait()
+	return rate, errors.Join(group.Wait(), err)
 }
 
 // whole is a call's row on its way to a score: a process reads it and publishes its
@@ -414,7 +426,7 @@ func (s *scene) wholeByGateway() (result.Distribution, error) {
 		if err != nil {
 			return err
 		}
-		return s.report(ctx, found)
+		return s.report(ctx, []event.Event{found})
 	})
 }
 

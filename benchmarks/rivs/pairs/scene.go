@@ -107,16 +107,20 @@ func (s *scene) start(ctx context.Context, input []byte, arguments ...string) er
 	return nil
 }
 
-// report has the gateway count an event, and waits until it stands in a transaction
-// that the peers found valid.
-func (s *scene) report(ctx context.Context, what event.Event) error {
+// report has the gateway count events, and waits until all stand in transactions that
+// the peers found valid.
+func (s *scene) report(ctx context.Context, events []event.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	evidence := &pb.Evidence{Subject: "tel:" + what.Subject, Kind: ledger.EvidenceLongCall, Count: 1}
-	if !what.Positive {
-		evidence.Kind, evidence.Attempts = ledger.EvidenceShortCall, 1
+	request := &pb.ReportRequest{}
+	for _, what := range events {
+		evidence := &pb.Evidence{Subject: "tel:" + what.Subject, Kind: ledger.EvidenceLongCall, Count: 1}
+		if !what.Positive {
+			evidence.Kind, evidence.Attempts = ledger.EvidenceShortCall, 1
+		}
+		request.Evidence = append(request.Evidence, evidence)
 	}
-	if _, err := pb.NewReputationServiceClient(s.gateway).Report(ctx, &pb.ReportRequest{Evidence: []*pb.Evidence{evidence}}); err != nil {
+	if _, err := pb.NewReputationServiceClient(s.gateway).Report(ctx, request); err != nil {
 		return fmt.Errorf("report evidence: %w", err)
 	}
 	return nil
