@@ -208,7 +208,7 @@ func (b *Broker) end(one *child, signal syscall.Signal) {
 	}
 	_ = one.process.Signal(signal)
 	select {
-	case <-one.ended:
+	case <-one.ended: //nolint:errcheck // however it ended
 	case <-time.After(patience):
 		_ = one.process.Kill()
 		b.tb.Errorf("process %d did not stop within %s", one.process.Pid, patience)

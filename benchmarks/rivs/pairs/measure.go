@@ -247,10 +247,10 @@ func (s *scene) messages() (float64, error) {
 	var consumed atomic.Int64
 	waits := make(chan func() error, ahead)
 	ending := func(err error) error {
-		if ctx.Err() != nil {
-			return nil
+		if ctx.Err() == nil {
+			return err
 		}
-		return err
+		return nil
 	}
 	group.Go(func() error {
 		for n := 0; ctx.Err() == nil; n++ {

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { os.Exit(networktest.Finish(m.Run())) }
 // The measurement itself, short, on a real broker, database and network.
 func TestMeasure(t *testing.T) {
 	group := &result.Group{Name: "rivs", Title: "RiVS", Began: time.Now()}
-	Measure(t, Plan{Repetitions: 1, Singles: 2, Saturated: 5 * time.Second, Seed: 1}, group)
+	Measure(t, Plan{Repetitions: 1, Singles: 2, Saturated: 3 * time.Second, Seed: 1}, group)
 	group.Ended = time.Now()
 	require.NoError(t, group.Write(t.TempDir()))
 	pairs := map[string]int{}
