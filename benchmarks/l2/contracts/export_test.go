@@ -1,0 +1,4 @@
+package contracts
+
+// CompileSources is compile, for tests.
+var CompileSources = compile
