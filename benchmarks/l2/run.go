@@ -202,6 +202,13 @@ func (r *runner) onStack(ctx context.Context, name string, withGas bool) error {
 }
 
 func (r *runner) onAnvil(ctx context.Context, name string, withGas bool) error {
+	return r.anvil(ctx, name, func(ctx context.Context, s *session, group *result.Group, every time.Duration) error {
+		return r.onChain(ctx, s, group, plan{lone: r.options.AnvilLone, open: r.options.AnvilOpen, pause: every}, withGas, false)
+	})
+}
+
+// anvil has work done on one.
+func (r *runner) anvil(ctx context.Context, name string, work func(context.Context, *session, *result.Group, time.Duration) error) error {
 	every, err := blockTime(name)
 	if err != nil {
 		return err
@@ -214,7 +221,7 @@ func (r *runner) onAnvil(ctx context.Context, name string, withGas bool) error {
 	r.progress("starting anvil, " + says)
 	start := func(folder string) (chain, error) { return anvil.Start(ctx, r.tools.Anvil, folder, every) }
 	return r.with(ctx, start, anvil.Key, func(ctx context.Context, s *session) error {
-		return r.onChain(ctx, s, group, plan{lone: r.options.AnvilLone, open: r.options.AnvilOpen, pause: every}, withGas, false)
+		return work(ctx, s, group, every)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -21,6 +22,9 @@ const startPatience = 30 * time.Second
 // Key is the private key of anvil's first account, which has 10,000 ether. It is in
 // anvil's documentation and protects nothing.
 const Key = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80" //nolint:gosec // no secret
+
+// socket is the file of the folder by which it is talked to.
+const socket = "anvil.ipc"
 
 // Automine mines a block for each transaction, at once.
 const Automine time.Duration = 0
@@ -42,7 +46,7 @@ func Start(ctx context.Context, program, folder string, blockTime time.Duration)
 }
 
 func startOn(ctx context.Context, program, folder string, blockTime time.Duration, port int) (*Anvil, error) {
-	arguments := []string{"--host", "127.0.0.1", "--port", strconv.Itoa(port), "--no-cors", "--accounts", "2", "--hardfork", "prague", "--color", "never"}
+	arguments := []string{"--host", "127.0.0.1", "--port", strconv.Itoa(port), "--ipc", filepath.Join(folder, socket), "--no-cors", "--accounts", "2", "--hardfork", "prague", "--color", "never"}
 	if blockTime != Automine {
 		arguments = append(arguments, "--block-time", strconv.FormatFloat(blockTime.Seconds(), 'f', -1, 64))
 	}
@@ -50,7 +54,7 @@ func startOn(ctx context.Context, program, folder string, blockTime time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	a := &Anvil{daemon: process, url: fmt.Sprintf("ws://127.0.0.1:%d", port)}
+	a := &Anvil{daemon: process, url: filepath.Join(folder, socket)}
 	waiting, cancel := context.WithTimeoutCause(ctx, startPatience, fmt.Errorf("no answer within %s", startPatience))
 	defer cancel()
 	if err := process.Await(waiting, a.answers); err != nil {
@@ -80,7 +84,9 @@ func (a *Anvil) answers(ctx context.Context) error {
 	}
 }
 
-// URL is where it answers, by WebSocket.
+// URL is where it answers: a Unix socket. Its WebSocket has Nagle's algorithm on, which
+// holds what follows soon after something else back until that is acknowledged, for the
+// kernel's 40 ms.
 func (a *Anvil) URL() string { return a.url }
 
 // Daemons are its processes.
