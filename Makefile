@@ -23,6 +23,7 @@ test: ## Run all tests: real Fabric, real Asterisk, race detector
 	@rm -f $(BIN)/left-out && mkdir -p $(BIN)
 	$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/test/ ./cmd/...
 	CALLSEAL_PROGRAMS=$(BIN)/test CALLSEAL_LEFT_OUT=$(BIN)/left-out $(GO) test $(TESTFLAGS) ./...
+	cd benchmarks/l2 && $(GO) test $(TESTFLAGS) ./...
 	@if [ -s $(BIN)/left-out ]; then sort -u $(BIN)/left-out; fi
 
 .PHONY: up
@@ -93,6 +94,11 @@ bench-peers: build ## Measure Tessera and Fabric's samples' block cutting into R
 .PHONY: bench-rivs
 bench-rivs: build ## Measure RiVS's message, score update and CDR row, its way and ours, into RESULTS (BENCHFLAGS=-quick)
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/rivs -out $(RESULTS) $(BENCHFLAGS)
+
+.PHONY: bench-l2
+bench-l2: ## Measure the Ethereum L2 baseline, a real OP Stack and anvil, into RESULTS (default bin/results)
+	cd benchmarks/l2 && $(GO) test -count=1 -timeout 30m -run TestARealStack ./opstack -args -opstack.real
+	cd benchmarks/l2 && $(GO) run ./cmd/callseal-bench-l2 -out $(abspath $(or $(RESULTS),$(BIN)/results)) $(L2FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for 20 s

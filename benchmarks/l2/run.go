@@ -18,30 +18,40 @@ import (
 	"github.com/callseal/callseal/benchmarks/result"
 )
 
-// runner measures one chain after the other.
-type runner struct {
-	options   Options
-	progress  func(string)
+// equipment is what all chains are measured with.
+type equipment struct {
 	tools     npm.Tools
 	binaries  opstack.Binaries
 	contracts contracts.Contracts
 	facts     []machine.Fact
-	groups    []*result.Group
+}
+
+// runner measures one chain after the other.
+type runner struct {
+	equipment
+	options  Options
+	progress func(string)
+	groups   []*result.Group
 }
 
 // Run measures what the options say and writes the results: all groups or, where
 // anything fails, none.
 func Run(ctx context.Context, options Options, progress func(string)) error {
+	return run(ctx, options, progress, equip)
+}
+
+func run(ctx context.Context, options Options, progress func(string), equip func(context.Context, Options, func(string)) (equipment, error)) error {
 	if err := options.Check(); err != nil {
 		return err
 	}
 	if err := writable(options.Out); err != nil {
 		return err
 	}
-	r := &runner{options: options, progress: progress}
-	if err := r.prepare(ctx); err != nil {
+	equipment, err := equip(ctx, options, progress)
+	if err != nil {
 		return err
 	}
+	r := &runner{equipment: equipment, options: options, progress: progress}
 	if err := r.measure(ctx); err != nil {
 		return err
 	}
@@ -65,27 +75,29 @@ func writable(folder string) error {
 	return nil
 }
 
-func (r *runner) prepare(ctx context.Context) error {
+// equip installs, builds and compiles what is not there.
+func equip(ctx context.Context, options Options, progress func(string)) (equipment, error) {
+	var e equipment
 	var err error
-	if r.tools, err = npm.Install(ctx, r.progress); err != nil {
-		return err
+	if e.tools, err = npm.Install(ctx, progress); err != nil {
+		return e, err
 	}
-	if r.contracts, err = contracts.Compile(ctx, r.tools); err != nil {
-		return err
+	if e.contracts, err = contracts.Compile(ctx, e.tools); err != nil {
+		return e, err
 	}
-	if len(r.options.Stacks) != 0 {
-		if r.binaries, err = opstack.Build(ctx, r.progress); err != nil {
-			return err
+	if len(options.Stacks) != 0 {
+		if e.binaries, err = opstack.Build(ctx, progress); err != nil {
+			return e, err
 		}
 	}
-	for _, fact := range machine.Facts(ctx, r.options.Out) {
+	for _, fact := range machine.Facts(ctx, options.Out) {
 		// There is no Fabric here.
 		if fact.Name != "fabric" {
-			r.facts = append(r.facts, fact)
+			e.facts = append(e.facts, fact)
 		}
 	}
-	r.facts = append(r.facts, machine.Fact{Name: "solc", Value: npm.SolcVersion + ", optimizer on, 200 runs, EVM " + contracts.EVM})
-	return nil
+	e.facts = append(e.facts, machine.Fact{Name: "solc", Value: npm.SolcVersion + ", optimizer on, 200 runs, EVM " + contracts.EVM})
+	return e, nil
 }
 
 func (r *runner) measure(ctx context.Context) error {

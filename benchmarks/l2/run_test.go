@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +24,18 @@ func short(t *testing.T) Options {
 	return o
 }
 
+// ready is equip, once for all tests that look at what comes after.
+func ready(ctx context.Context, options Options, progress func(string)) (equipment, error) {
+	equipped.Do(func() { kept, failed = equip(ctx, options, progress) })
+	return kept, failed
+}
+
+var (
+	equipped sync.Once
+	kept     equipment
+	failed   error
+)
+
 func files(t *testing.T, folder string) []string {
 	t.Helper()
 	var names []string
@@ -35,7 +49,7 @@ func files(t *testing.T, folder string) []string {
 
 func TestResultsOfARealAnvil(t *testing.T) {
 	o := short(t)
-	require.NoError(t, Run(t.Context(), o, func(line string) { t.Log(line) }))
+	require.NoError(t, run(t.Context(), o, func(line string) { t.Log(line) }, ready))
 	require.Equal(t, []string{"anvil-100ms.json", "anvil-automine.json", "gas.json"}, files(t, o.Out))
 	groups, err := result.Read(o.Out)
 	require.NoError(t, err)
@@ -106,15 +120,16 @@ func TestAllResultsOrNone(t *testing.T) {
 	o.Anvils, o.Repetitions = []string{"automine"}, 1
 	// A folder of that name cannot be replaced by a file.
 	require.NoError(t, os.MkdirAll(filepath.Join(o.Out, "gas.json", "x"), 0o755))
-	require.ErrorContains(t, Run(t.Context(), o, func(string) {}), "write the results of gas: ")
+	require.ErrorContains(t, run(t.Context(), o, func(string) {}, ready), "write the results of gas: ")
 	require.Equal(t, []string{"gas.json"}, files(t, o.Out))
 }
 
 func TestAChainThatDiesIsNamed(t *testing.T) {
 	o := short(t)
-	r := &runner{options: o, progress: func(string) {}}
-	require.NoError(t, r.prepare(t.Context()))
-	err := r.anvil(t.Context(), "100ms", func(ctx context.Context, s *session, group *result.Group, every time.Duration) error {
+	e, err := ready(t.Context(), o, func(string) {})
+	require.NoError(t, err)
+	r := &runner{equipment: e, options: o, progress: func(string) {}}
+	err = r.anvil(t.Context(), "100ms", func(ctx context.Context, s *session, group *result.Group, every time.Duration) error {
 		time.AfterFunc(300*time.Millisecond, func() { _ = syscall.Kill(s.daemons[0].PID(), syscall.SIGKILL) })
 		return r.onChain(ctx, s, group, plan{lone: time.Minute, open: time.Second, pause: every}, true, false)
 	})
@@ -128,11 +143,11 @@ func TestInterruptedItLeavesNothing(t *testing.T) {
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
 	ctx, cancel := context.WithCancel(t.Context())
-	err := Run(ctx, o, func(line string) {
-		if len(line) > 20 && line[:6] == "anvil," {
+	err := run(ctx, o, func(line string) {
+		if strings.HasPrefix(line, "anvil, ") {
 			time.AfterFunc(300*time.Millisecond, cancel)
 		}
-	})
+	}, ready)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Empty(t, files(t, o.Out))
 	require.Empty(t, files(t, temporary))

@@ -232,7 +232,11 @@ func TestSourcesThatSolcRefuses(t *testing.T) {
 	_, err = contracts.CompileSources(t.Context(), tools, map[string]string{"Broken.sol": "pragma solidity 0.8.37; contract Broken { uint x = ; }"})
 	require.ErrorIs(t, err, contracts.ErrCompile)
 	require.ErrorContains(t, err, "Broken.sol")
+}
 
+func TestSolcThatIsMissing(t *testing.T) {
+	tools, err := npm.Install(t.Context(), func(string) {})
+	require.NoError(t, err)
 	tools.Solc += ".missing"
 	_, err = contracts.Compile(t.Context(), tools)
 	require.ErrorContains(t, err, tools.Solc)
