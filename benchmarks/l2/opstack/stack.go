@@ -113,7 +113,7 @@ func (s *Stack) start(ctx context.Context, binaries Binaries, folder string, opt
 		return err
 	}
 	if _, err := s.run(ctx, daemon.Command{Name: "op-node", Program: binaries.opNode, Folder: folder, Arguments: []string{
-		"--l1", l1URL, "--l1.rpckind", "standard", "--l1.beacon", fmt.Sprintf("http://127.0.0.1:%d", l1Port), "--l1.beacon.ignore",
+		"--l1", l1URL, "--l1.rpckind", "standard", "--l1.trustrpc", "--l1.beacon", fmt.Sprintf("http://127.0.0.1:%d", l1Port), "--l1.beacon.ignore",
 		"--l2", fmt.Sprintf("http://127.0.0.1:%d", authPort), "--l2.jwt-secret", jwtFile,
 		"--rollup.config", rollupFile, "--rollup.l1-chain-config", l1GenesisFile,
 		"--sequencer.enabled", "--p2p.disable", "--rpc.addr", "127.0.0.1", "--rpc.port", strconv.Itoa(nodePort),
