@@ -122,7 +122,7 @@ func (s *Stack) start(ctx context.Context, binaries Binaries, folder string, opt
 	}
 	_, err = s.run(ctx, daemon.Command{Name: "op-batcher", Program: binaries.opBatcher, Folder: folder, Arguments: []string{
 		"--l1-eth-rpc", l1URL, "--l2-eth-rpc", fmt.Sprintf("http://127.0.0.1:%d", httpPort), "--rollup-rpc", fmt.Sprintf("http://127.0.0.1:%d", nodePort),
-		"--private-key", batcherKey, "--data-availability-type", "calldata", "--max-channel-duration", "1", "--poll-interval", "1s", "--sub-safety-margin", "4",
+		"--private-key", batcherKey, "--data-availability-type", "calldata", "--max-channel-duration", "1", "--sub-safety-margin", "4", "--poll-interval", "1s", "--max-pending-tx", "10", "--num-confirmations", "1",
 		"--rpc.addr", "127.0.0.1", "--rpc.port", strconv.Itoa(batcherPort),
 	}}, s.url, 2)
 	return err
