@@ -8,9 +8,9 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/callseal/callseal/benchmarks/l2/contracts"
-	"github.com/callseal/callseal/benchmarks/l2/driver"
 	"github.com/callseal/callseal/benchmarks/result"
 	"github.com/callseal/callseal/chaincode/ledger"
 )
@@ -29,50 +29,74 @@ type cost struct {
 	l1Fee float64
 }
 
+// registry is one whose gas is measured.
+type registry struct {
+	name, title, contract string
+	// count is how many records a transaction stands for.
+	count int
+	// arguments are those of the next transaction.
+	arguments func(*calls) ([]any, error)
+}
+
+func (r *runner) registries() []registry {
+	one := func(c *calls) ([]any, error) {
+		call, err := c.next()
+		return []any{call.key, call.digest}, err
+	}
+	all := []registry{
+		{"struct", "two-slot struct and event", contracts.Struct, 1, one},
+		{"slot", "one slot and event", contracts.Slot, 1, one},
+		{"event", "event only", contracts.Event, 1, one},
+	}
+	for _, count := range r.options.Roots {
+		all = append(all, registry{fmt.Sprintf("merkle-%d", count), fmt.Sprintf("Merkle root over %d", count), contracts.Merkle, count, func(c *calls) ([]any, error) {
+			root, err := c.root(count)
+			return []any{root, big.NewInt(int64(count))}, err
+		}})
+	}
+	return all
+}
+
 // gas puts records in every registry and reads what their receipts say.
 func (r *runner) gas(ctx context.Context, s *session, group *result.Group, rollup bool) error {
 	r.progress("measuring gas of every registry")
-	for _, one := range []struct{ name, contract, title string }{
-		{"struct", contracts.Struct, "two-slot struct and event"},
-		{"slot", contracts.Slot, "one slot and event"},
-		{"event", contracts.Event, "event only"},
-	} {
-		registry, err := s.sender.Deploy(ctx, s.follower, r.contracts[one.contract])
-		if err != nil {
-			return err
-		}
-		var costs []cost
-		for range samples {
-			call, err := s.calls.next()
-			if err != nil {
-				return err
-			}
-			taken, err := r.cost(ctx, s, rollup, 1, registry, call.key, call.digest)
-			if err != nil {
-				return err
-			}
-			costs = append(costs, taken)
-		}
-		r.add(group, one.name, one.title, costs, rollup, 1)
+	all := r.registries()
+	var made []contracts.Contract
+	for _, one := range all {
+		made = append(made, r.contracts[one.contract])
 	}
-	registry, err := s.sender.Deploy(ctx, s.follower, r.contracts[contracts.Merkle])
+	deployed, err := s.sender.DeployAll(ctx, s.follower, made)
 	if err != nil {
 		return err
 	}
-	for _, count := range r.options.Roots {
-		var costs []cost
+	var transactions []*types.Transaction
+	for i, one := range all {
 		for range samples {
-			root, err := s.calls.root(count)
+			arguments, err := one.arguments(s.calls)
 			if err != nil {
 				return err
 			}
-			taken, err := r.cost(ctx, s, rollup, count, registry, root, big.NewInt(int64(count)))
+			transaction, err := s.sender.Anchor(deployed[i], arguments...)
+			if err != nil {
+				return err
+			}
+			transactions = append(transactions, transaction)
+		}
+	}
+	receipts, err := s.sender.AwaitAll(ctx, s.follower, transactions)
+	if err != nil {
+		return err
+	}
+	for i, one := range all {
+		var costs []cost
+		for _, receipt := range receipts[i*samples : (i+1)*samples] {
+			taken, err := r.cost(ctx, s, receipt, one.count, rollup)
 			if err != nil {
 				return err
 			}
 			costs = append(costs, taken)
 		}
-		r.add(group, fmt.Sprintf("merkle-%d", count), fmt.Sprintf("Merkle root over %d", count), costs, rollup, count)
+		r.add(group, one.name, one.title, costs, rollup, one.count)
 	}
 	return nil
 }
@@ -98,16 +122,8 @@ func (c *calls) root(count int) ([32]byte, error) {
 	return [32]byte(root), nil
 }
 
-// cost puts a record, or a root over count of them, and answers what each took.
-func (r *runner) cost(ctx context.Context, s *session, rollup bool, count int, registry *driver.Registry, arguments ...any) (cost, error) {
-	transaction, err := s.sender.Anchor(registry, arguments...)
-	if err != nil {
-		return cost{}, err
-	}
-	receipt, err := s.sender.Await(ctx, s.follower, transaction)
-	if err != nil {
-		return cost{}, err
-	}
+// cost reads what a transaction took for each of count records.
+func (r *runner) cost(ctx context.Context, s *session, receipt *types.Receipt, count int, rollup bool) (cost, error) {
 	taken := cost{gas: float64(receipt.GasUsed) / float64(count)}
 	if !rollup {
 		return taken, nil

@@ -197,7 +197,7 @@ func because(ctx context.Context, err error) error {
 }
 
 func (r *runner) onStack(ctx context.Context, name string, withGas bool) error {
-	options, says := opstack.Options{}, "op-geth at its defaults"
+	options, says := opstack.Options{ChannelBlocks: channelBlocks}, "op-geth at its defaults"
 	if name == Tuned {
 		options.Recommit = tunedRecommit
 		says = "op-geth with --miner.recommit " + tunedRecommit.String()

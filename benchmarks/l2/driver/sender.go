@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"time"
 
 	"github.com/ethereum/go-ethereum/accounts/abi"
 	"github.com/ethereum/go-ethereum/common"
@@ -108,15 +109,32 @@ type Registry struct {
 
 // Deploy makes a contract that the account owns and waits until it is there.
 func (s *Sender) Deploy(ctx context.Context, follower *Follower, contract contracts.Contract) (*Registry, error) {
-	transaction, err := s.Sign(nil, contract.Code, deployGas)
+	registries, err := s.DeployAll(ctx, follower, []contracts.Contract{contract})
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := s.Await(ctx, follower, transaction)
-	if err != nil {
-		return nil, fmt.Errorf("make the contract: %w", err)
+	return registries[0], nil
+}
+
+// DeployAll makes several at once.
+func (s *Sender) DeployAll(ctx context.Context, follower *Follower, all []contracts.Contract) ([]*Registry, error) {
+	var transactions []*types.Transaction
+	for _, contract := range all {
+		transaction, err := s.Sign(nil, contract.Code, deployGas)
+		if err != nil {
+			return nil, err
+		}
+		transactions = append(transactions, transaction)
 	}
-	return &Registry{Address: receipt.ContractAddress, ABI: contract.ABI}, nil
+	receipts, err := s.AwaitAll(ctx, follower, transactions)
+	if err != nil {
+		return nil, fmt.Errorf("make the contracts: %w", err)
+	}
+	var registries []*Registry
+	for i, receipt := range receipts {
+		registries = append(registries, &Registry{Address: receipt.ContractAddress, ABI: all[i].ABI})
+	}
+	return registries, nil
 }
 
 // Anchor signs a call of the registry's function of that name.
@@ -130,20 +148,44 @@ func (s *Sender) Anchor(registry *Registry, arguments ...any) (*types.Transactio
 
 // Await sends a transaction and answers its receipt, with ErrReverted where it failed.
 func (s *Sender) Await(ctx context.Context, follower *Follower, transaction *types.Transaction) (*types.Receipt, error) {
-	confirmed := make(chan Confirmation, 1)
-	follower.Expect(transaction.Hash(), func(c Confirmation) { confirmed <- c })
-	if err := s.Send(ctx, transaction); err != nil {
+	receipts, err := s.AwaitAll(ctx, follower, []*types.Transaction{transaction})
+	if len(receipts) == 0 {
 		return nil, err
 	}
-	select {
-	case c := <-confirmed:
-		if c.Receipt.Status != types.ReceiptStatusSuccessful {
-			return c.Receipt, ErrReverted
-		}
-		return c.Receipt, nil
-	case <-follower.Done():
-		return nil, follower.Err()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for a transaction: %w", context.Cause(ctx))
+	return receipts[0], err
+}
+
+// AwaitAll sends transactions, in the order in which they were signed and without
+// waiting for those before, and answers their receipts in that order, with ErrReverted
+// where one failed.
+func (s *Sender) AwaitAll(ctx context.Context, follower *Follower, transactions []*types.Transaction) ([]*types.Receipt, error) {
+	type placed struct {
+		Confirmation
+		at int
 	}
+	confirmed := make(chan placed, len(transactions))
+	for i, transaction := range transactions {
+		follower.Expect(transaction.Hash(), func(c Confirmation) { confirmed <- placed{c, i} })
+		if err := s.Send(ctx, transaction); err != nil {
+			return nil, err
+		}
+	}
+	receipts := make([]*types.Receipt, len(transactions))
+	var reverted error
+	for range transactions {
+		select {
+		case c := <-confirmed:
+			receipts[c.at] = c.Receipt
+			if c.Receipt.Status != types.ReceiptStatusSuccessful {
+				reverted = ErrReverted
+			}
+		case <-follower.Done():
+			return nil, follower.Err()
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for a transaction: %w", context.Cause(ctx))
+		case <-time.After(confirmPatience):
+			return nil, errUnconfirmed
+		}
+	}
+	return receipts, reverted
 }

@@ -48,7 +48,15 @@ type Options struct {
 	// it at its default, 2 s, where a transaction misses the block that is being made
 	// when it comes and is in the next.
 	Recommit time.Duration
+	// ChannelBlocks is op-batcher's --max-channel-duration: after how many L1 blocks it
+	// puts what it has on the L1, counted from the L1 block that the last it put there
+	// stands on, which is itself [Confirmations] behind. 0 waits until a channel is
+	// full.
+	ChannelBlocks int
 }
+
+// Confirmations is how many L1 blocks op-node stays behind the L1's head by default.
+const Confirmations = 4
 
 // Stack is a running OP Stack.
 type Stack struct {
@@ -122,7 +130,7 @@ func (s *Stack) start(ctx context.Context, binaries Binaries, folder string, opt
 	}
 	_, err = s.run(ctx, daemon.Command{Name: "op-batcher", Program: binaries.opBatcher, Folder: folder, Arguments: []string{
 		"--l1-eth-rpc", l1URL, "--l2-eth-rpc", fmt.Sprintf("http://127.0.0.1:%d", httpPort), "--rollup-rpc", fmt.Sprintf("http://127.0.0.1:%d", nodePort),
-		"--private-key", batcherKey, "--data-availability-type", "calldata", "--max-channel-duration", "1", "--sub-safety-margin", "4", "--poll-interval", "1s", "--max-pending-tx", "10", "--num-confirmations", "1",
+		"--private-key", batcherKey, "--data-availability-type", "calldata", "--max-channel-duration", strconv.Itoa(options.ChannelBlocks), "--sub-safety-margin", "4", "--poll-interval", "1s", "--max-pending-tx", "10", "--num-confirmations", "1",
 		"--rpc.addr", "127.0.0.1", "--rpc.port", strconv.Itoa(batcherPort),
 	}}, s.url, 2)
 	return err
