@@ -68,7 +68,7 @@ type Prices struct {
 func DefaultOptions() Options {
 	return Options{
 		Stacks: []string{Defaults, Tuned}, Anvils: []string{"1s", "250ms", "automine"},
-		Repetitions: 3, StackLone: 45 * time.Second, StackOpen: 20 * time.Second, AnvilLone: 8 * time.Second, AnvilOpen: 8 * time.Second,
+		Repetitions: 3, StackLone: 45 * time.Second, StackOpen: 20 * time.Second, AnvilLone: 6 * time.Second, AnvilOpen: 6 * time.Second,
 		Rate: 20, Safe: time.Minute, Seed: 1, Roots: []int{1, 10, 100, 500},
 		Prices: Prices{L2: 0.001, L1: 1, L1Blob: 0.01, Ether: 3000},
 	}
@@ -79,7 +79,7 @@ func DefaultOptions() Options {
 func QuickOptions() Options {
 	o := DefaultOptions()
 	o.Stacks, o.Anvils = []string{Tuned}, []string{"250ms"}
-	o.Repetitions, o.StackLone, o.StackOpen, o.AnvilLone, o.AnvilOpen, o.Safe = 1, 10*time.Second, 5*time.Second, 3*time.Second, 2*time.Second, 0
+	o.Repetitions, o.StackLone, o.StackOpen, o.AnvilLone, o.AnvilOpen, o.Safe = 1, 8*time.Second, 4*time.Second, 3*time.Second, 2*time.Second, 0
 	o.Roots = []int{100}
 	return o
 }
@@ -108,6 +108,15 @@ func (o *Options) Check() error {
 			return fmt.Errorf("%w: a duration is %s, and must be above 0", ErrBadOptions, duration)
 		}
 	}
+	for _, price := range []float64{o.Prices.L2, o.Prices.L1, o.Prices.L1Blob, o.Prices.Ether} {
+		if price < 0 {
+			return fmt.Errorf("%w: a price is negative", ErrBadOptions)
+		}
+	}
+	return o.checkLists()
+}
+
+func (o *Options) checkLists() error {
 	for i, stack := range o.Stacks {
 		if stack != Defaults && stack != Tuned || slices.Contains(o.Stacks[:i], stack) {
 			return fmt.Errorf("%w: -op-stack has %q: it takes %s and %s, each once", ErrBadOptions, stack, Defaults, Tuned)
@@ -121,11 +130,6 @@ func (o *Options) Check() error {
 	for i, count := range o.Roots {
 		if count < 1 || count > 1_000_000 || slices.Contains(o.Roots[:i], count) {
 			return fmt.Errorf("%w: -roots has %d: it takes numbers of records from 1 to 1000000, each once", ErrBadOptions, count)
-		}
-	}
-	for _, price := range []float64{o.Prices.L2, o.Prices.L1, o.Prices.L1Blob, o.Prices.Ether} {
-		if price < 0 {
-			return fmt.Errorf("%w: a price is negative", ErrBadOptions)
 		}
 	}
 	return nil

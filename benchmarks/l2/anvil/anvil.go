@@ -21,7 +21,7 @@ const startPatience = 30 * time.Second
 
 // Key is the private key of anvil's first account, which has 10,000 ether. It is in
 // anvil's documentation and protects nothing.
-const Key = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80" //nolint:gosec // no secret
+const Key = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 
 // socket is the file of the folder by which it is talked to.
 const socket = "anvil.ipc"

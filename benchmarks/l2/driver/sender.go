@@ -131,8 +131,8 @@ func (s *Sender) DeployAll(ctx context.Context, follower *Follower, all []contra
 		return nil, fmt.Errorf("make the contracts: %w", err)
 	}
 	var registries []*Registry
-	for i, receipt := range receipts {
-		registries = append(registries, &Registry{Address: receipt.ContractAddress, ABI: all[i].ABI})
+	for i, contract := range all {
+		registries = append(registries, &Registry{Address: receipts[i].ContractAddress, ABI: contract.ABI})
 	}
 	return registries, nil
 }

@@ -29,10 +29,10 @@ import (
 // Development keys, published with the programs or made up here; they protect nothing.
 const (
 	// Key is the private key of an account with ether on the L2.
-	Key         = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80" //nolint:gosec // no secret
+	Key         = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 	userAddress = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 	// batcherKey is that of the account which geth --dev gives all ether of the L1.
-	batcherKey     = "b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291" //nolint:gosec // no secret
+	batcherKey     = "b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291"
 	batcherAddress = "0x71562b71999873DB5b286dF957af199Ec94617F7"
 )
 

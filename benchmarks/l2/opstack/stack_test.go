@@ -68,11 +68,11 @@ func TestABuildThatFailsLeavesNothing(t *testing.T) {
 	require.Empty(t, left)
 }
 
-var real = flag.Bool("opstack.real", false, "build and start the OP Stack, which takes minutes on a machine that never did")
+var build = flag.Bool("opstack.real", false, "build and start the OP Stack, which takes minutes on a machine that never did")
 
 // TestARealStack is run by make bench-l2: make test cannot wait for the build.
 func TestARealStack(t *testing.T) {
-	if !*real {
+	if !*build {
 		return
 	}
 	binaries, err := Build(t.Context(), func(line string) { t.Log(line) })

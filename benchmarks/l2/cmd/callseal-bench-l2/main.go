@@ -44,7 +44,7 @@ func run(ctx context.Context, arguments []string) error {
 func flags(o *l2.Options, quick *bool) *flag.FlagSet {
 	f := flag.NewFlagSet("callseal-bench-l2", flag.ContinueOnError)
 	f.Usage = func() {
-		fmt.Fprint(f.Output(), `Measures registries of call records on a real OP Stack (L1 geth, op-geth, op-node,
+		_, _ = fmt.Fprint(f.Output(), `Measures registries of call records on a real OP Stack (L1 geth, op-geth, op-node,
 op-batcher, built once for a machine) and on anvil, all on 127.0.0.1: latency from
 send to receipt and to the safe head, gas, fees, memory and processor. It leaves a
 JSON file a group in the folder -out, all or none.
