@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/callseal/callseal/benchmarks/l2/anvil"
-	"github.com/callseal/callseal/benchmarks/l2/opstack"
 )
 
 // The stacks that can be asked for.
@@ -23,7 +22,7 @@ const (
 const tunedRecommit = 100 * time.Millisecond
 
 // channelBlocks has op-batcher put a channel on the L1 for each L1 block.
-const channelBlocks = opstack.Confirmations + 1
+const channelBlocks = 1
 
 // Options say what is measured, and for how long.
 type Options struct {

@@ -49,14 +49,9 @@ type Options struct {
 	// when it comes and is in the next.
 	Recommit time.Duration
 	// ChannelBlocks is op-batcher's --max-channel-duration: after how many L1 blocks it
-	// puts what it has on the L1, counted from the L1 block that the last it put there
-	// stands on, which is itself [Confirmations] behind. 0 waits until a channel is
-	// full.
+	// puts what it has on the L1. 0 waits until a channel is full.
 	ChannelBlocks int
 }
-
-// Confirmations is how many L1 blocks op-node stays behind the L1's head by default.
-const Confirmations = 4
 
 // Stack is a running OP Stack.
 type Stack struct {
@@ -124,7 +119,9 @@ func (s *Stack) start(ctx context.Context, binaries Binaries, folder string, opt
 		"--l1", l1URL, "--l1.rpckind", "standard", "--l1.trustrpc", "--l1.beacon", fmt.Sprintf("http://127.0.0.1:%d", l1Port), "--l1.beacon.ignore",
 		"--l2", fmt.Sprintf("http://127.0.0.1:%d", authPort), "--l2.jwt-secret", jwtFile,
 		"--rollup.config", rollupFile, "--rollup.l1-chain-config", l1GenesisFile,
-		"--sequencer.enabled", "--p2p.disable", "--rpc.addr", "127.0.0.1", "--rpc.port", strconv.Itoa(nodePort),
+		// By default the sequencer stands on an L1 block that is four behind, from which
+		// op-batcher counts; on a new chain there are none.
+		"--sequencer.enabled", "--sequencer.l1-confs", "0", "--p2p.disable", "--rpc.addr", "127.0.0.1", "--rpc.port", strconv.Itoa(nodePort),
 	}}, s.url, 1); err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func TestARealStack(t *testing.T) {
 	binaries, err := Build(t.Context(), func(line string) { t.Log(line) })
 	require.NoError(t, err)
 	folder := t.TempDir()
-	stack, err := Start(t.Context(), binaries, folder, Options{Recommit: 100 * time.Millisecond, ChannelBlocks: Confirmations + 1})
+	stack, err := Start(t.Context(), binaries, folder, Options{Recommit: 100 * time.Millisecond, ChannelBlocks: 1})
 	require.NoError(t, err)
 	t.Cleanup(stack.Stop)
 	client, err := ethclient.DialContext(t.Context(), stack.URL())
