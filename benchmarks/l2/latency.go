@@ -85,7 +85,7 @@ func (r *runner) latencies(ctx context.Context, s *session, registry *driver.Reg
 		}
 		group.Measurements = append(group.Measurements, result.Measurement{
 			Name: "latency/safe", Title: "the same records, due to safe head", Unit: "ms", Parameters: map[string]float64{"l1_block_time": 12, "max_channel_duration": channelBlocks}, Latencies: became,
-			Notes: []string{"The safe head is derived from batches on the L1, with a block every 12 s. op-batcher is told to close a channel for each L1 block, where by default it waits until 120 kB are full; public rollups post every few minutes."},
+			Notes: []string{"The safe head is derived from batches on the L1, with a block every 12 s. op-batcher is told to close a channel for each L1 block, where by default it waits until 120 kB are full, and the sequencer to stand on the newest L1 block, where by default it stands four behind."},
 		})
 	}
 	for _, name := range names {
