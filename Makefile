@@ -96,9 +96,9 @@ bench-rivs: build ## Measure RiVS's message, score update and CDR row, its way a
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/rivs -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: bench-l2
-bench-l2: ## Measure the Ethereum L2 baseline, a real OP Stack and anvil, into RESULTS (default bin/results)
+bench-l2: ## Measure the Ethereum L2 baseline, a real OP Stack and anvil, into RESULTS (BENCHFLAGS=-quick)
 	cd benchmarks/l2 && $(GO) test -count=1 -timeout 30m -run TestARealStack ./opstack -args -opstack.real
-	cd benchmarks/l2 && $(GO) run ./cmd/callseal-bench-l2 -out $(abspath $(or $(RESULTS),$(BIN)/results)) $(L2FLAGS)
+	cd benchmarks/l2 && $(GO) run ./cmd/callseal-bench-l2 -out $(abspath $(RESULTS)) $(BENCHFLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for 20 s
