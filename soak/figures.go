@@ -6,36 +6,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/shirou/gopsutil/v4/process"
+
+	"github.com/callseal/callseal/benchmarks/result"
 )
 
 // Latency is a histogram of durations, to 0.1 % between a microsecond and ten
 // minutes.
-type Latency struct{ histogram *hdrhistogram.Histogram }
+type Latency struct{ result.Recorder }
 
 // NewLatency is empty.
-func NewLatency() *Latency {
-	return &Latency{histogram: hdrhistogram.New(1, (10 * time.Minute).Microseconds(), 3)}
-}
-
-// Record adds one; what lies beyond the bounds counts as the bound.
-func (l *Latency) Record(d time.Duration) {
-	value := min(max(d.Microseconds(), 1), l.histogram.HighestTrackableValue())
-	// Cannot fail within the bounds.
-	_ = l.histogram.RecordValue(value)
-}
-
-// Count is how many were recorded.
-func (l *Latency) Count() int64 { return l.histogram.TotalCount() }
-
-// At is a percentile, such as 99.
-func (l *Latency) At(percentile float64) time.Duration {
-	return time.Duration(l.histogram.ValueAtQuantile(percentile)) * time.Microsecond
-}
-
-// Max is the largest.
-func (l *Latency) Max() time.Duration { return time.Duration(l.histogram.Max()) * time.Microsecond }
+func NewLatency() *Latency { return &Latency{*result.NewRecorder()} }
 
 // Acceptance and Commitment are the latencies of the records that were due within
 // [from, to), counted from the moment each was due, not from when it was sent: a

@@ -3,6 +3,7 @@ package soak
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,9 @@ type Fleet struct {
 	Clients []*Client
 	// Offered counts the records that were due.
 	Offered atomic.Int64
+	// Random, if given, has records due at random moments, as calls end (Poisson);
+	// otherwise they are spread evenly.
+	Random *rand.Rand
 
 	stop context.CancelFunc
 	runs sync.WaitGroup
@@ -44,15 +48,25 @@ func (f *Fleet) Stop() {
 	f.runs.Wait()
 }
 
-// Load offers records at a rate a second, spread evenly over time and clients,
-// until the duration is over or the context ends. It is an open loop: a record is
+// Offer has the first client send a record that was due at a moment.
+func (f *Fleet) Offer(due time.Time) {
+	f.Clients[0].Offer(due)
+	f.Offered.Add(1)
+}
+
+// Load offers records at a rate a second, spread over time and clients, until the duration is over or the context ends. It is an open loop: a record is
 // due at its moment, however long those before it take, and if this loop itself
 // was held up, what it missed is offered with the moments at which it was due.
 func (f *Fleet) Load(ctx context.Context, rate float64, duration time.Duration) {
 	began := time.Now()
-	every := time.Duration(float64(time.Second) / rate)
+	every := float64(time.Second) / rate
+	var after time.Duration
 	for n := 0; ; n++ {
-		after := time.Duration(n) * every
+		if f.Random != nil {
+			after += time.Duration(every * f.Random.ExpFloat64())
+		} else {
+			after = time.Duration(float64(n) * every)
+		}
 		if after >= duration || ctx.Err() != nil {
 			return
 		}

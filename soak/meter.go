@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,9 @@ func (l *Lab) Meter() *Meter {
 	l.Configure(func(config map[string]any) { config["metrics"] = map[string]any{"listen": address, "pprof": true} })
 	return &Meter{url: "http://" + address + "/metrics"}
 }
+
+// Profiles is the address of Go's profiles of the gateway, to be followed by one's name.
+func (m *Meter) Profiles() string { return strings.TrimSuffix(m.url, "metrics") + "debug/pprof/" }
 
 // Read adds a metric up over its labels; the sum of a histogram. There must be one.
 func (m *Meter) Read(ctx context.Context, name string) (float64, error) {

@@ -61,6 +61,14 @@ func (r *Recorder) Record(took time.Duration) {
 // Count is how many were taken.
 func (r *Recorder) Count() int64 { return r.histogram.TotalCount() }
 
+// At is a percentile, such as 99.
+func (r *Recorder) At(percentile float64) time.Duration {
+	return time.Duration(r.histogram.ValueAtPercentile(percentile)) * time.Microsecond
+}
+
+// Max is the largest.
+func (r *Recorder) Max() time.Duration { return time.Duration(r.histogram.Max()) * time.Microsecond }
+
 // Distribution is what was taken until now; Count must not be 0.
 func (r *Recorder) Distribution() Distribution {
 	ms := func(microseconds int64) float64 { return float64(microseconds) / 1000 }
