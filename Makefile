@@ -87,6 +87,11 @@ measure-index: ## Project a million calls and time pages of every list (POSTGRES
 # Where the benchmarks leave their results, one file a group, and flags such as -quick.
 RESULTS ?= $(BIN)/results
 
+.PHONY: bench-load
+bench-load: ## Measure Callseal under load, with BFT and Raft ordering, into RESULTS
+	@mkdir -p $(RESULTS)
+	$(GO) test -run '^$$' -bench BenchmarkLoad -benchtime 1x -timeout 60m ./benchmarks/load -args -load.out $(abspath $(RESULTS))
+
 .PHONY: bench-peers
 bench-peers: build ## Measure Tessera and Fabric's samples' block cutting into RESULTS (BENCHFLAGS=-quick)
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/peers -out $(RESULTS) $(BENCHFLAGS)
@@ -99,6 +104,17 @@ bench-rivs: build ## Measure RiVS's message, score update and CDR row, its way a
 bench-l2: ## Measure the Ethereum L2 baseline, a real OP Stack and anvil, into RESULTS (BENCHFLAGS=-quick)
 	cd benchmarks/l2 && $(GO) test -count=1 -timeout 30m -run TestARealStack ./opstack -args -opstack.real
 	cd benchmarks/l2 && $(GO) run ./cmd/callseal-bench-l2 -out $(abspath $(RESULTS)) $(BENCHFLAGS)
+
+.PHONY: bench-report
+bench-report: ## Write the report of what is in RESULTS into bin/report: aims, plots, all figures
+	$(GO) run ./benchmarks/report/cmd/callseal-bench-report write --results $(RESULTS) --out $(BIN)/report
+
+.PHONY: bench
+bench: bench-load bench-l2 bench-peers bench-rivs bench-report ## Measure everything, one after the other, and write the report
+
+.PHONY: bench-figures
+bench-figures: ## Put the figures of docs/measured/bench into README and docs
+	$(GO) run ./benchmarks/report/cmd/callseal-bench-report figures --write
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for 20 s
@@ -116,6 +132,7 @@ lint: tools ## golangci-lint, buf lint, generated code and pages up to date
 	$(GO) run ./tools/contractdoc && $(GO) run ./tools/measureddoc && git diff --exit-code -- docs/chaincode.md docs/gateway.md docs/adapter.md
 	$(GO) run ./tools/configdoc && git diff --exit-code -- gateway/gateway.example.yaml asterisk-adapter/adapter.example.yaml
 	$(GO) run ./tools/metricsdoc && git diff --exit-code -- docs/metrics.md
+	$(GO) run ./benchmarks/report/cmd/callseal-bench-report figures
 
 .PHONY: generate
 generate: tools ## Generate api/callseal/v1 from api/proto, OpenAPI, and the example configuration from the code

@@ -7,6 +7,10 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
+// ticks are how many points a distribution has for each halving of the share above
+// them.
+const ticks = 10
+
 // The bounds of what a [Recorder] tells apart, to 0.1 %.
 const (
 	shortest = time.Microsecond
@@ -74,7 +78,7 @@ func (r *Recorder) Distribution() Distribution {
 	ms := func(microseconds int64) float64 { return float64(microseconds) / 1000 }
 	at := func(percentile float64) float64 { return ms(r.histogram.ValueAtPercentile(percentile)) }
 	d := Distribution{Count: r.Count(), Mean: r.histogram.Mean() / 1000, P50: at(50), P95: at(95), P99: at(99), Max: ms(r.histogram.Max())}
-	for _, bracket := range r.histogram.CumulativeDistribution() {
+	for _, bracket := range r.histogram.CumulativeDistributionWithTicks(ticks) {
 		point := [2]float64{ms(bracket.ValueAt), bracket.Quantile / 100}
 		if n := len(d.Points); n > 0 && d.Points[n-1] == point {
 			continue

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/callseal/callseal/benchmarks/machine"
+	"github.com/callseal/callseal/benchmarks/result"
+)
+
+var program string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "bench-report-")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	program = filepath.Join(folder, "callseal-bench-report")
+	if output, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		panic(string(output))
+	}
+	return m.Run()
+}
+
+// results leaves results of one group in a folder: throughput and what it is compared
+// with.
+func results(t *testing.T, throughput float64) string {
+	t.Helper()
+	folder := t.TempDir()
+	now := time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
+	facts := []machine.Fact{{Name: "machine", Value: "2 × Example Processor"}}
+	for _, group := range []*result.Group{
+		{Name: "callseal-bft", Title: "Callseal, SmartBFT ordering", Measurements: []result.Measurement{
+			{Name: "throughput/saturation/details", Title: "with details", Unit: "/s", Values: []float64{throughput - 1, throughput, throughput + 1}},
+		}},
+		{Name: "fabric-stock", Title: "Fabric", Measurements: []result.Measurement{{Name: "throughput/plain", Title: "plain", Unit: "/s", Values: []float64{199, 200, 201}}}},
+	} {
+		group.Began, group.Ended, group.Facts = now, now.Add(time.Minute), facts
+		require.NoError(t, group.Write(folder))
+	}
+	return folder
+}
+
+// does runs the program and answers what it says, and whether it ended well.
+func does(t *testing.T, arguments ...string) (string, bool) {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), program, arguments...).CombinedOutput()
+	return string(output), err == nil
+}
+
+func TestProgram(t *testing.T) {
+	good, worse := results(t, 6000), results(t, 4000)
+	out := filepath.Join(t.TempDir(), "report")
+	says, well := does(t, "write", "--results", good, "--out", out)
+	require.True(t, well, says)
+	require.Contains(t, says, "report.html: 3 aims reached, 0 missed, 23 not measured")
+	says, well = does(t, "check", "--results", good)
+	require.True(t, well, says)
+	says, well = does(t, "check", "--results", good, "--complete")
+	require.False(t, well)
+	require.Contains(t, says, "not measured: op-stack-defaults, ")
+	says, well = does(t, "check", "--results", worse)
+	require.False(t, well)
+	require.Contains(t, says, "missed without a cause in benchmarks/report/causes.yaml: details-5000")
+	says, well = does(t, "guard", "--results", good, "--against", good)
+	require.True(t, well, says)
+	says, well = does(t, "guard", "--results", worse, "--against", good)
+	require.False(t, well)
+	require.Contains(t, says, "WORSE")
+	require.Contains(t, says, "callseal-bench-report: ratios got worse: 1 of 7")
+
+	root := t.TempDir()
+	page := filepath.Join(root, "README.md")
+	require.NoError(t, os.WriteFile(page, []byte("<!-- figure callseal-bft/throughput/saturation/details -->?<!-- /figure -->\n"), 0o600))
+	says, well = does(t, "figures", "--root", root, "--results", good)
+	require.False(t, well)
+	require.Contains(t, says, `README.md:1: callseal-bft/throughput/saturation/details is "6,000/s", the page says "?"`)
+	says, well = does(t, "figures", "--root", root, "--results", good, "--write")
+	require.True(t, well, says)
+	says, well = does(t, "figures", "--root", root, "--results", good)
+	require.True(t, well, says)
+	require.Contains(t, says, "figures in pages: 1, as measured")
+}
+
+func TestBadInput(t *testing.T) {
+	good, empty := results(t, 6000), t.TempDir()
+	broken := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(broken, "gas.json"), []byte(`{"version":1`), 0o600))
+	file := filepath.Join(empty, "file.txt")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for problem, arguments := range map[string][]string{
+		`required flag(s) "out", "results"`:                    {"write"},
+		"there are no results in " + empty:                     {"write", "--results", empty, "--out", filepath.Join(empty, "report")},
+		"bad result: " + filepath.Join(broken, "gas.json"):     {"write", "--results", broken, "--out", filepath.Join(empty, "report")},
+		"this folder holds something else than a report":       {"write", "--results", good, "--out", empty},
+		"the report's folder: open " + file:                    {"write", "--results", good, "--out", file},
+		"make the report's folder":                             {"write", "--results", good, "--out", "/proc/none/report"},
+		`unknown command "more"`:                               {"more"},
+		`unknown command "more" for "callseal-bench-report w`:  {"write", "more"},
+		"there are no results in docs/measured/bench: measure": {"guard", "--results", good},
+	} {
+		says, well := does(t, arguments...)
+		require.False(t, well, arguments)
+		require.Contains(t, says, problem)
+		require.LessOrEqual(t, strings.Count(says, "\n"), 2, says)
+	}
+	left, err := os.ReadDir(empty)
+	require.NoError(t, err)
+	require.Len(t, left, 1, "nothing is half-written")
+}
+
+func TestAFullDisk(t *testing.T) {
+	full := t.TempDir()
+	require.NoError(t, unix.Mount("tmpfs", full, "tmpfs", 0, "size=12k"), "this test needs to mount a small filesystem: run it as root")
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(full, unix.MNT_DETACH)) })
+	says, well := does(t, "write", "--results", results(t, 6000), "--out", filepath.Join(full, "report"))
+	require.False(t, well)
+	require.Contains(t, says, "no space left on device")
+	left, err := os.ReadDir(full)
+	require.NoError(t, err)
+	require.Empty(t, left, "nothing is half-written")
+}
