@@ -23,7 +23,6 @@ test: ## Run all tests: real Fabric, real Asterisk, race detector
 	@rm -f $(BIN)/left-out && mkdir -p $(BIN)
 	$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/test/ ./cmd/...
 	CALLSEAL_PROGRAMS=$(BIN)/test CALLSEAL_LEFT_OUT=$(BIN)/left-out $(GO) test $(TESTFLAGS) ./...
-	cd benchmarks/l2 && $(GO) test $(TESTFLAGS) ./...
 	@if [ -s $(BIN)/left-out ]; then sort -u $(BIN)/left-out; fi
 
 .PHONY: up
@@ -99,6 +98,11 @@ bench-peers: build ## Measure Tessera and Fabric's samples' block cutting into R
 .PHONY: bench-rivs
 bench-rivs: build ## Measure RiVS's message, score update and CDR row, its way and ours, into RESULTS (BENCHFLAGS=-quick)
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/rivs -out $(RESULTS) $(BENCHFLAGS)
+
+.PHONY: test-l2
+test-l2: ## Run the tests of the Ethereum baseline's module: solc and anvil from npm, then the OP Stack, built where need be
+	cd benchmarks/l2 && $(GO) test $(TESTFLAGS) ./...
+	cd benchmarks/l2 && $(GO) test -count=1 -timeout 30m -run TestARealStack ./opstack -args -opstack.real
 
 .PHONY: bench-l2
 bench-l2: ## Measure the Ethereum L2 baseline, a real OP Stack and anvil, into RESULTS (BENCHFLAGS=-quick)

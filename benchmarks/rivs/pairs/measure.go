@@ -299,18 +299,23 @@ func (s *scene) messages() (float64, error) {
 	return rate, errors.Join(group.Wait(), err)
 }
 
-var errNothing = errors.New("nothing came to its end: the machine is too busy, or measure for longer")
+var errNothing = errors.New("nothing came to its end for minutes: the machine is too busy")
 
-// counted answers by how much a counter grows a second after the warm-up.
+// counted answers by how much a counter grows a second after the warm-up. Where little
+// comes to its end it is counted for longer than planned, until something has.
 func (s *scene) counted(ctx context.Context, counter *atomic.Int64) (float64, error) {
 	pause(ctx, warmUp)
 	before, from := counter.Load(), time.Now()
-	pause(ctx, s.plan.Saturated)
-	grown := counter.Load() - before
-	if grown == 0 && ctx.Err() == nil {
-		return 0, errNothing
+	for ctx.Err() == nil {
+		pause(ctx, s.plan.Saturated)
+		if grown := counter.Load() - before; grown > 0 {
+			return float64(grown) / time.Since(from).Seconds(), nil
+		}
+		if time.Since(from) > patience {
+			return 0, errNothing
+		}
 	}
-	return float64(grown) / time.Since(from).Seconds(), nil
+	return 0, nil
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -471,7 +476,9 @@ func (s *scene) acceptances() []float64 {
 	var rates []float64
 	for range s.plan.Repetitions {
 		before, from := fleet.Accepted(), time.Now()
-		pause(s.tb.Context(), s.plan.Saturated)
+		for pause(s.tb.Context(), s.plan.Saturated); fleet.Accepted() == before && time.Since(from) < patience; {
+			pause(s.tb.Context(), s.plan.Saturated)
+		}
 		rates = append(rates, float64(fleet.Accepted()-before)/time.Since(from).Seconds())
 	}
 	return rates
