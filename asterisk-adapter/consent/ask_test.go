@@ -153,13 +153,13 @@ func TestResume(t *testing.T) {
 	line.waiting = []ari.Happening{
 		{Kind: ari.Entered, Channel: "1.1", Name: "PJSIP/1001-1", Args: []string{"1.1"}},
 		{Kind: ari.Entered, Channel: "1.2", Name: "PJSIP/1001-2", Args: []string{"1.2"}},
-		{Kind: ari.Entered, Channel: "callseal-heard-1", Name: "Snoop/1.1-1"},
+		{Kind: ari.Entered, Channel: "callseal-heard-left", Name: "Snoop/1.1-1"},
 	}
 	asker.Resume(t.Context())
 	asker.End()
 	require.Equal(t, "variable CALLSEAL_CONSENT=allowed, continue", line.done())
 	require.Equal(t, 1, line.count(http.MethodPost+" /channels/1.2/variable CALLSEAL_CONSENT=forbidden"))
-	require.Equal(t, 1, line.count(http.MethodDelete+" /channels/callseal-heard-1"))
+	require.Equal(t, 1, line.count(http.MethodDelete+" /channels/callseal-heard-left"))
 	require.Zero(t, line.count("POST /channels/1.1/answer"))
 	waiting, err := asker.Book.Outbox(9)
 	require.NoError(t, err)
