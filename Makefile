@@ -87,9 +87,8 @@ measure-index: ## Project a million calls and time pages of every list (POSTGRES
 RESULTS ?= $(BIN)/results
 
 .PHONY: bench-load
-bench-load: ## Measure Callseal under load, with BFT and Raft ordering, into RESULTS
-	@mkdir -p $(RESULTS)
-	$(GO) test -run '^$$' -bench BenchmarkLoad -benchtime 1x -timeout 60m ./benchmarks/load -args -load.out $(abspath $(RESULTS))
+bench-load: build ## Measure Callseal under load, with BFT and Raft ordering, into RESULTS (BENCHFLAGS=-quick)
+	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/load -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: bench-peers
 bench-peers: build ## Measure Tessera and Fabric's samples' block cutting into RESULTS (BENCHFLAGS=-quick)

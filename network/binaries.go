@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	_ "embed"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/callseal/callseal/network/toolmodule"
 )
 
 // fabricRelease is the Fabric release the product runs on, and fabricLine what
@@ -180,51 +181,22 @@ func buildFabric(ctx context.Context, progress func(string)) (string, error) {
 }
 
 func compileFabric(ctx context.Context, goTool, work string, progress func(string)) error {
-	if err := errors.Join(
-		writeFile(filepath.Join(work, "go.mod"), toolModule, 0o644),
-		writeFile(filepath.Join(work, "go.sum"), toolSums, 0o644),
-		os.Mkdir(filepath.Join(work, "bin"), 0o755),
-	); err != nil {
-		return err
-	}
 	const metadata = "github.com/hyperledger/fabric/common/metadata"
-	arguments := []string{
-		"build", "-trimpath", "-mod=readonly", "-o", filepath.Join(work, "bin") + string(filepath.Separator),
-		"-ldflags", fmt.Sprintf("-s -w -X %s.Version=%s -X %s.CommitSHA=%s", metadata, fabricRelease, metadata, fabricCommit),
+	build := toolmodule.Build{
+		Mod: toolModule, Sum: toolSums, LDFlags: fmt.Sprintf("-s -w -X %s.Version=%s -X %s.CommitSHA=%s", metadata, fabricRelease, metadata, fabricCommit),
+		Report: func(elapsed time.Duration) {
+			progress(fmt.Sprintf("building Fabric %s, once for this machine: %s so far, usually one to three minutes", fabricRelease, elapsed.Round(time.Second)))
+		},
 	}
 	for _, program := range fabricPrograms {
-		arguments = append(arguments, "github.com/hyperledger/fabric/cmd/"+program)
+		build.Packages = append(build.Packages, "github.com/hyperledger/fabric/cmd/"+program)
 	}
-	cmd := exec.CommandContext(ctx, goTool, arguments...)
-	cmd.Dir = work
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
-	stop := every(10*time.Second, func(elapsed time.Duration) {
-		progress(fmt.Sprintf("building Fabric %s, once for this machine: %s so far, usually one to three minutes", fabricRelease, elapsed.Round(time.Second)))
-	})
-	defer stop()
-	output, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("building Fabric %s failed: %w: %s", fabricRelease, err, lastLine(string(output)))
+	bin := filepath.Join(work, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return fmt.Errorf("make a build folder: %w", err)
+	}
+	if err := build.Run(ctx, goTool, work, bin+string(filepath.Separator)); err != nil {
+		return fmt.Errorf("building Fabric %s failed: %w", fabricRelease, err)
 	}
 	return nil
-}
-
-// every calls report now and then at each interval until stopped.
-func every(interval time.Duration, report func(elapsed time.Duration)) (stop func()) {
-	begun, done, ended := time.Now(), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		report(0)
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-ticker.C:
-				report(time.Since(begun))
-			}
-		}
-	}()
-	return func() { close(done); <-ended }
 }

@@ -11,32 +11,25 @@ import (
 	"github.com/callseal/callseal/benchmarks/result"
 )
 
-// Latency is a histogram of durations, to 0.1 % between a microsecond and ten
-// minutes.
-type Latency struct{ result.Recorder }
-
-// NewLatency is empty.
-func NewLatency() *Latency { return &Latency{*result.NewRecorder()} }
-
 // Acceptance and Commitment are the latencies of the records that were due within
 // [from, to), counted from the moment each was due, not from when it was sent: a
 // client or a gateway that is held up makes those behind it late too.
-func (f *Fleet) Acceptance(from, to time.Time) *Latency {
+func (f *Fleet) Acceptance(from, to time.Time) *result.Recorder {
 	return f.latency(from, to, func(s *Story) time.Time { return s.Accepted })
 }
 
 // Commitment is the latency from due to COMMITTED; see Acceptance.
-func (f *Fleet) Commitment(from, to time.Time) *Latency {
+func (f *Fleet) Commitment(from, to time.Time) *result.Recorder {
 	return f.latency(from, to, func(s *Story) time.Time { return s.Committed })
 }
 
 // Settlement is the latency from due to SETTLED; see Acceptance.
-func (f *Fleet) Settlement(from, to time.Time) *Latency {
+func (f *Fleet) Settlement(from, to time.Time) *result.Recorder {
 	return f.latency(from, to, func(s *Story) time.Time { return s.Settled })
 }
 
-func (f *Fleet) latency(from, to time.Time, until func(*Story) time.Time) *Latency {
-	l := NewLatency()
+func (f *Fleet) latency(from, to time.Time, until func(*Story) time.Time) *result.Recorder {
+	l := result.NewRecorder()
 	f.Each(func(s *Story) {
 		reached := until(s)
 		if reached.IsZero() {
@@ -54,8 +47,8 @@ func (f *Fleet) latency(from, to time.Time, until func(*Story) time.Time) *Laten
 // Taking is the latency of the attempt that was accepted, from sending to ACCEPTED,
 // and Keeping that from ACCEPTED to COMMITTED: what a client waits that was not
 // pushed back.
-func (f *Fleet) Taking() *Latency {
-	l := NewLatency()
+func (f *Fleet) Taking() *result.Recorder {
+	l := result.NewRecorder()
 	f.Each(func(s *Story) {
 		if !s.Accepted.IsZero() {
 			l.Record(s.Accepted.Sub(s.Taken))
@@ -65,8 +58,8 @@ func (f *Fleet) Taking() *Latency {
 }
 
 // Keeping is the latency from ACCEPTED to COMMITTED; see Taking.
-func (f *Fleet) Keeping() *Latency {
-	l := NewLatency()
+func (f *Fleet) Keeping() *result.Recorder {
+	l := result.NewRecorder()
 	f.Each(func(s *Story) {
 		if !s.Committed.IsZero() {
 			l.Record(s.Committed.Sub(s.Accepted))

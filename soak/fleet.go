@@ -54,9 +54,10 @@ func (f *Fleet) Offer(due time.Time) {
 	f.Offered.Add(1)
 }
 
-// Load offers records at a rate a second, spread over time and clients, until the duration is over or the context ends. It is an open loop: a record is
-// due at its moment, however long those before it take, and if this loop itself
-// was held up, what it missed is offered with the moments at which it was due.
+// Load offers records at a rate a second, spread over time and clients, until the
+// duration is over or the context ends. It is an open loop: a record is due at its
+// moment, however long those before it take, and if this loop itself was held up, what
+// it missed is offered with the moments at which it was due.
 func (f *Fleet) Load(ctx context.Context, rate float64, duration time.Duration) {
 	began := time.Now()
 	every := float64(time.Second) / rate

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/shirou/gopsutil/v4/process"
+
+	"github.com/callseal/callseal/benchmarks/result"
 )
 
 // Meter reads what the gateway measures of itself, by the page for Prometheus.
@@ -26,9 +27,6 @@ func (l *Lab) Meter() *Meter {
 	l.Configure(func(config map[string]any) { config["metrics"] = map[string]any{"listen": address, "pprof": true} })
 	return &Meter{url: "http://" + address + "/metrics"}
 }
-
-// Profiles is the address of Go's profiles of the gateway, to be followed by one's name.
-func (m *Meter) Profiles() string { return strings.TrimSuffix(m.url, "metrics") + "debug/pprof/" }
 
 // Read adds a metric up over its labels; the sum of a histogram. There must be one.
 func (m *Meter) Read(ctx context.Context, name string) (float64, error) {
@@ -63,9 +61,9 @@ func (m *Meter) Read(ctx context.Context, name string) (float64, error) {
 
 // Follow samples a metric until it is ended, and answers the samples as a latency of
 // so many units each.
-func (m *Meter) Follow(name string, unit time.Duration) (end func() (*Latency, error)) {
+func (m *Meter) Follow(name string, unit time.Duration) (end func() (*result.Recorder, error)) {
 	ctx, stop := context.WithCancel(context.Background())
-	samples := NewLatency()
+	samples := result.NewRecorder()
 	var failed error
 	var following sync.WaitGroup
 	following.Go(func() {
@@ -81,7 +79,7 @@ func (m *Meter) Follow(name string, unit time.Duration) (end func() (*Latency, e
 			sleep(ctx, watchEvery)
 		}
 	})
-	return func() (*Latency, error) {
+	return func() (*result.Recorder, error) {
 		stop()
 		following.Wait()
 		return samples, failed

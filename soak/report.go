@@ -9,6 +9,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 
 	"github.com/callseal/callseal/benchmarks/machine"
+	"github.com/callseal/callseal/benchmarks/result"
 )
 
 // Line is what one trial found.
@@ -133,8 +134,8 @@ func Recoveries(kills []Kill, victim Victim) (away, recovery []time.Duration) {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
-// Percentiles words a latency.
-func (l *Latency) Percentiles() string {
+// Percentiles words latencies.
+func Percentiles(l *result.Recorder) string {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d.Microseconds())/1000) }
 	return fmt.Sprintf("p50 %s, p95 %s, p99 %s, max %s ms", ms(l.At(50)), ms(l.At(95)), ms(l.At(99)), ms(l.Max()))
 }

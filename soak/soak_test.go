@@ -118,8 +118,8 @@ func testKills(t *testing.T, lab *soak.Lab, how plan, line *soak.Line) (*soak.Fl
 	require.Greater(t, tally.Streams, int64(how.clients), "streams broke and were opened again")
 	line.Notes = append(line.Notes,
 		fmt.Sprintf("%d kills under %.0f records/s of %d adapters", how.kills, how.rate, how.clients),
-		"from due to accepted "+fleet.Acceptance(time.Time{}, time.Now()).Percentiles(),
-		"from due to committed "+fleet.Commitment(time.Time{}, time.Now()).Percentiles())
+		"from due to accepted "+soak.Percentiles(fleet.Acceptance(time.Time{}, time.Now())),
+		"from due to committed "+soak.Percentiles(fleet.Commitment(time.Time{}, time.Now())))
 	return fleet, killed
 }
 
@@ -178,8 +178,8 @@ func testOverload(t *testing.T, lab *soak.Lab, how plan, line *soak.Line) (*soak
 	line.Notes = append(line.Notes,
 		fmt.Sprintf("%d clients offered %.0f records/s to a gateway that does %.0f; %d never left them", clients, 4*capacity, capacity, shed),
 		fmt.Sprintf("pushed back %d times, each with RESOURCE_EXHAUSTED and the time to wait", tally.Rejected["RESOURCE_EXHAUSTED"]),
-		"from sending to accepted "+fleet.Taking().Percentiles(),
-		"from accepted to committed "+fleet.Keeping().Percentiles(),
+		"from sending to accepted "+soak.Percentiles(fleet.Taking()),
+		"from accepted to committed "+soak.Percentiles(fleet.Keeping()),
 		fmt.Sprintf("the gateway took %.0f MB at most, growing by %.1f KB/s in the second half, and %.0f %% of a processor", used.MaxRSS/1e6, used.Growth/1e3, 100*used.CPU/used.Wall),
 		fmt.Sprintf("committed of one client %d to %d records, Jain's index %.3f", least, most, soak.Jain(committed)))
 	return fleet, nil

@@ -21,8 +21,8 @@ import (
 	adapter "github.com/callseal/callseal/asterisk-adapter"
 	"github.com/callseal/callseal/asterisk-adapter/lab"
 	"github.com/callseal/callseal/benchmarks/machine"
+	"github.com/callseal/callseal/benchmarks/result"
 	"github.com/callseal/callseal/network/networktest"
-	"github.com/callseal/callseal/soak"
 )
 
 var (
@@ -175,9 +175,9 @@ func BenchmarkAdapter(b *testing.B) {
 func (s *stage) hangUps(b *testing.B, digits string, recordings int, application bool) {
 	b.Helper()
 	const warmUp = 3
-	steps := map[string]*soak.Latency{}
+	steps := map[string]*result.Recorder{}
 	for _, step := range []string{"closed", "digested", "told", "sealed", "committed"} {
-		steps[step] = soak.NewLatency()
+		steps[step] = result.NewRecorder()
 	}
 	for n := range warmUp + *calls {
 		s.log.forget()

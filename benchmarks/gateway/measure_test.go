@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/callseal/callseal/benchmarks/machine"
+	"github.com/callseal/callseal/benchmarks/result"
 	"github.com/callseal/callseal/network/networktest"
 	"github.com/callseal/callseal/soak"
 )
@@ -92,13 +93,13 @@ func at(b *testing.B, lab *soak.Lab, fleet *soak.Fleet, rate float64, lasts time
 	b.Helper()
 	fleet.Load(b.Context(), max(rate, 5), warmUp)
 	drain(b, fleet)
-	used := begin(b, lab)
+	used := account(b, lab)
 	from := time.Now()
 	fleet.Load(b.Context(), rate, lasts)
 	to := time.Now()
 	drain(b, fleet)
-	used.report(b, soak.Sum(fleet.Settled(from, time.Now())))
-	for name, latency := range map[string]*soak.Latency{
+	used(soak.Sum(fleet.Settled(from, time.Now())))
+	for name, latency := range map[string]*result.Recorder{
 		"accepted": fleet.Acceptance(from, to), "committed": fleet.Commitment(from, to), "settled": fleet.Settlement(from, to),
 	} {
 		require.Positive(b, latency.Count())
@@ -117,14 +118,14 @@ func saturate(b *testing.B, lab *soak.Lab, meter *soak.Meter, kind soak.Kind) fl
 	end := fleet.Begin(plenty)
 	defer end()
 	time.Sleep(2 * warmUp)
-	used := begin(b, lab)
+	used := account(b, lab)
 	journaled, accepted := read(b, meter, journaledBytes), fleet.Accepted()
 	behind := meter.Follow(lagBlocks, time.Millisecond)
 	from := time.Now()
 	time.Sleep(*steady)
 	to := time.Now()
 	settled := soak.Sum(fleet.Settled(from, to))
-	used.report(b, settled)
+	used(settled)
 	lag, err := behind()
 	require.NoError(b, err)
 	// A sample counts a block as a millisecond; the least that is recorded is nothing.
@@ -153,46 +154,23 @@ func read(b *testing.B, meter *soak.Meter, name string) float64 {
 	return value
 }
 
-// usage is what the gateway, and the network around it, used since it began.
-type usage struct {
-	lab     *soak.Lab
-	pid     int32
-	watch   *soak.Watch
-	written float64
-	seconds map[string]float64
-}
-
-func begin(b *testing.B, lab *soak.Lab) *usage {
+// account counts what the network uses until it is ended with the number of records,
+// and reports that.
+func account(b *testing.B, lab *soak.Lab) (end func(records int)) {
 	b.Helper()
-	pid, err := lab.PID(soak.Gateway)
+	counted, err := lab.Account()
 	require.NoError(b, err)
-	u := &usage{lab: lab, pid: pid}
-	u.written, err = soak.Written(pid)
-	require.NoError(b, err)
-	u.seconds, err = lab.ProcessorSeconds()
-	require.NoError(b, err)
-	u.watch, err = soak.NewWatch(pid)
-	require.NoError(b, err)
-	return u
-}
-
-func (u *usage) report(b *testing.B, records int) {
-	b.Helper()
-	used := u.watch.End()
-	written, err := soak.Written(u.pid)
-	require.NoError(b, err)
-	seconds, err := u.lab.ProcessorSeconds()
-	require.NoError(b, err)
-	var all float64
-	for kind, now := range seconds {
-		all += now - u.seconds[kind]
+	return func(records int) {
+		b.Helper()
+		cost, err := counted()
+		require.NoError(b, err)
+		require.Positive(b, records)
+		b.ReportMetric(cost.Gateway.MaxRSS/1e6, "gateway-MB")
+		b.ReportMetric(100*cost.Gateway.CPU/cost.Gateway.Wall, "gateway-cpu-%")
+		b.ReportMetric(1e6*cost.Gateway.CPU/float64(records), "gateway-cpu-µs/record")
+		b.ReportMetric(1e6*cost.Network()/float64(records), "network-cpu-µs/record")
+		b.ReportMetric(cost.Written/float64(records), "disk-B/record")
 	}
-	require.Positive(b, records)
-	b.ReportMetric(used.MaxRSS/1e6, "gateway-MB")
-	b.ReportMetric(100*used.CPU/used.Wall, "gateway-cpu-%")
-	b.ReportMetric(1e6*used.CPU/float64(records), "gateway-cpu-µs/record")
-	b.ReportMetric(1e6*all/float64(records), "network-cpu-µs/record")
-	b.ReportMetric((written-u.written)/float64(records), "disk-B/record")
 }
 
 func drain(b *testing.B, fleet *soak.Fleet) {

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/callseal/callseal/benchmarks/daemon"
 	"github.com/callseal/callseal/benchmarks/l2/anvil"
 	"github.com/callseal/callseal/benchmarks/l2/contracts"
-	"github.com/callseal/callseal/benchmarks/l2/daemon"
 	"github.com/callseal/callseal/benchmarks/l2/driver"
 	"github.com/callseal/callseal/benchmarks/l2/npm"
 	"github.com/callseal/callseal/benchmarks/l2/opstack"
@@ -44,7 +44,7 @@ func run(ctx context.Context, options Options, progress func(string), equip func
 	if err := options.Check(); err != nil {
 		return err
 	}
-	if err := writable(options.Out); err != nil {
+	if err := result.Prepare(options.Out); err != nil {
 		return err
 	}
 	equipment, err := equip(ctx, options, progress)
@@ -56,23 +56,6 @@ func run(ctx context.Context, options Options, progress func(string), equip func
 		return err
 	}
 	return r.write()
-}
-
-// writable says early what would else be known after minutes.
-func writable(folder string) error {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("make the folder for the results: %w", err)
-	}
-	probe, err := os.CreateTemp(folder, ".probe-")
-	if err != nil {
-		return fmt.Errorf("write to the folder for the results: %w", err)
-	}
-	defer func() { _ = os.Remove(probe.Name()) }()
-	_, err = probe.Write(make([]byte, 1<<20))
-	if err = errors.Join(err, probe.Close()); err != nil {
-		return fmt.Errorf("write to the folder for the results: %w", err)
-	}
-	return nil
 }
 
 // equip installs, builds and compiles what is not there.

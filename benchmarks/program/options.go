@@ -60,7 +60,7 @@ func Parse(name, does string, arguments []string, groups ...string) (Options, er
 	case options.Out == "":
 		return Options{}, errors.New("-out is missing: name the folder for the results")
 	}
-	return options, options.writable()
+	return options, options.prepare()
 }
 
 func isSet(flags *flag.FlagSet, name string) (set bool) {
@@ -68,25 +68,14 @@ func isSet(flags *flag.FlagSet, name string) (set bool) {
 	return set
 }
 
-// writable finds out before the measuring what would be known only after it.
-func (o *Options) writable() error {
+// prepare makes the folder's path absolute and the folder ready.
+func (o *Options) prepare() error {
 	absolute, err := filepath.Abs(o.Out)
 	if err != nil {
 		return fmt.Errorf("the folder for the results: %w", err)
 	}
 	o.Out = absolute
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return fmt.Errorf("make the folder for the results: %w", err)
-	}
-	probe, err := os.CreateTemp(o.Out, ".writable-")
-	if err != nil {
-		return fmt.Errorf("results cannot be written: %w", err)
-	}
-	_, err = probe.Write(make([]byte, 1<<20))
-	if err = errors.Join(err, probe.Close(), os.Remove(probe.Name())); err != nil {
-		return fmt.Errorf("results cannot be written to %s: %w", o.Out, err)
-	}
-	return nil
+	return result.Prepare(o.Out) //nolint:wrapcheck // says what it was
 }
 
 // Measure has a group measured and writes it. What was measured before is removed

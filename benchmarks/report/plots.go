@@ -181,18 +181,35 @@ func ramp(results Results) (*chart, error) {
 	c := newChart("Throughput against latency", "records a second, logarithmic", "latency, logarithmic")
 	logarithmic(&c.plot.X, "/s")
 	logarithmic(&c.plot.Y, "ms")
-	for _, series := range rampSeries {
-		all, err := along(results, series.Group, series.Measurement, "offered")
+	return c.curves(results, rampSeries, "offered")
+}
+
+// growth draws latencies against how many calls the ledger has.
+func growth(results Results) (*chart, error) {
+	c := newChart("Latency as the ledger grows", "calls on the ledger, logarithmic", "latency, ms")
+	logarithmic(&c.plot.X, "none")
+	c, err := c.curves(results, growthSeries, "calls")
+	if c != nil {
+		c.plot.Y.Min, c.plot.Y.Max = 0, c.plot.Y.Max*1.1
+	}
+	return c, err
+}
+
+// curves adds the p50 and p99 of series along a parameter; the chart is nil where there
+// is nothing to draw.
+func (c *chart) curves(results Results, all []series, parameter string) (*chart, error) {
+	for _, one := range all {
+		found, err := along(results, one.Group, one.Measurement, parameter)
 		if err != nil {
 			return nil, err
 		}
-		if len(all) == 0 {
+		if len(found) == 0 {
 			continue
 		}
-		if err := c.add(series.Label+", p50", pointsOf(all, func(s sampled) Estimate { return s.p50 }), series.style); err != nil {
+		if err := c.add(one.Label+", p50", pointsOf(found, func(s sampled) Estimate { return s.p50 }), one.style); err != nil {
 			return nil, err
 		}
-		if err := c.add(series.Label+", p99", pointsOf(all, func(s sampled) Estimate { return s.p99 }), series.style.tail()); err != nil {
+		if err := c.add(one.Label+", p99", pointsOf(found, func(s sampled) Estimate { return s.p99 }), one.style.tail()); err != nil {
 			return nil, err
 		}
 	}
@@ -210,33 +227,6 @@ func (c *chart) widen() {
 			axis.Min, axis.Max = axis.Min/1.3, axis.Max*1.3
 		}
 	}
-}
-
-// growth draws latencies against how many calls the ledger has.
-func growth(results Results) (*chart, error) {
-	c := newChart("Latency as the ledger grows", "calls on the ledger, logarithmic", "latency, ms")
-	logarithmic(&c.plot.X, "none")
-	for _, series := range growthSeries {
-		all, err := along(results, series.Group, series.Measurement, "calls")
-		if err != nil {
-			return nil, err
-		}
-		if len(all) == 0 {
-			continue
-		}
-		if err := c.add(series.Label+", p50", pointsOf(all, func(s sampled) Estimate { return s.p50 }), series.style); err != nil {
-			return nil, err
-		}
-		if err := c.add(series.Label+", p99", pointsOf(all, func(s sampled) Estimate { return s.p99 }), series.style.tail()); err != nil {
-			return nil, err
-		}
-	}
-	if c.entries == 0 {
-		return nil, nil //nolint:nilnil // nothing to draw
-	}
-	c.widen()
-	c.plot.Y.Min, c.plot.Y.Max = 0, c.plot.Y.Max*1.1
-	return c, nil
 }
 
 // bar is one bar with its parts stacked.

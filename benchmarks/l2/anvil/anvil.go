@@ -13,7 +13,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/ethclient"
 
-	"github.com/callseal/callseal/benchmarks/l2/daemon"
+	"github.com/callseal/callseal/benchmarks/daemon"
 )
 
 // startPatience bounds the start.

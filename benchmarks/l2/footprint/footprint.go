@@ -9,7 +9,7 @@ import (
 
 	"github.com/shirou/gopsutil/v4/process"
 
-	"github.com/callseal/callseal/benchmarks/l2/daemon"
+	"github.com/callseal/callseal/benchmarks/daemon"
 )
 
 // Usage is what a process took.

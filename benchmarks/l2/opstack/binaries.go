@@ -10,10 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/callseal/callseal/network/toolmodule"
 )
 
 // The versions that the tool modules pin.
@@ -142,54 +143,18 @@ func (p program) build(ctx context.Context, goTool, folder string, progress func
 		return fmt.Errorf("make a build folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(work) }()
-	if err := errors.Join(
-		os.WriteFile(filepath.Join(work, "go.mod"), p.module, 0o600),
-		os.WriteFile(filepath.Join(work, "go.sum"), p.sums, 0o600),
-	); err != nil {
-		return fmt.Errorf("write the tool module: %w", err)
+	build := toolmodule.Build{
+		Mod: p.module, Sum: p.sums, Packages: []string{p.source}, LDFlags: "-s -w",
+		Report: func(elapsed time.Duration) {
+			progress(fmt.Sprintf("building %s, once for this machine: %s so far, usually about a minute", p.name, elapsed.Round(time.Second)))
+		},
 	}
 	file := filepath.Join(work, p.name)
-	cmd := exec.CommandContext(ctx, goTool, "build", "-trimpath", "-mod=readonly", "-ldflags", "-s -w", "-o", file, p.source)
-	cmd.Dir = work
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-buildvcs=false")
-	stop := every(10*time.Second, func(elapsed time.Duration) {
-		progress(fmt.Sprintf("building %s, once for this machine: %s so far, usually about a minute", p.name, elapsed.Round(time.Second)))
-	})
-	output, err := cmd.CombinedOutput()
-	stop()
-	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return fmt.Errorf("%w: %s: %w: %s", ErrBuild, p.name, err, lastLine(string(output)))
+	if err := build.Run(ctx, goTool, work, file); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrBuild, p.name, err)
 	}
 	if err := os.Rename(file, filepath.Join(folder, p.name)); err != nil {
 		return fmt.Errorf("keep %s: %w", p.name, err)
 	}
 	return nil
-}
-
-// every calls report now and then at each interval until stopped.
-func every(interval time.Duration, report func(elapsed time.Duration)) (stop func()) {
-	begun, done, ended := time.Now(), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		report(0)
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-ticker.C:
-				report(time.Since(begun))
-			}
-		}
-	}()
-	return func() { close(done); <-ended }
-}
-
-func lastLine(text string) string {
-	text = strings.TrimSpace(text)
-	return text[strings.LastIndexByte(text, '\n')+1:]
 }

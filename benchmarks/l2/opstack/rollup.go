@@ -171,3 +171,8 @@ func run(ctx context.Context, folder, program string, arguments ...string) ([]by
 	}
 	return stdout.Bytes(), nil
 }
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}

@@ -23,7 +23,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/ethclient"
 
-	"github.com/callseal/callseal/benchmarks/l2/daemon"
+	"github.com/callseal/callseal/benchmarks/daemon"
 )
 
 // Development keys, published with the programs or made up here; they protect nothing.
@@ -162,7 +162,7 @@ func (s *Stack) run(ctx context.Context, command daemon.Command, url string, hei
 	ctx, cancel := context.WithTimeoutCause(ctx, startPatience, fmt.Errorf("no block %d within %s", height, startPatience))
 	defer cancel()
 	var header *types.Header
-	return header, process.Await(ctx, func(ctx context.Context) error {
+	err = process.Await(ctx, func(ctx context.Context) error {
 		client, err := ethclient.DialContext(ctx, url)
 		if err != nil {
 			return err
@@ -178,6 +178,7 @@ func (s *Stack) run(ctx context.Context, command daemon.Command, url string, hei
 		header, err = client.HeaderByNumber(ctx, big.NewInt(height))
 		return err
 	})
+	return header, err
 }
 
 // URL is where op-geth answers, by WebSocket.

@@ -4,26 +4,24 @@
 package broker
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/callseal/callseal/benchmarks/daemon"
 )
 
-// patience bounds the start and stop of a broker, which takes seconds on a quiet
-// machine.
+// patience bounds the start of a broker, which takes seconds on a quiet machine.
 const patience = 2 * time.Minute
 
 // Broker is a running broker.
@@ -32,17 +30,11 @@ type Broker struct {
 	folder string
 	ports  ports
 	// server is RabbitMQ, mapper Erlang's epmd.
-	server, mapper *child
+	server, mapper *daemon.Daemon
 }
 
 // ports are where it listens: clients, Erlang's distribution, and epmd.
 type ports struct{ clients, nodes, mapper int }
-
-// child is a process of ours.
-type child struct {
-	process *os.Process
-	ended   chan error
-}
 
 // programs are where Debian and others put RabbitMQ's own script. What stands on PATH
 // changes over to the user rabbitmq and loses the environment.
@@ -66,43 +58,24 @@ func Start(tb testing.TB) *Broker {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	free, err := freePorts(3)
+	free, err := daemon.Ports(tb.Context(), 3)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	b := &Broker{tb: tb, folder: tb.TempDir(), ports: ports{clients: free[0], nodes: free[1], mapper: free[2]}}
 	tb.Cleanup(b.Stop)
 	// An epmd that the broker starts itself would outlive it.
-	if b.mapper, err = b.run("epmd.log", "epmd", "-port", strconv.Itoa(b.ports.mapper), "-address", "127.0.0.1", "-relaxed_command_check"); err != nil {
+	if b.mapper, err = b.run("epmd", "epmd", "-port", strconv.Itoa(b.ports.mapper), "-address", "127.0.0.1", "-relaxed_command_check"); err != nil {
 		tb.Fatal(err)
 	}
 	if err := os.WriteFile(b.path("enabled_plugins"), []byte("[].\n"), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	if b.server, err = b.run("rabbitmq.log", program); err != nil {
+	if b.server, err = b.run("rabbitmq", program); err != nil {
 		tb.Fatal(err)
 	}
 	b.await()
 	return b
-}
-
-func freePorts(n int) ([]int, error) {
-	var found []int
-	var open []net.Listener
-	defer func() {
-		for _, one := range open {
-			_ = one.Close()
-		}
-	}()
-	for range n {
-		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		open = append(open, listener)
-		found = append(found, listener.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // TCP
-	}
-	return found, nil
 }
 
 func (b *Broker) path(name string) string { return filepath.Join(b.folder, name) }
@@ -111,7 +84,7 @@ func (b *Broker) path(name string) string { return filepath.Join(b.folder, name)
 // the machine's own RabbitMQ is told.
 func (b *Broker) environment() []string {
 	settings := map[string]string{
-		"HOME": b.folder, "PATH": os.Getenv("PATH"), "LANG": "C.UTF-8",
+		"LANG":          "C.UTF-8",
 		"ERL_EPMD_PORT": strconv.Itoa(b.ports.mapper), "ERL_EPMD_ADDRESS": "127.0.0.1",
 		"RABBITMQ_NODENAME": fmt.Sprintf("callseal-%d@localhost", b.ports.clients), "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
 		"RABBITMQ_NODE_PORT": strconv.Itoa(b.ports.clients), "RABBITMQ_DIST_PORT": strconv.Itoa(b.ports.nodes),
@@ -129,23 +102,8 @@ func (b *Broker) environment() []string {
 	return all
 }
 
-// run starts a program that ends with this one, however this one ends.
-func (b *Broker) run(log, program string, arguments ...string) (*child, error) {
-	command := exec.CommandContext(context.Background(), program, arguments...)
-	command.Env, command.Dir = b.environment(), b.folder
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	output, err := os.Create(b.path(log))
-	if err != nil {
-		return nil, fmt.Errorf("make the log of %s: %w", program, err)
-	}
-	defer func() { _ = output.Close() }()
-	command.Stdout, command.Stderr = output, output
-	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", program, err)
-	}
-	started := &child{process: command.Process, ended: make(chan error, 1)}
-	go func() { started.ended <- command.Wait(); close(started.ended) }()
-	return started, nil
+func (b *Broker) run(name, program string, arguments ...string) (*daemon.Daemon, error) {
+	return daemon.Start(daemon.Command{Name: name, Program: program, Arguments: arguments, Folder: b.folder, Environment: b.environment()}) //nolint:wrapcheck // says what it was
 }
 
 // URL is how clients reach it.
@@ -154,7 +112,7 @@ func (b *Broker) URL() string {
 }
 
 // PID is the broker's process.
-func (b *Broker) PID() int { return b.server.process.Pid }
+func (b *Broker) PID() int { return b.server.PID() }
 
 // Dial opens a connection that is closed at the end.
 func (b *Broker) Dial() *amqp.Connection {
@@ -169,48 +127,22 @@ func (b *Broker) Dial() *amqp.Connection {
 
 func (b *Broker) await() {
 	b.tb.Helper()
-	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	ctx, cancel := context.WithTimeoutCause(b.tb.Context(), patience, fmt.Errorf("it does not answer after %s", patience))
+	defer cancel()
+	if err := b.server.Await(ctx, func(context.Context) error {
 		connection, err := amqp.Dial(b.URL())
 		if err == nil {
-			_ = connection.Close()
-			return
+			err = connection.Close()
 		}
-		select {
-		case err := <-b.server.ended:
-			b.tb.Fatalf("RabbitMQ ended: %v\n%s", err, b.log())
-		case <-b.tb.Context().Done():
-			b.tb.Fatal("interrupted while RabbitMQ was started")
-		default:
-		}
-		if time.Since(began) > patience {
-			b.tb.Fatalf("RabbitMQ does not answer after %s: %v\n%s", patience, err, b.log())
-		}
+		return err
+	}); err != nil {
+		b.tb.Fatal(err)
 	}
 }
 
-// log is the end of what the broker said.
-func (b *Broker) log() string {
-	text, _ := os.ReadFile(b.path("rabbitmq.log"))
-	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return string(bytes.Join(lines[max(0, len(lines)-15):], []byte("\n")))
-}
-
-// Stop ends the broker and its epmd.
+// Stop ends the broker and its epmd, which knows no other end than being killed.
 func (b *Broker) Stop() {
-	b.end(b.server, syscall.SIGTERM)
-	b.end(b.mapper, syscall.SIGKILL) // it knows no other end
+	b.server.Stop()
+	b.mapper.Kill()
 	b.server, b.mapper = nil, nil
-}
-
-func (b *Broker) end(one *child, signal syscall.Signal) {
-	if one == nil {
-		return
-	}
-	_ = one.process.Signal(signal)
-	select {
-	case <-one.ended: //nolint:errcheck // however it ended
-	case <-time.After(patience):
-		_ = one.process.Kill()
-		b.tb.Errorf("process %d did not stop within %s", one.process.Pid, patience)
-	}
 }

@@ -36,7 +36,7 @@ func TestARealBrokerKeepsAndDelivers(t *testing.T) {
 		}
 	}
 	// Nothing is left, neither the broker nor epmd, nor anything on their ports.
-	server, mapper, at := b.server.process.Pid, b.mapper.process.Pid, b.ports
+	server, mapper, at := b.server.PID(), b.mapper.PID(), b.ports
 	b.Stop()
 	for _, pid := range []int{server, mapper} {
 		require.NoDirExists(t, filepath.Join("/proc", strconv.Itoa(pid)))

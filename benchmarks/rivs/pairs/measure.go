@@ -294,21 +294,21 @@ func (s *scene) messages() (float64, error) {
 			}
 		}
 	})
-	rate, err := s.counted(ctx, &consumed)
+	pause(ctx, warmUp)
+	rate, err := s.counted(ctx, consumed.Load)
 	stop()
 	return rate, errors.Join(group.Wait(), err)
 }
 
 var errNothing = errors.New("nothing came to its end for minutes: the machine is too busy")
 
-// counted answers by how much a counter grows a second after the warm-up. Where little
-// comes to its end it is counted for longer than planned, until something has.
-func (s *scene) counted(ctx context.Context, counter *atomic.Int64) (float64, error) {
-	pause(ctx, warmUp)
-	before, from := counter.Load(), time.Now()
+// counted answers by how much a count grows a second. Where little comes to its end it
+// is counted for longer than planned, until something has.
+func (s *scene) counted(ctx context.Context, count func() int64) (float64, error) {
+	before, from := count(), time.Now()
 	for ctx.Err() == nil {
 		pause(ctx, s.plan.Saturated)
-		if grown := counter.Load() - before; grown > 0 {
+		if grown := count() - before; grown > 0 {
 			return float64(grown) / time.Since(from).Seconds(), nil
 		}
 		if time.Since(from) > patience {
@@ -389,7 +389,8 @@ func (s *scene) busy(workers, events int, act func(context.Context, []event.Even
 			return nil
 		})
 	}
-	rate, err := s.counted(ctx, &done)
+	pause(ctx, warmUp)
+	rate, err := s.counted(ctx, done.Load)
 	stop()
 	return rate, errors.Join(group.Wait(), err)
 }
@@ -472,14 +473,15 @@ func (s *scene) acceptances() []float64 {
 	fleet := s.lab.Fleet(16, soak.Manner{Kind: soak.Calls, Window: 4})
 	end := fleet.Begin(plenty)
 	defer func() { end(); fleet.Stop() }()
-	pause(s.tb.Context(), warmUp)
+	ctx := s.tb.Context()
+	pause(ctx, warmUp)
 	var rates []float64
 	for range s.plan.Repetitions {
-		before, from := fleet.Accepted(), time.Now()
-		for pause(s.tb.Context(), s.plan.Saturated); fleet.Accepted() == before && time.Since(from) < patience; {
-			pause(s.tb.Context(), s.plan.Saturated)
+		rate, err := s.counted(ctx, func() int64 { return int64(fleet.Accepted()) })
+		if err != nil {
+			s.tb.Fatalf("records accepted by the gateway: %v", err)
 		}
-		rates = append(rates, float64(fleet.Accepted()-before)/time.Since(from).Seconds())
+		rates = append(rates, rate)
 	}
 	return rates
 }

@@ -1,4 +1,4 @@
-// Package daemon runs the programs of a chain as children: their output in a log,
+// Package daemon runs the programs that are measured as children: their output in a log,
 // ended with this program however it ends, and a sentence with the last lines of the
 // log where one fails.
 package daemon
@@ -38,6 +38,9 @@ type Command struct {
 	Arguments []string
 	// Folder is where it runs and leaves NAME.log.
 	Folder string
+	// Environment are variables, NAME=value, beside a few that keep it in Folder. It has
+	// none of this program's but PATH.
+	Environment []string
 }
 
 // Daemon is a program that was started.
@@ -61,7 +64,7 @@ func Start(c Command) (*Daemon, error) {
 	cmd := exec.Command(c.Program, c.Arguments...) //nolint:noctx // see above
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.Folder, log, log
 	// Variables such as OP_NODE_… or GETH_… of a shell would quietly reconfigure it.
-	cmd.Env = []string{"LC_ALL=C.UTF-8", "HOME=" + c.Folder, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + c.Folder}
+	cmd.Env = append([]string{"LC_ALL=C.UTF-8", "HOME=" + c.Folder, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + c.Folder}, c.Environment...)
 	// Its own group, so that a terminal's interrupt reaches us first.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	started := make(chan error, 1)
@@ -143,6 +146,15 @@ func (d *Daemon) Stop() {
 		_ = d.process.Kill()
 		<-d.done
 	}
+}
+
+// Kill ends it at once, for what knows no other end.
+func (d *Daemon) Kill() {
+	if d == nil || d.stopped.Swap(true) {
+		return
+	}
+	_ = d.process.Kill()
+	<-d.done
 }
 
 // Tail is the last lines of its log that say something, in one line.
