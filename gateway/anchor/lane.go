@@ -23,6 +23,8 @@ type lanes struct {
 	waiting, records, bytes int
 	// since is since when some have.
 	since time.Time
+	// took is what a transaction takes, from its proposal to its commit, of late.
+	took time.Duration
 }
 
 // lane is one PBX's.
@@ -47,16 +49,31 @@ func (l *lanes) add(one *item) {
 	l.waiting, l.records, l.bytes = l.waiting+1, l.records+one.records, l.bytes+one.wireBytes+1
 }
 
-// companyFor bounds how long segments wait for company while another transaction is
-// under way. A transaction costs every peer and orderer the same whether it has one
-// segment or a hundred: many small ones beside each other keep all of them waiting.
-const companyFor = 250 * time.Millisecond
+// shortest and longest bound how long segments wait for company while another
+// transaction is under way.
+const (
+	shortest = 20 * time.Millisecond
+	longest  = 250 * time.Millisecond
+)
+
+// company is how long segments wait for others to share a transaction with, beside one
+// that is under way: two thirds of what transactions take. Each costs every peer and
+// orderer much the same whether it has one segment or a hundred: where the network is
+// idle a short wait costs it nothing, and where it cannot keep up, so that transactions
+// take long, fewer and larger ones are what helps.
+func (l *lanes) company() time.Duration { return min(max(l.took*2/3, shortest), longest) }
+
+// committed learns what a transaction took.
+func (l *lanes) committed(took time.Duration) { l.took = (3*l.took + took) / 4 }
 
 // ripe says whether what waits should go, with so many transactions under way: a lone
-// segment at once; beside others a full transaction, or what has waited for long.
+// segment at once; beside others a full transaction, or what has waited for long enough.
 func (l *lanes) ripe(inFlight, maxBytes int) bool {
-	return l.waiting > 0 && (inFlight == 0 || l.records >= ledger.MaxRecords || l.bytes >= maxBytes || time.Since(l.since) >= companyFor)
+	return l.waiting > 0 && (inFlight == 0 || l.records >= ledger.MaxRecords || l.bytes >= maxBytes || l.ripens() <= 0)
 }
+
+// ripens is in what time that which waits has waited for long enough.
+func (l *lanes) ripens() time.Duration { return l.company() - time.Since(l.since) }
 
 // take composes the next batch, nil when there is nothing that may go: whole
 // segments, one of each lane in turn until the bounds are met. A segment that does

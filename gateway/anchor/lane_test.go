@@ -179,8 +179,17 @@ func TestRipe(t *testing.T) {
 	require.True(t, lanes.ripe(0, maxWireBytes))
 	require.False(t, lanes.ripe(1, maxWireBytes))
 	require.True(t, lanes.ripe(1, 10), "a full one by its size")
-	lanes.since = time.Now().Add(-companyFor)
+	lanes.since = time.Now().Add(-shortest)
 	require.True(t, lanes.ripe(1, maxWireBytes), "it has waited")
+	lanes.committed(time.Second)
+	require.Greater(t, lanes.company(), shortest, "where transactions take long it waits for longer")
+	require.False(t, lanes.ripe(1, maxWireBytes))
+	lanes.committed(time.Hour)
+	require.Equal(t, longest, lanes.company(), "but not for ever")
+	for range 40 {
+		lanes.committed(time.Millisecond)
+	}
+	require.Equal(t, shortest, lanes.company(), "and not for longer than they do")
 	lanes.since = time.Now()
 	lanes.add(waitingItem("b", 1, ledger.MaxRecords-1, 10))
 	require.True(t, lanes.ripe(3, maxWireBytes), "a full one by its records")

@@ -67,7 +67,8 @@ type Pipeline struct {
 	shares   *shares
 	arrived  []*arrival
 	lanes    *lanes
-	settling []*item // COMMITTED, in order, waiting for their details
+	ripe     *time.Timer // dispatches when what waits in the lanes has waited for long enough
+	settling []*item     // COMMITTED, in order, waiting for their details
 	inFlight int
 	storing  int
 	// unsettledSince is since when something in settling waits for company.
@@ -95,6 +96,7 @@ func newPipeline(on Ledger, parts Parts, config Config) *Pipeline {
 		known: map[identity]*item{}, perPBX: map[string]int{}, shares: newShares(), lanes: newLanes(),
 	}
 	p.under, p.abandon = context.WithCancel(context.Background())
+	p.ripe = time.AfterFunc(longest, p.dispatchNow)
 	p.metrics.watch(p)
 	return p
 }
@@ -148,20 +150,13 @@ func closing() *fault.Error {
 }
 
 // queue puts a segment at the end of its lane. The caller holds the lock.
-func (p *Pipeline) queue(one *item) {
-	if p.lanes.waiting == 0 {
-		p.dispatchIn(companyFor)
-	}
-	p.lanes.add(one)
-}
+func (p *Pipeline) queue(one *item) { p.lanes.add(one) }
 
-// dispatchIn begins, after a while, what may begin by then.
-func (p *Pipeline) dispatchIn(wait time.Duration) {
-	time.AfterFunc(wait, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.dispatch()
-	})
+// dispatchNow begins what may begin by now.
+func (p *Pipeline) dispatchNow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dispatch()
 }
 
 // dispatch begins what may begin. The caller holds the lock.
@@ -176,6 +171,11 @@ func (p *Pipeline) dispatch() {
 		}
 		p.inFlight++
 		p.running.Go(func() { p.publish(p.under, next, nil) })
+	}
+	if p.lanes.waiting > 0 && p.inFlight < p.config.InFlight {
+		if wait := p.lanes.ripens(); wait > 0 {
+			p.ripe.Reset(wait)
+		}
 	}
 	for p.storing < p.config.DetailsInFlight && p.settleNow() {
 		next := p.takeSettling()

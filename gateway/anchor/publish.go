@@ -169,6 +169,9 @@ func (p *Pipeline) publishOnce(ctx context.Context, b *batch, items []*item) err
 		return span.failed(p.unresolve(ctx, endorsed.ID(), items, err))
 	}
 	span.committed(commit.TransactionID, commit.Block)
+	p.mu.Lock()
+	p.lanes.committed(time.Since(began))
+	p.mu.Unlock()
 	return p.published(span.ctx, endorsed, commit, items, outcomes)
 }
 

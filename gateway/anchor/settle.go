@@ -31,7 +31,7 @@ func (p *Pipeline) unsettled(items ...*item) {
 	}
 	if len(p.settling) == 0 {
 		p.unsettledSince = time.Now()
-		p.dispatchIn(settleWithin)
+		time.AfterFunc(settleWithin, p.dispatchNow)
 	}
 	p.settling = append(p.settling, items...)
 }

@@ -70,8 +70,8 @@ func (d *database) openSQLite(file string) (err error) {
 		values := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "temp_store(MEMORY)"}, pragmas...)}
 		return "file:" + (&url.URL{Path: file}).EscapedPath() + "?" + values.Encode()
 	}
-	// The cache is in KiB: with the readers' some 24 MB in all.
-	if d.writer, err = sql.Open("sqlite", dsn("cache_size(-8192)", "wal_autocheckpoint(2000)")+"&_txlock=immediate"); err != nil {
+	// The cache is in KiB: with the readers' some 32 MB in all.
+	if d.writer, err = sql.Open("sqlite", dsn("cache_size(-16384)", "wal_autocheckpoint(8000)")+"&_txlock=immediate"); err != nil {
 		return fmt.Errorf("open the index %s: %w", file, err)
 	}
 	d.writer.SetMaxOpenConns(1)

@@ -22,10 +22,10 @@ const (
 	// leastFree is the room on the disk below which nothing more is written: Pebble
 	// does not survive a log that it cannot write.
 	leastFree = 8 << 20
-	// memTableBytes and cacheBytes are small, because what is looked up is mostly not
-	// there, which filters tell.
+	// memTableBytes is small, and cacheBytes enough for the filters of some five million
+	// keys: what is looked up is mostly not there, which they tell.
 	memTableBytes = 1 << 20
-	cacheBytes    = 1 << 20
+	cacheBytes    = 8 << 20
 )
 
 // The first byte of an entry's key. The index holds no record's key: Pebble does not
