@@ -115,6 +115,21 @@ bench-report: ## Write the report of what is in RESULTS into bin/report: aims, p
 .PHONY: bench
 bench: bench-load bench-l2 bench-peers bench-rivs bench-report ## Measure everything, one after the other, and write the report
 
+# The packages of which each line of a benchmark is work of the processor alone: parsing,
+# canonical encoding, digests and arithmetic.
+MICRO = ./chaincode/ledger ./chaincode/reputation ./asterisk-adapter/ami ./asterisk-adapter/cdr ./asterisk-adapter/rate \
+  ./asterisk-adapter/recording ./gateway/anchor ./gateway/fabric ./verify
+MICROFILE = docs/measured/bench/micro
+
+.PHONY: bench-micro
+bench-micro: $(TOOLS)/benchstat ## Run the micro-benchmarks into docs/measured/bench/micro.txt and compare with what was there
+	@mkdir -p $(BIN) $(dir $(MICROFILE))
+	$(GO) test -run '^$$' -bench . -count 6 -benchtime 150ms -p 1 $(MICRO) | tee $(BIN)/micro.txt
+	@! grep -q '^FAIL' $(BIN)/micro.txt && grep -q '^PASS' $(BIN)/micro.txt
+	$(TOOLS)/benchstat $(if $(wildcard $(MICROFILE).txt),before=$(MICROFILE).txt) now=$(BIN)/micro.txt > $(BIN)/micro.benchstat.txt
+	@mv $(BIN)/micro.txt $(MICROFILE).txt && mv $(BIN)/micro.benchstat.txt $(MICROFILE).benchstat.txt
+	@cat $(MICROFILE).benchstat.txt
+
 .PHONY: bench-figures
 bench-figures: ## Put the figures of docs/measured/bench into README and docs
 	$(GO) run ./benchmarks/report/cmd/callseal-bench-report figures --write
@@ -148,6 +163,9 @@ tools: $(TOOLS)/golangci-lint $(TOOLS)/buf
 
 $(TOOLS)/golangci-lint: tools/lint/go.mod
 	cd tools/lint && $(GO) build -o $(TOOLS)/ tool && touch $@
+
+$(TOOLS)/benchstat: tools/bench/go.mod
+	cd tools/bench && $(GO) build -o $(TOOLS)/ tool && touch $@
 
 $(TOOLS)/buf: tools/proto/go.mod
 	cd tools/proto && $(GO) build -o $(TOOLS)/ tool && touch $@
