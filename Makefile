@@ -115,6 +115,17 @@ bench-report: ## Write the report of what is in RESULTS into bin/report: aims, p
 .PHONY: bench
 bench: bench-load bench-l2 bench-peers bench-rivs bench-report ## Measure everything, one after the other, and write the report
 
+QUICK = $(BIN)/quick
+
+.PHONY: bench-quick
+bench-quick: build ## Measure in three minutes what the last report's ratios are made of; fail where one lost more than a quarter
+	@ls docs/measured/bench/*.json > /dev/null 2>&1 || { echo "bench-quick: docs/measured/bench has no results of a last report to compare with: run make bench and copy bin/results/*.json there" >&2; exit 1; }
+	@rm -rf $(QUICK)
+	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/load -guard -only callseal-bft,callseal-raft -out $(QUICK)
+	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/peers -guard -only tessera-tuned,fabric-stock -out $(QUICK)
+	cd benchmarks/l2 && $(GO) run ./cmd/callseal-bench-l2 -quick -op-stack none -anvil 250ms -anvil-lone 1s -anvil-open 6s -out $(QUICK)
+	$(GO) run ./benchmarks/report/cmd/callseal-bench-report guard --results $(QUICK)
+
 # The packages of which each line of a benchmark is work of the processor alone: parsing,
 # canonical encoding, digests and arithmetic.
 MICRO = ./chaincode/ledger ./chaincode/reputation ./asterisk-adapter/ami ./asterisk-adapter/cdr ./asterisk-adapter/rate \

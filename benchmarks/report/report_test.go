@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"html"
 	"image/png"
 	"io"
 	"os"
@@ -58,6 +59,46 @@ func TestAMissedAimNeedsACause(t *testing.T) {
 	markdown, err := made.Markdown()
 	require.NoError(t, err)
 	require.Contains(t, string(markdown), "Cause: not yet said")
+}
+
+// TestWrittenCausesStandBesideWhatIsMissed has every aim missed that causes.yaml speaks
+// of, and one that it does not.
+func TestWrittenCausesStandBesideWhatIsMissed(t *testing.T) {
+	causes, err := WrittenCauses()
+	require.NoError(t, err)
+	require.Contains(t, causes, "op-stack-safe")
+	results := sample(t)
+	scaleBy(t, results, "callseal-bft", "commit/lone", 50)
+	reached, err := New(sample(t), causes)
+	require.NoError(t, err)
+	missed, err := New(results, causes)
+	require.NoError(t, err)
+	require.Contains(t, missed.Uncaused(), "lone-bft-p50")
+	shown := map[string]Verdict{}
+	for _, row := range missed.Rows {
+		for _, v := range row.Lines {
+			shown[v.ID] = v
+		}
+	}
+	markdown, err := missed.Markdown()
+	require.NoError(t, err)
+	page, err := missed.HTML()
+	require.NoError(t, err)
+	before, err := reached.Markdown()
+	require.NoError(t, err)
+	for id, cause := range causes {
+		require.Equal(t, cause, shown[id].Cause, id)
+		has(t, markdown, "Cause: "+cause)
+		has(t, page, "<br>Cause: "+html.EscapeString(cause))
+	}
+	lacks(t, before, "Cause: "+causes["op-stack-safe"])
+	require.Empty(t, shown["lone-bft-p50"].Cause)
+	_, line, found := strings.Cut(string(markdown), "| BFT, p50 | below 20 ms | ")
+	require.True(t, found)
+	line, _, _ = strings.Cut(line, "\n")
+	require.Contains(t, line, "**missed**")
+	require.Contains(t, line, "Cause: not yet said")
+	has(t, page, `Cause: <span class="missed">not yet said</span>`)
 }
 
 func TestBounds(t *testing.T) {
@@ -165,9 +206,9 @@ func TestEveryGroupMayBeMissing(t *testing.T) {
 		}
 		made, err := New(results, caused())
 		require.NoError(t, err, name)
-		html, err := made.HTML()
+		page, err := made.HTML()
 		require.NoError(t, err, name)
-		lacks(t, html, "NaN")
+		lacks(t, page, "NaN")
 	}
 	alone := Results{"gas": all["gas"]}
 	made, err := New(alone, nil)

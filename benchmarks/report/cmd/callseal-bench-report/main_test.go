@@ -79,6 +79,10 @@ func TestProgram(t *testing.T) {
 	require.Contains(t, says, "WORSE")
 	require.Contains(t, says, "callseal-bench-report: ratios got worse: 1 of 7")
 
+	says, well = does(t, "guard", "--json", "--results", good, "--against", good)
+	require.True(t, well, says)
+	require.Contains(t, says, `"loss": 0,`)
+
 	root := t.TempDir()
 	page := filepath.Join(root, "README.md")
 	require.NoError(t, os.WriteFile(page, []byte("<!-- figure callseal-bft/throughput/saturation/details -->?<!-- /figure -->\n"), 0o600))
