@@ -97,6 +97,7 @@ func (o *Options) Measure(tb testing.TB, name, title string, measure func(*resul
 	if o.Quick {
 		group.Notes = append(group.Notes, "A quick run: the figures only show that everything runs.")
 	}
+	tb.Logf("%s: begun", name)
 	measure(group)
 	group.Ended = time.Now().UTC()
 	if tb.Failed() || tb.Context().Err() != nil {

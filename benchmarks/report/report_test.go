@@ -270,6 +270,25 @@ func TestWritten(t *testing.T) {
 	}
 }
 
+// TestAReportIsReplacedWhereNamesCannotBeExchanged is the other way to the same end.
+func TestAReportIsReplacedWhereNamesCannotBeExchanged(t *testing.T) {
+	folder := t.TempDir()
+	before, after := filepath.Join(folder, "report"), filepath.Join(folder, ".report-1")
+	for at, text := range map[string]string{before: "old", after: "new"} {
+		require.NoError(t, os.Mkdir(at, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(at, "report.md"), []byte(text), 0o600))
+	}
+	require.NoError(t, replace(after, before))
+	text, err := os.ReadFile(filepath.Join(before, "report.md"))
+	require.NoError(t, err)
+	require.Equal(t, "new", string(text))
+	left, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.ErrorContains(t, replace(after, before), "put the report in its place")
+	require.FileExists(t, filepath.Join(before, "report.md"), "the old one is put back")
+}
+
 // small is a report of one group, with one plot.
 func small(t *testing.T) *Report {
 	t.Helper()
@@ -315,6 +334,8 @@ func TestAForeignFolderIsLeftAlone(t *testing.T) {
 	require.NoError(t, os.Mkdir(foreign, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(foreign, "thesis.doc"), nil, 0o600))
 	require.ErrorIs(t, made.Write(foreign), ErrForeignFolder)
+	require.NoError(t, os.WriteFile(filepath.Join(foreign, "report.md"), []byte("mine"), 0o600))
+	require.ErrorContains(t, made.Write(foreign), "has thesis.doc: name another, or an empty one")
 	require.FileExists(t, filepath.Join(foreign, "thesis.doc"))
 	require.Error(t, made.Write(filepath.Join(foreign, "thesis.doc", "report")))
 }
