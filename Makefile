@@ -115,6 +115,32 @@ bench-report: ## Write the report of what is in RESULTS into bin/report: aims, p
 .PHONY: bench
 bench: bench-load bench-l2 bench-peers bench-rivs bench-report ## Measure everything, one after the other, and write the report
 
+QUICK = $(BIN)/quick
+
+.PHONY: bench-quick
+bench-quick: build ## Measure in three minutes what the last report's ratios are made of; fail where one lost more than a quarter
+	@ls docs/measured/bench/*.json > /dev/null 2>&1 || { echo "bench-quick: docs/measured/bench has no results of a last report to compare with: run make bench and copy bin/results/*.json there" >&2; exit 1; }
+	@rm -rf $(QUICK)
+	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/load -guard -only callseal-bft,callseal-raft -out $(QUICK)
+	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/peers -guard -only tessera-tuned,fabric-stock -out $(QUICK)
+	cd benchmarks/l2 && $(GO) run ./cmd/callseal-bench-l2 -quick -op-stack none -anvil 250ms -anvil-lone 1s -anvil-open 6s -out $(QUICK)
+	$(GO) run ./benchmarks/report/cmd/callseal-bench-report guard --results $(QUICK)
+
+# The packages of which each line of a benchmark is work of the processor alone: parsing,
+# canonical encoding, digests and arithmetic.
+MICRO = ./chaincode/ledger ./chaincode/reputation ./asterisk-adapter/ami ./asterisk-adapter/cdr ./asterisk-adapter/rate \
+  ./asterisk-adapter/recording ./gateway/anchor ./gateway/fabric ./verify
+MICROFILE = docs/measured/bench/micro
+
+.PHONY: bench-micro
+bench-micro: $(TOOLS)/benchstat ## Run the micro-benchmarks into docs/measured/bench/micro.txt and compare with what was there
+	@mkdir -p $(BIN) $(dir $(MICROFILE))
+	$(GO) test -run '^$$' -bench . -count 6 -benchtime 150ms -p 1 $(MICRO) | tee $(BIN)/micro.txt
+	@! grep -q '^FAIL' $(BIN)/micro.txt && grep -q '^PASS' $(BIN)/micro.txt
+	$(TOOLS)/benchstat $(if $(wildcard $(MICROFILE).txt),before=$(MICROFILE).txt) now=$(BIN)/micro.txt > $(BIN)/micro.benchstat.txt
+	@mv $(BIN)/micro.txt $(MICROFILE).txt && mv $(BIN)/micro.benchstat.txt $(MICROFILE).benchstat.txt
+	@cat $(MICROFILE).benchstat.txt
+
 .PHONY: bench-figures
 bench-figures: ## Put the figures of docs/measured/bench into README and docs
 	$(GO) run ./benchmarks/report/cmd/callseal-bench-report figures --write
@@ -148,6 +174,9 @@ tools: $(TOOLS)/golangci-lint $(TOOLS)/buf
 
 $(TOOLS)/golangci-lint: tools/lint/go.mod
 	cd tools/lint && $(GO) build -o $(TOOLS)/ tool && touch $@
+
+$(TOOLS)/benchstat: tools/bench/go.mod
+	cd tools/bench && $(GO) build -o $(TOOLS)/ tool && touch $@
 
 $(TOOLS)/buf: tools/proto/go.mod
 	cd tools/proto && $(GO) build -o $(TOOLS)/ tool && touch $@

@@ -122,3 +122,24 @@ func TestDetails(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkCDR opens a leg's details and compares a row with what was endorsed.
+func BenchmarkCDR(b *testing.B) {
+	call, details := endorsed()
+	disclosure := ledger.Details{Call: details, Salt: strings.Repeat("5a", 32), V: ledger.SchemaVersion}
+	text, err := ledger.Canonical(&disclosure)
+	require.NoError(b, err)
+	call.DetailsDigest = ledger.Digest(text)
+	record := ledger.Record{Call: call}
+	row := verify.CDRFields(call, details)
+	b.ReportAllocs()
+	for b.Loop() {
+		opened, err := verify.Details(text, &record)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if differences := verify.CDR(row, call, opened.Call); len(differences) > 0 {
+			b.Fatal(differences)
+		}
+	}
+}

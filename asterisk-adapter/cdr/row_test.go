@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/callseal/callseal/asterisk-adapter/ami"
 )
 
 // written is a line of Asterisk 22.10.
@@ -286,5 +288,26 @@ func BenchmarkParseCSV(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkParseEvent reads what AMI's session made of a Cdr event.
+func BenchmarkParseEvent(b *testing.B) {
+	headers := ami.Headers{{Name: "Event", Value: "Cdr"}, {Name: "Privilege", Value: "cdr,all"}}
+	for _, one := range [][2]string{
+		{"AccountCode", ""}, {"Source", "1001"}, {"Destination", "1002"}, {"DestinationContext", "lab"}, {"CallerID", `"Zé, "the" boss" <1001>`},
+		{"Channel", "PJSIP/1001-00000000"}, {"DestinationChannel", "PJSIP/1002-00000001"}, {"LastApplication", "Dial"}, {"LastData", "PJSIP/1002,30"},
+		{"StartTime", "2026-11-21 07:04:10"}, {"AnswerTime", "2026-11-21 07:04:10"}, {"EndTime", "2026-11-21 07:04:12"}, {"Duration", "2"}, {"BillableSeconds", "2"},
+		{"Disposition", "ANSWERED"}, {"AMAFlags", "DOCUMENTATION"}, {"UniqueID", "1795244650.0"}, {"UserField", "1-1-30761@127.34.27.2"}, {"PeerAccount", ""},
+		{"LinkedID", "1795244650.0"}, {"Sequence", "0"},
+	} {
+		headers = append(headers, ami.Header{Name: one[0], Value: one[1]})
+	}
+	zone := lisbon(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseEvent(headers.Get, zone); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

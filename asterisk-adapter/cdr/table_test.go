@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
@@ -331,4 +332,32 @@ func FuzzRowOfATable(f *testing.F) {
 			require.Empty(t, row.Diff(&row))
 		}
 	})
+}
+
+// BenchmarkRow takes one row of FreePBX's table, as the database's driver answers it:
+// told from those that were seen, and parsed where it is new.
+func BenchmarkRow(b *testing.B) {
+	l := layoutOfFreePBX(b)
+	values := valuesOf(l, nil)
+	table := Table{Name: "cdr", Zone: lisbon(b), seed: maphash.MakeSeed(), layout: l}
+	rows := 0
+	handler := TableHandler{Row: func(Row) error { rows++; return nil }, Bad: func(err error) { b.Fatal(err) }}
+	for name, seen := range map[string]bool{"new": false, "seen": true} {
+		b.Run(name, func(b *testing.B) {
+			table.seen = map[uint64]seenRow{}
+			before := rows
+			b.ReportAllocs()
+			for b.Loop() {
+				if !seen {
+					clear(table.seen)
+				}
+				if err := table.deliver(values, handler); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if want := map[bool]int{false: b.N, true: 1}[seen]; rows-before != want {
+				b.Fatalf("%d rows were delivered, not %d", rows-before, want)
+			}
+		})
+	}
 }

@@ -31,3 +31,28 @@ func TestRowsThatAreNone(t *testing.T) {
 		require.Error(t, json.Unmarshal([]byte(text), &row), text)
 	}
 }
+
+// BenchmarkWire writes a row as it travels to another program, and reads it there.
+func BenchmarkWire(b *testing.B) {
+	row, err := ParseCSV([]byte(written), time.UTC)
+	require.NoError(b, err)
+	text, err := row.MarshalJSON()
+	require.NoError(b, err)
+	b.Run("write", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := row.MarshalJSON(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var read Row
+			if err := read.UnmarshalJSON(text); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

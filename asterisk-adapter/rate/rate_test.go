@@ -1,6 +1,7 @@
 package rate
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,4 +108,51 @@ func FuzzParse(f *testing.F) {
 		require.LessOrEqual(t, price, int64(maxPrice))
 		require.GreaterOrEqual(t, found.Price(min(seconds, 1<<40)+1), found.Price(min(seconds, 1<<40)), "longer is not cheaper")
 	})
+}
+
+// full is a table as a carrier sends it, of that many prefixes of one to seven digits
+// below a few countries, and numbers that find long and short ones.
+func full(n int) (text string, numbers []string) {
+	var lines strings.Builder
+	lines.WriteString(header)
+	for i := range n {
+		fmt.Fprintf(&lines, "%d%0*d,zone-%d,EUR,%d,%d,%d,%d\n", 30+i%20, 1+i/20%5, i/20, i, i%3*10_000, 5_000+i%200*100, 1+i%2*59, 1+i%2*5)
+		if i%(n/64) == 0 {
+			numbers = append(numbers, fmt.Sprintf("+%d%0*d%s", 30+i%20, 1+i/20%5, i/20, "5550100"[:7-i%3]))
+		}
+	}
+	for i := range 20 {
+		fmt.Fprintf(&lines, "%d,country-%d,EUR,0,20000,60,60\n", 30+i, i)
+	}
+	return lines.String(), append(numbers, "+390000000", "+12025550100", "+4412")
+}
+
+func BenchmarkParse(b *testing.B) {
+	text, _ := full(20_000)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Parse(strings.NewReader(text)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkPrice finds the rate of a number among 20,000 and prices a call by it.
+func BenchmarkPrice(b *testing.B) {
+	text, numbers := full(20_000)
+	table, err := Parse(strings.NewReader(text))
+	require.NoError(b, err)
+	n, priced, sum := 0, 0, int64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		n++
+		if found, is := table.Of(numbers[n%len(numbers)]); is {
+			priced++
+			sum += found.Price(int64(n % 3600))
+		}
+	}
+	if n > len(numbers) && (priced == 0 || priced == n || sum == 0) {
+		b.Fatalf("%d of %d calls had a rate: some numbers have one, and some have none", priced, n)
+	}
 }

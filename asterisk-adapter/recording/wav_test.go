@@ -113,3 +113,27 @@ func FuzzWAVHeader(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkReadWAV reads the header of ten minutes as MixMonitor writes it, and of one
+// with what broadcasters put before the audio.
+func BenchmarkReadWAV(b *testing.B) {
+	const audio = 600 * 16_000
+	for name, before := range map[string][]byte{
+		"plain":     nil,
+		"broadcast": slices.Concat(chunk("JUNK", make([]byte, 28)), chunk("bext", make([]byte, 602)), chunk("LIST", make([]byte, 26))),
+	} {
+		head := riff(before, pcm, chunk("data", nil))
+		size := int64(len(head)) + audio
+		binary.LittleEndian.PutUint32(head[4:], uint32(size-8))
+		binary.LittleEndian.PutUint32(head[len(head)-4:], audio)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				w, err := ReadWAVHeader(head, size)
+				if err != nil || w.DataBytes != audio {
+					b.Fatal(w.DataBytes, err)
+				}
+			}
+		})
+	}
+}

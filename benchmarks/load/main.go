@@ -35,8 +35,13 @@ func main() {
 	if options.Quick {
 		plan.Lone, plan.Steady, plan.Rates = 30, 5*time.Second, []float64{200}
 	}
+	raft := plan
+	if options.Guard {
+		// Of Raft only the lone commit is guarded.
+		raft.Rates, raft.Steady = nil, 0
+	}
 	os.Exit(networktest.Finish(program.Run("load", func(tb testing.TB) {
 		options.Measure(tb, "callseal-bft", "Callseal, SmartBFT ordering", func(group *result.Group) { gateway.Measure(tb, plan, group) })
-		options.Measure(tb, "callseal-raft", "Callseal, Raft ordering", func(group *result.Group) { gateway.Measure(tb, plan, group, networktest.WithRaft()) })
+		options.Measure(tb, "callseal-raft", "Callseal, Raft ordering", func(group *result.Group) { gateway.Measure(tb, raft, group, networktest.WithRaft()) })
 	})))
 }

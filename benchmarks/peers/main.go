@@ -57,12 +57,18 @@ func measure(tb testing.TB, options program.Options) {
 		slow = tessera.Plan{Repetitions: options.Repetitions, Lone: 5 * time.Second, Seed: seed}
 		quick = tessera.Plan{Repetitions: options.Repetitions, Lone: 5 * time.Second, Steady: 2 * time.Second, Saturation: true, Rates: []float64{200}, Seed: seed}
 	}
+	if options.Guard {
+		slow.Lone, quick.Lone, slow.Steady, slow.Saturation, quick.Rates = 0, 0, quick.Steady, true, nil
+	}
 	options.Measure(tb, "tessera-default", "Tessera on POSIX, default settings", log(tessera.Default(), slow))
 	options.Measure(tb, "tessera-tuned", "Tessera on POSIX, tuned", log(tessera.Tuned(), quick))
 	options.Measure(tb, "fabric-stock", "Fabric with its samples' block cutting", func(group *result.Group) {
 		plan := fabric.Plan{Repetitions: options.Repetitions, Lone: 5, Saturated: 10 * time.Second, Gateway: true, Seed: seed}
 		if options.Quick {
 			plan.Lone, plan.Saturated, plan.Gateway = 1, 4*time.Second, false
+		}
+		if options.Guard {
+			plan.Lone = 0
 		}
 		fabric.Measure(tb, plan, group)
 	})

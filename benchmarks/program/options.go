@@ -23,6 +23,9 @@ type Options struct {
 	Repetitions int
 	// Quick asks for figures that only show that everything runs.
 	Quick bool
+	// Guard asks for what the guarded ratios of benchmarks/report are made of, and for
+	// no more; it implies Quick.
+	Guard bool
 	// Only are the groups to measure.
 	Only []string
 }
@@ -35,6 +38,7 @@ func Parse(name, does string, arguments []string, groups ...string) (Options, er
 	flags.StringVar(&options.Out, "out", "", "`folder` for the results, one JSON file a group; made where it is missing")
 	flags.IntVar(&options.Repetitions, "repetitions", 3, "how often each measurement is made")
 	flags.BoolVar(&options.Quick, "quick", false, "short measurements, made once: they show that all runs, and little else")
+	flags.BoolVar(&options.Guard, "guard", false, "as -quick, and only what make bench-quick compares with the last report")
 	only := flags.String("only", strings.Join(groups, ","), "the groups to measure, with commas between")
 	flags.Usage = func() {
 		_, _ = fmt.Fprintf(flags.Output(), "%s\n\nUsage:\n  go run ./benchmarks/%s -out FOLDER [flags]\n\nFlags:\n", does, name)
@@ -43,6 +47,7 @@ func Parse(name, does string, arguments []string, groups ...string) (Options, er
 	if err := flags.Parse(arguments); err != nil {
 		return Options{}, err //nolint:wrapcheck // said already
 	}
+	options.Quick = options.Quick || options.Guard
 	if options.Quick && !isSet(flags, "repetitions") {
 		options.Repetitions = 1
 	}
@@ -92,6 +97,7 @@ func (o *Options) Measure(tb testing.TB, name, title string, measure func(*resul
 	if o.Quick {
 		group.Notes = append(group.Notes, "A quick run: the figures only show that everything runs.")
 	}
+	tb.Logf("%s: begun", name)
 	measure(group)
 	group.Ended = time.Now().UTC()
 	if tb.Failed() || tb.Context().Err() != nil {

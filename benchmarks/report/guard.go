@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 // allowed is the loss of a ratio that is put down to chance.
@@ -78,33 +81,83 @@ func found(results Results, one Guarded) (*Estimate, error) {
 // GuardTable shows what became of the ratios.
 func GuardTable(all []Guarding) string {
 	t := table.NewWriter()
-	t.AppendHeader(table.Row{"ratio", "better is", "last report", "now", "change", ""})
+	t.AppendHeader(table.Row{"ratio", "stored", "now", "loss", ""})
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}, {Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}})
 	for _, g := range all {
-		better, change, verdict := "less", "", "good"
-		if g.Higher {
-			better = "more"
-		}
-		switch {
-		case g.Was == nil && g.Is == nil:
-			verdict = "not measured"
-		case g.Was == nil:
-			verdict = "new, nothing to compare with"
-		case g.Is == nil:
-			verdict = "NOT MEASURED ANY MORE"
-		default:
-			change = fmt.Sprintf("%+.0f %%", 100*(g.Is.Value/g.Was.Value-1))
-			if g.Lost() {
-				verdict = "WORSE"
-			}
-		}
-		t.AppendRow(table.Row{g.Title, better, shown(g.Was), shown(g.Is), change, verdict})
+		t.AppendRow(table.Row{g.Title, shown(g.Was), shown(g.Is), g.loss(), g.verdict()})
 	}
 	return t.Render()
+}
+
+// loss is by how much the ratio is worse, in words; a gain is none.
+func (g *Guarding) loss() string {
+	switch {
+	case g.Was == nil || g.Is == nil:
+		return ""
+	case g.Worse > 0:
+		return fmt.Sprintf("%.0f %%", 100*g.Worse)
+	}
+	return "none"
+}
+
+func (g *Guarding) verdict() string {
+	switch {
+	case g.Was == nil && g.Is == nil:
+		return "not measured"
+	case g.Was == nil:
+		return "new, nothing to compare with"
+	case g.Is == nil:
+		return "NOT MEASURED ANY MORE"
+	case g.Lost():
+		return "WORSE"
+	}
+	return "good"
 }
 
 func shown(e *Estimate) string {
 	if e == nil {
 		return "–"
 	}
-	return interval(*e)
+	return number(e.Value)
+}
+
+// guardLine is a line of GuardJSON.
+type guardLine struct {
+	ID    string `json:"id"`
+	Title string `json:"title"`
+	// Better says which way is better, more or less.
+	Better string `json:"better"`
+	// Stored and Now are the ratio in the last report and now, Loss by which part of the
+	// stored one it is worse, below 0 where it is better; absent where not measured.
+	Stored *float64 `json:"stored,omitzero"`
+	Now    *float64 `json:"now,omitzero"`
+	Loss   *float64 `json:"loss,omitzero"`
+	// Lost says that it is too much, or that the ratio is not measured any more.
+	Lost bool `json:"lost"`
+}
+
+// GuardJSON is what became of the ratios, for programs.
+func GuardJSON(all []Guarding) ([]byte, error) {
+	lines := make([]guardLine, len(all))
+	for i, g := range all {
+		one := guardLine{ID: g.ID, Title: g.Title, Better: "less", Lost: g.Lost()}
+		if g.Higher {
+			one.Better = "more"
+		}
+		if g.Was != nil {
+			one.Stored = &g.Was.Value
+		}
+		if g.Is != nil {
+			one.Now = &g.Is.Value
+		}
+		if g.Was != nil && g.Is != nil {
+			one.Loss = &g.Worse
+		}
+		lines[i] = one
+	}
+	made, err := json.Marshal(lines, jsontext.WithIndent("  "))
+	if err != nil {
+		return nil, fmt.Errorf("write the ratios: %w", err)
+	}
+	return made, nil
 }

@@ -1,8 +1,11 @@
 package report
 
 import (
+	"strings"
 	"testing"
+	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 )
 
@@ -73,4 +76,48 @@ func TestGuardOfNothing(t *testing.T) {
 	lines, err := Guard(all, old)
 	require.NoError(t, err, "a ratio that is new is nothing to fail for")
 	require.Contains(t, GuardTable(lines), "new, nothing to compare with")
+}
+
+// TestGuardInFigures reads what programs are told of a loss, a gain and what is missing.
+func TestGuardInFigures(t *testing.T) {
+	stored, fresh := sample(t), sample(t)
+	scaleBy(t, fresh, "callseal-bft", "throughput/saturation/details", 0.5)
+	scaleBy(t, fresh, "callseal-raft", "commit/lone", 1.1)
+	delete(fresh, "fabric-stock")
+	delete(stored, "tessera-tuned")
+	all, err := Guard(fresh, stored)
+	require.ErrorIs(t, err, ErrLoss)
+	text, err := GuardJSON(all)
+	require.NoError(t, err)
+	var lines []guardLine
+	require.NoError(t, json.Unmarshal(text, &lines))
+	require.Len(t, lines, len(guarded))
+	of := map[string]guardLine{}
+	for _, one := range lines {
+		of[one.ID] = one
+	}
+	halved := of["details-to-none"]
+	require.True(t, halved.Lost)
+	require.Equal(t, "more", halved.Better)
+	require.InEpsilon(t, 0.5, *halved.Loss, 1e-6)
+	require.InEpsilon(t, 0.5**halved.Stored, *halved.Now, 1e-6)
+	require.False(t, of["raft-to-bft"].Lost)
+	require.Negative(t, *of["raft-to-bft"].Loss)
+	gone, fresher := of["details-to-fabric"], of["details-to-tessera"]
+	require.True(t, gone.Lost)
+	require.Nil(t, gone.Now)
+	require.Nil(t, gone.Loss)
+	require.False(t, fresher.Lost)
+	require.Nil(t, fresher.Stored)
+
+	table := GuardTable(all)
+	width := 0
+	for line := range strings.Lines(table) {
+		if width == 0 {
+			width = utf8.RuneCountInString(line)
+		}
+		require.Equal(t, width, utf8.RuneCountInString(strings.TrimSuffix(line, "\n"))+1, "the columns are aligned: %s", line)
+	}
+	require.Regexp(t, `over that without +\| +[0-9.]+ \| +[0-9.]+ \| +50 % \| WORSE`, table)
+	require.Regexp(t, `Raft over BFT +\| +[0-9.]+ \| +[0-9.]+ \| none \| good`, table)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"html"
 	"image/png"
 	"io"
 	"os"
@@ -58,6 +59,46 @@ func TestAMissedAimNeedsACause(t *testing.T) {
 	markdown, err := made.Markdown()
 	require.NoError(t, err)
 	require.Contains(t, string(markdown), "Cause: not yet said")
+}
+
+// TestWrittenCausesStandBesideWhatIsMissed has every aim missed that causes.yaml speaks
+// of, and one that it does not.
+func TestWrittenCausesStandBesideWhatIsMissed(t *testing.T) {
+	causes, err := WrittenCauses()
+	require.NoError(t, err)
+	require.Contains(t, causes, "op-stack-safe")
+	results := sample(t)
+	scaleBy(t, results, "callseal-bft", "commit/lone", 50)
+	reached, err := New(sample(t), causes)
+	require.NoError(t, err)
+	missed, err := New(results, causes)
+	require.NoError(t, err)
+	require.Contains(t, missed.Uncaused(), "lone-bft-p50")
+	shown := map[string]Verdict{}
+	for _, row := range missed.Rows {
+		for _, v := range row.Lines {
+			shown[v.ID] = v
+		}
+	}
+	markdown, err := missed.Markdown()
+	require.NoError(t, err)
+	page, err := missed.HTML()
+	require.NoError(t, err)
+	before, err := reached.Markdown()
+	require.NoError(t, err)
+	for id, cause := range causes {
+		require.Equal(t, cause, shown[id].Cause, id)
+		has(t, markdown, "Cause: "+cause)
+		has(t, page, "<br>Cause: "+html.EscapeString(cause))
+	}
+	lacks(t, before, "Cause: "+causes["op-stack-safe"])
+	require.Empty(t, shown["lone-bft-p50"].Cause)
+	_, line, found := strings.Cut(string(markdown), "| BFT, p50 | below 20 ms | ")
+	require.True(t, found)
+	line, _, _ = strings.Cut(line, "\n")
+	require.Contains(t, line, "**missed**")
+	require.Contains(t, line, "Cause: not yet said")
+	has(t, page, `Cause: <span class="missed">not yet said</span>`)
 }
 
 func TestBounds(t *testing.T) {
@@ -165,9 +206,9 @@ func TestEveryGroupMayBeMissing(t *testing.T) {
 		}
 		made, err := New(results, caused())
 		require.NoError(t, err, name)
-		html, err := made.HTML()
+		page, err := made.HTML()
 		require.NoError(t, err, name)
-		lacks(t, html, "NaN")
+		lacks(t, page, "NaN")
 	}
 	alone := Results{"gas": all["gas"]}
 	made, err := New(alone, nil)
@@ -229,6 +270,25 @@ func TestWritten(t *testing.T) {
 	}
 }
 
+// TestAReportIsReplacedWhereNamesCannotBeExchanged is the other way to the same end.
+func TestAReportIsReplacedWhereNamesCannotBeExchanged(t *testing.T) {
+	folder := t.TempDir()
+	before, after := filepath.Join(folder, "report"), filepath.Join(folder, ".report-1")
+	for at, text := range map[string]string{before: "old", after: "new"} {
+		require.NoError(t, os.Mkdir(at, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(at, "report.md"), []byte(text), 0o600))
+	}
+	require.NoError(t, replace(after, before))
+	text, err := os.ReadFile(filepath.Join(before, "report.md"))
+	require.NoError(t, err)
+	require.Equal(t, "new", string(text))
+	left, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.ErrorContains(t, replace(after, before), "put the report in its place")
+	require.FileExists(t, filepath.Join(before, "report.md"), "the old one is put back")
+}
+
 // small is a report of one group, with one plot.
 func small(t *testing.T) *Report {
 	t.Helper()
@@ -274,6 +334,8 @@ func TestAForeignFolderIsLeftAlone(t *testing.T) {
 	require.NoError(t, os.Mkdir(foreign, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(foreign, "thesis.doc"), nil, 0o600))
 	require.ErrorIs(t, made.Write(foreign), ErrForeignFolder)
+	require.NoError(t, os.WriteFile(filepath.Join(foreign, "report.md"), []byte("mine"), 0o600))
+	require.ErrorContains(t, made.Write(foreign), "has thesis.doc: name another, or an empty one")
 	require.FileExists(t, filepath.Join(foreign, "thesis.doc"))
 	require.Error(t, made.Write(filepath.Join(foreign, "thesis.doc", "report")))
 }

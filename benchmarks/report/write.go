@@ -7,13 +7,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrForeignFolder is a folder that holds something else than a report.
 var ErrForeignFolder = errors.New("this folder holds something else than a report")
 
-// markdownFile is the file by which a report's folder is known.
-const markdownFile = "report.md"
+// reportFiles are all that a report's folder has.
+var reportFiles = []string{"report.md", "report.html", "plots"}
 
 // Write leaves the report in a folder, whole or not at all: report.md, report.html and
 // plots. A report that is there is replaced once the new one is complete.
@@ -48,8 +51,10 @@ func replaceable(folder string) error {
 	if err != nil {
 		return fmt.Errorf("the report's folder: %w", err)
 	}
-	if _, err := os.Stat(filepath.Join(folder, markdownFile)); err != nil {
-		return fmt.Errorf("%w: %s: name another, or an empty one", ErrForeignFolder, folder)
+	for _, entry := range entries {
+		if !slices.Contains(reportFiles, entry.Name()) {
+			return fmt.Errorf("%w: %s has %s: name another, or an empty one", ErrForeignFolder, folder, entry.Name())
+		}
 	}
 	return nil
 }
@@ -77,20 +82,29 @@ func put(fresh, folder string) error {
 	if err := os.Chmod(fresh, 0o755); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	old := fresh + ".old"
-	err := os.Rename(folder, old)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("replace the last report: %w", err)
+	// The two change places at once, so that there is a whole report at any instant; the
+	// old one is then removed by who made fresh.
+	err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, folder, unix.RENAME_EXCHANGE)
+	if errors.Is(err, unix.ENOENT) {
+		err = os.Rename(fresh, folder)
 	}
-	had := err == nil
-	if err := os.Rename(fresh, folder); err != nil {
-		if had {
-			err = errors.Join(err, os.Rename(old, folder))
-		}
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		return replace(fresh, folder)
+	}
+	if err != nil {
 		return fmt.Errorf("put the report in its place: %w", err)
 	}
-	if !had {
-		return nil
+	return nil
+}
+
+// replace is put on filesystems that cannot exchange names.
+func replace(fresh, folder string) error {
+	old := fresh + ".old"
+	if err := os.Rename(folder, old); err != nil {
+		return fmt.Errorf("replace the last report: %w", err)
+	}
+	if err := os.Rename(fresh, folder); err != nil {
+		return fmt.Errorf("put the report in its place: %w", errors.Join(err, os.Rename(old, folder)))
 	}
 	if err := os.RemoveAll(old); err != nil {
 		return fmt.Errorf("remove the last report: %w", err)
@@ -108,7 +122,7 @@ func (r *Report) files() (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{markdownFile: markdown, "report.html": html}
+	files := map[string][]byte{"report.md": markdown, "report.html": html}
 	for _, one := range r.plots {
 		if files["plots/"+one.Name+".svg"], err = one.chart.svg(color.White); err != nil {
 			return nil, err

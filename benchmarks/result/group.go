@@ -69,7 +69,7 @@ var (
 // Check answers ErrBadGroup where something is missing.
 func (g *Group) Check() error {
 	if g.Version != Version {
-		return fmt.Errorf("%w: version %d, this program reads %d: measure again", ErrBadGroup, g.Version, Version)
+		return fmt.Errorf("%w: %w", ErrBadGroup, otherVersion(g.Version))
 	}
 	if !groupName.MatchString(g.Name) || g.Title == "" || g.Began.IsZero() || g.Ended.Before(g.Began) || len(g.Measurements) == 0 {
 		return fmt.Errorf("%w %q: it needs a name, a title, when it began and ended, and measurements", ErrBadGroup, g.Name)
@@ -133,8 +133,8 @@ func Read(folder string) (map[string]*Group, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read results: %w", err)
 		}
-		group := &Group{}
-		if err := json.Unmarshal(text, group, json.RejectUnknownMembers(true)); err != nil {
+		group, err := decode(text)
+		if err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", ErrBadGroup, file, err)
 		}
 		if err := group.Check(); err != nil {
@@ -146,4 +146,27 @@ func Read(folder string) (map[string]*Group, error) {
 		groups[group.Name] = group
 	}
 	return groups, nil
+}
+
+// decode reads a file's text. The version is read first: a file of another version may
+// have members that this one knows nothing of.
+func decode(text []byte) (*Group, error) {
+	var head struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return nil, fmt.Errorf("it is no result, or was cut in the middle: remove it and measure again: %w", err)
+	}
+	if head.Version != Version {
+		return nil, otherVersion(head.Version)
+	}
+	group := &Group{}
+	if err := json.Unmarshal(text, group, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fmt.Errorf("it is not as this program writes results: remove it and measure again: %w", err)
+	}
+	return group, nil
+}
+
+func otherVersion(found int) error {
+	return fmt.Errorf("it is of version %d, this program reads %d: measure again, or use the program that wrote it", found, Version)
 }

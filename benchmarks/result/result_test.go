@@ -66,12 +66,20 @@ func TestWhatCannotBeReported(t *testing.T) {
 }
 
 func TestWhatCannotBeRead(t *testing.T) {
-	for name, text := range map[string]string{"not JSON": "x", "a later version": `{"version":2}`, "an unknown member": `{"version":1,"more":1}`} {
-		t.Run(name, func(t *testing.T) {
+	for text, says := range map[string]string{
+		"x":                      "it is no result, or was cut in the middle",
+		`{"version":1,"name":"x`: "it is no result, or was cut in the middle",
+		`{"version":2,"more":1}`: "it is of version 2, this program reads 1: measure again",
+		`{}`:                     "it is of version 0, this program reads 1: measure again",
+		`{"version":1,"more":1}`: "it is not as this program writes results",
+	} {
+		t.Run(text, func(t *testing.T) {
 			folder := t.TempDir()
-			require.NoError(t, os.WriteFile(filepath.Join(folder, "x.json"), []byte(text), 0o600))
+			file := filepath.Join(folder, "x.json")
+			require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 			_, err := Read(folder)
 			require.ErrorIs(t, err, ErrBadGroup)
+			require.ErrorContains(t, err, file+": "+says)
 		})
 	}
 	folder := t.TempDir()

@@ -386,12 +386,44 @@ func FuzzDecodeStrictDetails(f *testing.F) {
 }
 
 func BenchmarkCanonical(b *testing.B) {
-	record := callRecord()
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := ledger.Canonical(&record); err != nil {
-			b.Fatal(err)
-		}
+	call, recording := callRecord(), recordingRecord()
+	details := callDetails()
+	for name, value := range map[string]any{
+		"call": &call, "recording": &recording, "details": &details, "opinion": follow(b, opinion(b), ledger.EvidenceItem{Attempts: 3, Count: 8, Kind: ledger.EvidenceAuthFailure}),
+		// Its members are in no order of their own, so that it takes a second pass.
+		"unordered": map[string]any{"v": 3, "call": &call, "recording": &recording},
+	} {
+		b.Run(name, func(b *testing.B) {
+			text, err := ledger.Canonical(value)
+			require.NoError(b, err)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ledger.Canonical(value); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDecodeSegments reads what a gateway hands the chaincode, of calls that
+// differ, and answers the canonical records beside it.
+func BenchmarkDecodeSegments(b *testing.B) {
+	identity := adapter(b)
+	for _, n := range []int{1, 50, 500} {
+		text, err := ledger.Canonical([]*ledger.SignedSegment{busySegment(b, identity, n)})
+		require.NoError(b, err)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				_, leaves, err := ledger.DecodeSegments(text)
+				if err != nil || len(leaves[0]) != n {
+					b.Fatal(len(leaves), err)
+				}
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -75,4 +76,26 @@ func TestPartyRefIsAKeyedPseudonym(t *testing.T) {
 	require.Len(t, ref, 32)
 	require.NotEqual(t, ref, ledger.PartyRef([]byte("operator B"), "tel:+351912345678"))
 	require.NotEqual(t, ref, ledger.PartyRef([]byte("operator A"), "tel:+351912345679"))
+}
+
+// BenchmarkDetailsDigest is what stands on the ledger of a leg's details.
+func BenchmarkDetailsDigest(b *testing.B) {
+	details := callDetails()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := details.Digest(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkPartyRef makes the pseudonyms of a leg's caller and callee.
+func BenchmarkPartyRef(b *testing.B) {
+	key := bytes.Repeat([]byte{7}, 32)
+	b.ReportAllocs()
+	for b.Loop() {
+		if ledger.PartyRef(key, "tel:+351912345678") == ledger.PartyRef(key, "ext:600@pbx1") {
+			b.Fatal("two parties have one pseudonym")
+		}
+	}
 }

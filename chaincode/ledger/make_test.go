@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"crypto/ecdsa"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,47 @@ func signedSegment(t require.TestingT, signer *stub.Identity, n int, change ...f
 	}
 	sign(t, signer, signed)
 	return signed
+}
+
+// busySegment is a segment of n records as of a busy PBX: legs that differ in all that
+// legs differ in, and a recording of every third.
+func busySegment(t require.TestingT, signer *stub.Identity, n int) *ledger.SignedSegment {
+	return signedSegment(t, signer, n, func(signed *ledger.SignedSegment) {
+		for i := range signed.Records {
+			record := &signed.Records[i]
+			of := func(what string, length int) string {
+				return ledger.Digest(fmt.Appendf(nil, "%s %d", what, i))[:2*length]
+			}
+			if i%3 == 2 {
+				leg := signed.Records[i-1].Call.Leg
+				record.Call, record.Recording = nil, recordingRecord().Recording
+				record.Recording.Leg, record.Recording.ID, record.Recording.Bytes = leg, of("id", 16), int64(96_044+i*320)
+				record.Recording.DetailsDigest, record.Recording.SHA256, record.Recording.SHA512 = of("details", 32), of("audio", 32), of("a", 32)+of("b", 32)
+				continue
+			}
+			call := *record.Call
+			start := noon.Add(time.Duration(i) * 137 * time.Millisecond)
+			at := func(d time.Duration) ledger.Time { return ledger.TimeOf(start.Add(d)) }
+			id := fmt.Sprintf("pbx1-%d.%d", start.Unix(), i)
+			call.Leg = ledger.LegID{LinkedID: id, UniqueID: id, Sequence: int64(i)}
+			call.Start, call.Answer, call.End = at(0), at(time.Duration(1+i%9)*time.Second), at(time.Duration(30+i%400)*time.Second)
+			call.DurationMS, call.BillsecMS = call.End.Sub(call.Start), call.End.Sub(call.Answer)
+			call.Observed = &ledger.Observed{Start: at(7 * time.Millisecond)}
+			call.CallerRef, call.CalleeRef, call.DetailsDigest = of("caller", 16), of("callee", 16), of("details", 32)
+			record.Call = &call
+		}
+	})
+}
+
+// callDetails are what only the owner sees of a leg.
+func callDetails() ledger.Details {
+	return ledger.Details{
+		Call: &ledger.CallDetails{
+			Channel: "PJSIP/trunk-0000002a", CLID: `"Zé" <+351912345678>`, DContext: "from-trunk", Dst: "+442079460123", DstChannel: "PJSIP/600-0000002b",
+			LastApp: "Dial", LastData: "PJSIP/600,30,tT", Src: "+351912345678", UserField: "1-1-30761@127.34.27.2",
+		},
+		Salt: hexOf(32), V: ledger.SchemaVersion,
+	}
 }
 
 // sign computes the root and signs.

@@ -300,3 +300,24 @@ func TestAChainOfOpinionsChecks(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkOpinion is what one more event of a known subject takes, without the ledger:
+// the writer's arithmetic, and what each endorsing peer checks of it.
+func BenchmarkOpinion(b *testing.B) {
+	policy, first := reputationPolicy(b), opinion(b)
+	second := follow(b, first, ledger.EvidenceItem{Attempts: 3, Count: 8, Kind: ledger.EvidenceAuthFailure}, ledger.EvidenceItem{Count: 2, Kind: ledger.EvidenceLongCall})
+	for name, work := range map[string]func() error{
+		"next":  func() error { _, err := second.Next(policy); return err },
+		"check": func() error { return second.Check(policy, second.At) },
+		"chain": func() error { return ledger.CheckChain(first, second) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := work(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -229,4 +230,60 @@ func BenchmarkCheck(b *testing.B) {
 			}
 		})
 	}
+}
+
+// leavesOf are the canonical records of a busy PBX's segment.
+func leavesOf(b *testing.B, n int) [][]byte {
+	b.Helper()
+	leaves, err := busySegment(b, adapter(b), n).Check()
+	require.NoError(b, err)
+	return leaves
+}
+
+func BenchmarkLeafHash(b *testing.B) {
+	leaf := leavesOf(b, 1)[0]
+	b.SetBytes(int64(len(leaf)))
+	b.ReportAllocs()
+	for b.Loop() {
+		ledger.LeafHash(leaf)
+	}
+}
+
+// BenchmarkRoot hashes the tree over a segment's records.
+func BenchmarkRoot(b *testing.B) {
+	for _, n := range []int{1, 50, 500} {
+		leaves := leavesOf(b, n)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.SetBytes(int64(len(slices.Concat(leaves...))))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ledger.Root(leaves); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkSignature signs a segment as its adapter does and verifies that as every
+// endorsing peer does.
+func BenchmarkSignature(b *testing.B) {
+	identity := adapter(b)
+	signed := busySegment(b, identity, 50)
+	b.Run("sign", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := signed.Segment.Sign(identity.Key.(*ecdsa.PrivateKey)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("verify", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := signed.Segment.VerifySignature(identity.Certificate, signed.Signature); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -74,10 +74,12 @@ func ParseAddress(text string, emergency []string) (Address, error) {
 	}
 }
 
-// parseTel reads an E.164 number, with or without the separators that RFC 3966
-// allows.
+// separators are those of RFC 3966, and spaces.
+var separators = strings.NewReplacer("-", "", ".", "", "(", "", ")", "", " ", "")
+
+// parseTel reads an E.164 number, with or without separators.
 func parseTel(text string, emergency []string) (Address, error) {
-	number := strings.NewReplacer("-", "", ".", "", "(", "", ")", "", " ", "").Replace(text)
+	number := separators.Replace(text)
 	if slices.Contains(emergency, strings.TrimPrefix(number, "+")) {
 		return Address{}, ErrEmergency
 	}

@@ -185,14 +185,19 @@ func drawEvidence(t *rapid.T) reputation.Evidence {
 	return reputation.Evidence{Alpha: count.Draw(t, "positive"), Beta: beta, Failures: beta, Attempts: beta / 3}
 }
 
+// BenchmarkPlus ages totals by a minute, adds evidence and scores them: what one event
+// is.
 func BenchmarkPlus(b *testing.B) {
 	var totals reputation.Totals
 	at := noon
+	b.ReportAllocs()
 	for b.Loop() {
 		at += 60_000
-		totals = totals.Plus(reputation.Evidence{Alpha: 1000, Beta: 500}, at, halfLife)
+		totals = totals.Plus(reputation.Evidence{Alpha: 1000, Beta: 500, Failures: 1000, Attempts: 1000}, at, halfLife)
+		if score := totals.Score(); score < reputation.Unknown {
+			b.Fatalf("the score is %d with twice as much for as against", score)
+		}
 	}
-	_ = totals
 }
 
 func BenchmarkMerge(b *testing.B) {
@@ -202,6 +207,7 @@ func BenchmarkMerge(b *testing.B) {
 			for i := range opinions {
 				opinions[i] = reputation.Opinion{Operator: fmt.Sprintf("O%03dMSP", i), Weight: 1000, Totals: reputation.Totals{Alpha: 1000, Beta: 9000, At: noon}}
 			}
+			b.ReportAllocs()
 			for b.Loop() {
 				reputation.Merge(rules, true, opinions, noon+day)
 			}

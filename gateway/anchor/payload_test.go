@@ -1,11 +1,13 @@
 package anchor
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/callseal/callseal/chaincode/ledger"
+	"github.com/callseal/callseal/gateway/gatewaytest"
 )
 
 func TestPayloadReadsBackAsItWas(t *testing.T) {
@@ -67,4 +69,51 @@ func FuzzDecodePayload(f *testing.F) {
 			t.Fatal("what was read is not what was written")
 		}
 	})
+}
+
+// BenchmarkPayload writes a full segment with its sealed details as the journal holds
+// it, and reads it back.
+func BenchmarkPayload(b *testing.B) {
+	for _, n := range []int{1, 500} {
+		message := gatewaytest.New(b, "AtlasMSP", "pbx1").Segment(b, gatewaytest.Calls(b, n))
+		submission, err := NewSubmission(message.GetSegmentJson(), message.GetSignature(), message.GetRecordsJson(), message.GetDetailsJson())
+		require.NoError(b, err)
+		sealed := make([]ledger.SealedRecord, n)
+		for i := range sealed {
+			record := &submission.Signed.Records[i]
+			sealed[i] = ledger.SealedRecord{Key: record.Key(), Sealed: ledger.Sealed{
+				Algorithm: ledger.SealAlgorithm, Ciphertext: make([]byte, 16+len(message.GetDetailsJson()[i])), KeyCommitment: gatewaytest.Random(b, 32), Nonce: make([]byte, 12), V: ledger.SchemaVersion,
+			}}
+		}
+		made, err := newPayload(submission.wire, sealed, nil)
+		require.NoError(b, err)
+		text, err := made.encode()
+		require.NoError(b, err)
+		b.Run(fmt.Sprintf("%d/write", n), func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				made, err := newPayload(submission.wire, sealed, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := made.encode(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("%d/read", n), func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				read, err := decodePayload(text)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := read.segment(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -2,6 +2,8 @@ package anchor_test
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,4 +155,21 @@ func FuzzNewSubmission(f *testing.F) {
 			t.Fatalf("what was taken binds no details: %q", digest)
 		}
 	})
+}
+
+// BenchmarkSubmission is all that the gateway checks of a segment without the ledger:
+// parsing, canonical forms, the tree's root, and the digest of each record's details.
+func BenchmarkSubmission(b *testing.B) {
+	for _, n := range []int{1, 50, 500} {
+		segment := gatewaytest.New(b, "AtlasMSP", "pbx1").Segment(b, gatewaytest.Calls(b, n))
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.SetBytes(int64(len(slices.Concat(segment.GetRecordsJson()...)) + len(slices.Concat(segment.GetDetailsJson()...))))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := submit(segment); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package fabric_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
@@ -10,7 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/gatewaytest"
 )
 
 // sets are the writes of a transaction, by namespace.
@@ -96,5 +99,34 @@ func TestPublicWritesRefusesWhatIsNoPeersBlock(t *testing.T) {
 			_, err := fabric.PublicWrites(test.block, "callseal")
 			require.ErrorContains(t, err, test.says)
 		})
+	}
+}
+
+// BenchmarkPublicWrites reads a block of ten segments of 50 records, as whoever follows
+// the ledger does for each.
+func BenchmarkPublicWrites(b *testing.B) {
+	const segments, records = 10, 50
+	var codes []byte
+	var transactions [][]byte
+	size := 0
+	for i := range segments {
+		writes := make([]*kvrwset.KVWrite, records)
+		for n := range writes {
+			entry := gatewaytest.Call(b)
+			entry.Record.MSP, entry.Record.PBX, entry.Record.V = "AtlasMSP", "pbx1", ledger.SchemaVersion
+			writes[n] = &kvrwset.KVWrite{Key: entry.Record.Key(), Value: gatewaytest.JSON(b, &entry.Record)}
+		}
+		codes = append(codes, byte(peer.TxValidationCode_VALID))
+		transactions = append(transactions, envelope(b, fmt.Sprint(i), common.HeaderType_ENDORSER_TRANSACTION, sets{"callseal": writes}))
+		size += len(transactions[i])
+	}
+	made := block(codes, transactions...)
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for b.Loop() {
+		writes, err := fabric.PublicWrites(made, "callseal")
+		if err != nil || len(writes) != segments*records {
+			b.Fatal(len(writes), err)
+		}
 	}
 }

@@ -54,13 +54,21 @@ type Server struct {
 	ended   chan error
 }
 
+// Installed answers an error that says what to install, unless MariaDB is there.
+func Installed() error {
+	for _, program := range []string{"mariadbd", "mariadb-install-db"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("this needs MariaDB's server, and there is no %s: install Debian's packages mariadb-server-core and mariadb-client-core", program)
+		}
+	}
+	return nil
+}
+
 // Start makes and starts a server with data of its own.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
-	for _, program := range []string{"mariadbd", "mariadb-install-db"} {
-		if _, err := exec.LookPath(program); err != nil {
-			tb.Fatalf("this test needs MariaDB's server, and there is no %s: install Debian's packages mariadb-server-core and mariadb-client-core", program)
-		}
+	if err := Installed(); err != nil {
+		tb.Fatal(err)
 	}
 	s := &Server{tb: tb, folder: tb.TempDir()}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -35,7 +35,7 @@ type Plan struct {
 	Repetitions int
 	// Lone is how many lone records are sent each time.
 	Lone int
-	// Steady is how long each rate, and saturation, is held.
+	// Steady is how long each rate, and saturation, is held; 0 leaves saturation out.
 	Steady time.Duration
 	// Rates are those that are held, in records a second.
 	Rates []float64
@@ -53,6 +53,9 @@ func Measure(tb testing.TB, plan Plan, group *result.Group, options ...networkte
 	m.lone()
 	for _, rate := range plan.Rates {
 		m.rate(rate)
+	}
+	if plan.Steady == 0 {
+		return
 	}
 	m.saturate("details", soak.Calls)
 	m.saturate("no-details", soak.Omissions)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,7 +42,7 @@ func Stock() network.Blocks {
 type Plan struct {
 	// Repetitions is how often each measurement is made, on one network.
 	Repetitions int
-	// Lone is how many lone calls are anchored each time.
+	// Lone is how many lone calls are anchored each time; 0 leaves them out.
 	Lone int
 	// Saturated is how long saturation is counted.
 	Saturated time.Duration
@@ -72,34 +71,39 @@ func Measure(tb testing.TB, plan Plan, group *result.Group) {
 	m.application, m.writers = application, m.lab.Writers(applications)
 	m.open()
 	tb.Logf("%d applications enrolled and opened their books", applications)
-	measurements := []result.Measurement{
-		{Name: "commit/lone", Title: "a lone record through the gateway, sent to committed", Unit: "ms"},
-		{
-			Name: "commit/lone-plain", Title: "a lone record by a plain application, submitted to committed", Unit: "ms",
-			Notes: []string{"Without the record's details."},
-		},
-		{
-			Name: "throughput/gateway", Title: "records a second through the gateway, committed and their details in place", Unit: "/s",
-			Parameters: map[string]float64{"clients": adapters}, Notes: []string{"The gateway packs up to 500 records into a transaction. The repetitions are stretches of one run."},
-		},
-		{
-			Name: "throughput/plain", Title: "records a second by plain applications, one a transaction, committed", Unit: "/s",
-			Parameters: map[string]float64{"clients": applications}, Notes: []string{"Without details: with them each record would take a second transaction. The repetitions are stretches of one run."},
-		},
+	if plan.Lone > 0 {
+		m.lones(group)
 	}
-	for range plan.Repetitions {
-		measurements[0].Latencies = append(measurements[0].Latencies, m.lone())
-		measurements[1].Latencies = append(measurements[1].Latencies, m.lonePlain())
+	plain := result.Measurement{
+		Name: "throughput/plain", Title: "records a second by plain applications, one a transaction, committed", Unit: "/s",
+		Parameters: map[string]float64{"clients": applications}, Notes: []string{"Without details: with them each record would take a second transaction. The repetitions are stretches of one run."},
+		Values: m.saturatedPlain(),
 	}
-	tb.Logf("lone calls measured")
-	measurements[3].Values = m.saturatedPlain()
 	tb.Logf("plain applications measured")
 	if plan.Gateway {
-		measurements[2].Values = m.saturated()
-	} else {
-		measurements = slices.Delete(measurements, 2, 3)
+		group.Measurements = append(group.Measurements, result.Measurement{
+			Name: "throughput/gateway", Title: "records a second through the gateway, committed and their details in place", Unit: "/s",
+			Parameters: map[string]float64{"clients": adapters}, Notes: []string{"The gateway packs up to 500 records into a transaction. The repetitions are stretches of one run."},
+			Values: m.saturated(),
+		})
 	}
-	group.Measurements = append(group.Measurements, measurements...)
+	group.Measurements = append(group.Measurements, plain)
+}
+
+// lones adds what lone calls take.
+func (m *measurement) lones(group *result.Group) {
+	m.tb.Helper()
+	gateway := result.Measurement{Name: "commit/lone", Title: "a lone record through the gateway, sent to committed", Unit: "ms"}
+	plain := result.Measurement{
+		Name: "commit/lone-plain", Title: "a lone record by a plain application, submitted to committed", Unit: "ms",
+		Notes: []string{"Without the record's details."},
+	}
+	for range m.plan.Repetitions {
+		gateway.Latencies = append(gateway.Latencies, m.lone())
+		plain.Latencies = append(plain.Latencies, m.lonePlain())
+	}
+	group.Measurements = append(group.Measurements, gateway, plain)
+	m.tb.Logf("lone calls measured")
 }
 
 type measurement struct {

@@ -23,8 +23,8 @@ const patience = time.Minute
 type Plan struct {
 	// Repetitions is how often each measurement is made, on a log of its own.
 	Repetitions int
-	// Lone is how long one record a second arrives, Steady how long each other rate is
-	// held and saturation lasts.
+	// Lone is how long one record a second arrives, 0 for not at all; Steady how long
+	// each other rate is held and saturation lasts.
 	Lone, Steady time.Duration
 	// Rates are the arrivals a second that are tried beside one.
 	Rates []float64
@@ -49,42 +49,67 @@ func Measure(tb testing.TB, settings Settings, plan Plan, group *result.Group) {
 	tb.Helper()
 	records := soak.Records(tb, "AtlasMSP", "tessera-pbx", 20_000)
 	m := &measurement{tb: tb, settings: settings, plan: plan, records: records}
+	if plan.Lone > 0 {
+		m.lone(group)
+	}
+	if plan.Quiet {
+		m.quiet(group)
+	}
+	for _, rate := range plan.Rates {
+		m.rate(group, rate)
+	}
+	if plan.Saturation {
+		m.saturated(group)
+	}
+}
+
+// lone adds what one record a second takes.
+func (m *measurement) lone(group *result.Group) {
+	m.tb.Helper()
 	lone := result.Measurement{Name: "proof/lone", Title: "one record a second at random moments, to a verified proof", Unit: "ms", Parameters: map[string]float64{"offered": 1}}
 	loneDurable := result.Measurement{Name: "integrated/lone", Title: "the same, to durable in the tree without a checkpoint", Unit: "ms", Parameters: map[string]float64{"offered": 1}}
-	for range plan.Repetitions {
-		shown, durable := m.arrivals(1, plan.Lone)
+	for range m.plan.Repetitions {
+		shown, durable := m.arrivals(1, m.plan.Lone)
 		lone.Latencies, loneDurable.Latencies = append(lone.Latencies, shown), append(loneDurable.Latencies, durable)
 	}
 	group.Measurements = append(group.Measurements, lone, loneDurable)
-	if plan.Quiet {
-		quiet := result.Measurement{
-			Name: "proof/quiet", Title: "a record after more than a checkpoint interval without any, to a verified proof", Unit: "ms",
-			Notes: []string{"The best that these settings can do: the next checkpoint is due at once."},
-		}
-		for range plan.Repetitions {
-			quiet.Latencies = append(quiet.Latencies, m.afterQuiet())
-		}
-		group.Measurements = append(group.Measurements, quiet)
+}
+
+// quiet adds what a record takes that comes after none for a while.
+func (m *measurement) quiet(group *result.Group) {
+	m.tb.Helper()
+	quiet := result.Measurement{
+		Name: "proof/quiet", Title: "a record after more than a checkpoint interval without any, to a verified proof", Unit: "ms",
+		Notes: []string{"The best that these settings can do: the next checkpoint is due at once."},
 	}
-	for _, rate := range plan.Rates {
-		one := result.Measurement{
-			Name: fmt.Sprintf("proof/rate=%.0f", rate), Title: fmt.Sprintf("%.0f records a second at random moments, to a verified proof", rate), Unit: "ms",
-			Parameters: map[string]float64{"offered": rate},
-		}
-		for range plan.Repetitions {
-			shown, _ := m.arrivals(rate, plan.Steady)
-			one.Latencies = append(one.Latencies, shown)
-		}
-		group.Measurements = append(group.Measurements, one)
+	for range m.plan.Repetitions {
+		quiet.Latencies = append(quiet.Latencies, m.afterQuiet())
 	}
-	if !plan.Saturation {
-		return
+	group.Measurements = append(group.Measurements, quiet)
+}
+
+// rate adds what a record takes at so many a second.
+func (m *measurement) rate(group *result.Group, rate float64) {
+	m.tb.Helper()
+	one := result.Measurement{
+		Name: fmt.Sprintf("proof/rate=%.0f", rate), Title: fmt.Sprintf("%.0f records a second at random moments, to a verified proof", rate), Unit: "ms",
+		Parameters: map[string]float64{"offered": rate},
 	}
+	for range m.plan.Repetitions {
+		shown, _ := m.arrivals(rate, m.plan.Steady)
+		one.Latencies = append(one.Latencies, shown)
+	}
+	group.Measurements = append(group.Measurements, one)
+}
+
+// saturated adds how many records a second the log takes.
+func (m *measurement) saturated(group *result.Group) {
+	m.tb.Helper()
 	throughput := result.Measurement{
 		Name: "throughput/saturation", Title: "records a second that signed checkpoints commit to", Unit: "/s", Parameters: map[string]float64{"clients": workers},
 		Notes: []string{fmt.Sprintf("One in %d is proven and verified; each stands under a checkpoint whose signature was.", proven)},
 	}
-	for range plan.Repetitions {
+	for range m.plan.Repetitions {
 		throughput.Values = append(throughput.Values, m.saturation())
 	}
 	group.Measurements = append(group.Measurements, throughput)

@@ -51,6 +51,12 @@ func find() (string, error) {
 	return "", fmt.Errorf("this needs RabbitMQ, and there is no %s: install Debian's package rabbitmq-server", strings.Join(programs, " or "))
 }
 
+// Installed answers an error that says what to install, unless RabbitMQ is there.
+func Installed() error {
+	_, err := find()
+	return err
+}
+
 // Start starts a broker and stops it at the end.
 func Start(tb testing.TB) *Broker {
 	tb.Helper()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +42,10 @@ const connections = 16
 
 func newScene(tb testing.TB, plan Plan) *scene {
 	tb.Helper()
+	// All that is missing is said at once, before anything is started.
+	if err := errors.Join(broker.Installed(), mariadbtest.Installed()); err != nil {
+		tb.Fatal(err)
+	}
 	calls, err := event.Calls(plan.Seed, rows)
 	if err != nil {
 		tb.Fatal(err)

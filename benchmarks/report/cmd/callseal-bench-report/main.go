@@ -159,12 +159,15 @@ The word "interval" after a figure, a ratio or an aim's ID adds its confidence i
 
 func guardCommand() *cobra.Command {
 	var results, against string
+	var asJSON bool
 	c := &cobra.Command{
-		Use:   "guard --results FOLDER",
+		Use:   "guard --results FOLDER [--json]",
 		Short: "Fail where ratios got worse since the last report",
 		Long: `Compares ratios between groups of a new run with those of the last report, and fails
 where one is worse by more than a quarter, or is not measured any more. Ratios are
-compared because they hold from machine to machine, more or less; figures do not.`,
+compared because they hold from machine to machine, more or less; figures do not.
+
+"make bench-quick" measures just what is compared.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			fresh, err := report.ReadResults(results)
@@ -176,15 +179,25 @@ compared because they hold from machine to machine, more or less; figures do not
 				return err
 			}
 			all, err := report.Guard(fresh, last)
-			if len(all) > 0 {
-				if _, err := fmt.Fprintln(c.OutOrStdout(), report.GuardTable(all)); err != nil {
-					return err
+			if len(all) == 0 {
+				return err
+			}
+			said := []byte(report.GuardTable(all))
+			if asJSON {
+				made, wrong := report.GuardJSON(all)
+				if wrong != nil {
+					return wrong
 				}
+				said = made
+			}
+			if _, wrong := fmt.Fprintf(c.OutOrStdout(), "%s\n", said); wrong != nil {
+				return wrong
 			}
 			return err
 		},
 	}
 	c.Flags().StringVar(&results, "results", "", "folder of the new run's results")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON instead of a table")
 	c.Flags().StringVar(&against, "against", stored, "folder of the last report's results")
 	needs(c, "results")
 	return c
