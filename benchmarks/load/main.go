@@ -103,7 +103,7 @@ func plans(options program.Options) (whole, grown gateway.Plan) {
 	grown = gateway.Plan{Repetitions: options.Repetitions, Lone: 100, Steady: 5 * time.Second, Rates: []float64{200}, Seed: 20260301}
 	if options.Quick {
 		whole.Lone, whole.Steady, whole.Rates = 30, 5*time.Second, []float64{200}
-		whole.Ramp, whole.Step, whole.Mixed, whole.Evidence = []float64{400, 800}, 3*time.Second, 3*time.Second, 3*time.Second
+		whole.Ramp, whole.Step, whole.Mixed, whole.Evidence = []float64{200, 400, 800}, 3*time.Second, 3*time.Second, 3*time.Second
 		grown.Lone, grown.Steady = 20, 3*time.Second
 	}
 	return whole, grown

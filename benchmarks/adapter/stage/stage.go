@@ -69,9 +69,10 @@ type Stage struct {
 // New starts a network and an Asterisk; both end with the test or benchmark.
 func New(tb testing.TB) *Stage {
 	tb.Helper()
+	installed := lab.Require(tb)
 	s := &Stage{network: networktest.Start(tb, networktest.WithGateways())}
 	var err error
-	s.Asterisk, err = lab.Require(tb).Start(tb.Context(), lab.Options{Files: map[string]string{"extensions.conf": dialplan}, Modules: []string{"format_sln"}})
+	s.Asterisk, err = installed.Start(tb.Context(), lab.Options{Files: map[string]string{"extensions.conf": dialplan}, Modules: []string{"format_sln"}})
 	require.NoError(tb, err)
 	tb.Cleanup(s.Asterisk.Stop)
 	require.NoError(tb, s.Asterisk.RegisterPhones(tb.Context()))

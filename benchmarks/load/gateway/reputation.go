@@ -102,19 +102,19 @@ func (e *evidence) report(kind, title string, subject func() string) {
 	throughput := e.named("throughput/reputation/"+kind, title, "/s", map[string]float64{"reporters": reporters, "together": together})
 	throughput.Notes = []string{"The repetitions are stretches of one run."}
 	for range e.plan.Repetitions {
-		rate, err := e.counted(ctx, &done)
-		if err != nil {
-			e.tb.Error(err)
+		rate, failed := e.counted(ctx, &done)
+		if err = failed; err != nil {
 			break
 		}
 		throughput.Values = append(throughput.Values, rate)
 	}
 	stop()
-	if err := group.Wait(); err != nil {
-		e.tb.Fatal(err)
+	// Why a reporter failed says more than that nothing was counted any more.
+	if failed := group.Wait(); failed != nil {
+		err = failed
 	}
-	if e.tb.Failed() {
-		e.tb.FailNow()
+	if err != nil {
+		e.tb.Fatal(err)
 	}
 	e.add(throughput)
 	e.tb.Logf("evidence, %s: measured", kind)
