@@ -87,7 +87,7 @@ measure-index: ## Project a million calls and time pages of every list (POSTGRES
 RESULTS ?= $(BIN)/results
 
 .PHONY: bench-load
-bench-load: build ## Measure Callseal under load, with BFT and Raft ordering, into RESULTS (BENCHFLAGS=-quick)
+bench-load: build ## Measure Callseal under load, with BFT and Raft ordering and as its ledger grows, into RESULTS (BENCHFLAGS=-quick)
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/load -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: bench-peers
@@ -97,6 +97,10 @@ bench-peers: build ## Measure Tessera and Fabric's samples' block cutting into R
 .PHONY: bench-rivs
 bench-rivs: build ## Measure RiVS's message, score update and CDR row, its way and ours, into RESULTS (BENCHFLAGS=-quick)
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/rivs -out $(RESULTS) $(BENCHFLAGS)
+
+.PHONY: bench-adapter
+bench-adapter: build ## Measure what adapter and gateway add to a real Asterisk with 30 recorded calls, into RESULTS (BENCHFLAGS=-quick)
+	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/adapter -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: test-l2
 test-l2: ## Run the tests of the Ethereum baseline's module: solc and anvil from npm, then the OP Stack, built where need be
@@ -113,7 +117,7 @@ bench-report: ## Write the report of what is in RESULTS into bin/report: aims, p
 	$(GO) run ./benchmarks/report/cmd/callseal-bench-report write --results $(RESULTS) --out $(BIN)/report
 
 .PHONY: bench
-bench: bench-load bench-l2 bench-peers bench-rivs bench-report ## Measure everything, one after the other, and write the report
+bench: bench-load bench-adapter bench-l2 bench-peers bench-rivs bench-report ## Measure everything, one after the other, and write the report
 
 QUICK = $(BIN)/quick
 

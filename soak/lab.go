@@ -15,6 +15,7 @@ import (
 
 	"github.com/callseal/callseal/api/connect"
 	"github.com/callseal/callseal/gateway/fabric"
+	"github.com/callseal/callseal/gateway/gatewaytest"
 	"github.com/callseal/callseal/network"
 	"github.com/callseal/callseal/network/msp"
 	"github.com/callseal/callseal/network/networktest"
@@ -33,9 +34,10 @@ const (
 
 // Lab is a real network with the gateway under test.
 type Lab struct {
-	*networktest.Network
+	*network.Network
 	tb testing.TB
 
+	name   string
 	fleets *int
 	admin  *fabric.Channel
 }
@@ -44,10 +46,18 @@ type Lab struct {
 // asked of them, and the figures are the one gateway's.
 func NewLab(tb testing.TB, options ...networktest.Option) *Lab {
 	tb.Helper()
-	l := &Lab{Network: networktest.Start(tb, append(options, networktest.WithGateways())...), tb: tb, fleets: new(int)}
+	l := Join(tb, networktest.Start(tb, append(options, networktest.WithGateways())...).Network)
 	for _, other := range []string{"borealis-gateway", "corvus-gateway"} {
 		l.Stop(other)
 	}
+	return l
+}
+
+// Join is a lab in a network that runs already, and stays up afterwards. Its adapters
+// get names that no lab before had.
+func Join(tb testing.TB, running *network.Network) *Lab {
+	tb.Helper()
+	l := &Lab{Network: running, tb: tb, name: gatewaytest.Random(tb, 4), fleets: new(int)}
 	l.admin = l.Channel(Operator, "admin")
 	return l
 }
@@ -62,13 +72,13 @@ func (l *Lab) On(tb testing.TB) *Lab {
 // Kill ends a node as a crash would.
 func (l *Lab) Kill(node string) {
 	l.tb.Helper()
-	require.NoError(l.tb, l.Network.Network.Kill(context.Background(), node))
+	require.NoError(l.tb, l.Network.Kill(context.Background(), node))
 }
 
 // Stop ends a node gracefully.
 func (l *Lab) Stop(node string) {
 	l.tb.Helper()
-	require.NoError(l.tb, l.Network.Network.Stop(context.Background(), node))
+	require.NoError(l.tb, l.Network.Stop(context.Background(), node))
 }
 
 // StartNode runs a stopped node again and waits until it answers.
@@ -140,7 +150,7 @@ func (l *Lab) enrol(adapters int) (identities []connect.Config, names []string) 
 	group, enrolling := errgroup.WithContext(ctx)
 	group.SetLimit(20) // fills blocks of ten, where those are cut so
 	for i := range adapters {
-		names[i] = fmt.Sprintf("soak-%d-pbx-%d", *l.fleets, i+1)
+		names[i] = fmt.Sprintf("soak-%s-%d-pbx-%d", l.name, *l.fleets, i+1)
 		identities[i] = l.Access("gateway")
 		identities[i].CertFile, identities[i].KeyFile = filepath.Join(folder, names[i]+".cert.pem"), filepath.Join(folder, names[i]+".key.pem")
 		pair, err := issuer.Issue(msp.Request{

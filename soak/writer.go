@@ -28,9 +28,21 @@ func (l *Lab) Writers(n int) []*Writer {
 // Next is the argument of the chaincode's calls:Anchor for one call, in a signed segment
 // of its own; the first opens the PBX's books too. It is not for several goroutines.
 func (w *Writer) Next() []byte {
+	text, _ := w.Segment(1)
+	return text
+}
+
+// Segment is the same for several calls, up to [ledger.MaxRecords] - 1, in one segment,
+// with the leg of the last of them.
+func (w *Writer) Segment(calls int) ([]byte, ledger.LegID) {
 	tb := w.pbx.tb
 	tb.Helper()
-	message := w.pbx.close([]time.Time{time.Now()}).message
+	born := make([]time.Time, calls)
+	for i := range born {
+		born[i] = time.Now()
+	}
+	story := w.pbx.close(born)
+	message := story.message
 	signed := ledger.SignedSegment{Signature: message.GetSignature(), Records: make([]ledger.Record, len(message.GetRecordsJson()))}
 	require.NoError(tb, ledger.DecodeStrict(message.GetSegmentJson(), &signed.Segment))
 	for i, record := range message.GetRecordsJson() {
@@ -38,5 +50,8 @@ func (w *Writer) Next() []byte {
 	}
 	text, err := ledger.Canonical([]ledger.SignedSegment{signed})
 	require.NoError(tb, err)
-	return text
+	return text, story.Records[len(story.Records)-1].Leg
 }
+
+// PBX is whose calls they are.
+func (w *Writer) PBX() string { return w.pbx.adapter.PBX }

@@ -33,7 +33,13 @@ type Options struct {
 // Parse reads the command line of a program that measures groups, by name. It answers
 // flag.ErrHelp where only the help was wanted.
 func Parse(name, does string, arguments []string, groups ...string) (Options, error) {
+	return ParseWith(name, does, arguments, func(*flag.FlagSet) {}, groups...)
+}
+
+// ParseWith is [Parse] for a program that has flags of its own too.
+func ParseWith(name, does string, arguments []string, own func(*flag.FlagSet), groups ...string) (Options, error) {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	own(flags)
 	options := Options{}
 	flags.StringVar(&options.Out, "out", "", "`folder` for the results, one JSON file a group; made where it is missing")
 	flags.IntVar(&options.Repetitions, "repetitions", 3, "how often each measurement is made")

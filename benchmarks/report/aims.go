@@ -154,6 +154,10 @@ var comparisons = []Comparison{
 			{"BFT, at 200/s", "callseal-bft", "commit/rate=200"},
 			{"Raft, at 200/s", "callseal-raft", "commit/rate=200"},
 			{"BFT, lone, until its details are stored", "callseal-bft", "settle/lone"},
+			{"BFT, at 100/s among 60 reads/s", "callseal-bft", "mixed/commit"},
+			{"a call read from the peer, among those writes", "callseal-bft", "mixed/read/point"},
+			{"a conversation, the same", "callseal-bft", "mixed/read/conversation"},
+			{"a page of 50 calls from the index, the same", "callseal-bft", "mixed/read/list"},
 		},
 		Values: []Line{
 			{"BFT, with details", "callseal-bft", "throughput/saturation/details"},

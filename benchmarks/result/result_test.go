@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/callseal/callseal/benchmarks/machine"
 )
@@ -39,6 +40,28 @@ func TestWrittenIsRead(t *testing.T) {
 	require.InEpsilon(t, 990, lone.P99, 0.01)
 	require.InEpsilon(t, 1, lone.Points[len(lone.Points)-1][1], 1e-9)
 	require.Nil(t, group.Find("commit"))
+}
+
+// A disk that is full leaves what was there before, and nothing else.
+func TestAFullDisk(t *testing.T) {
+	folder := t.TempDir()
+	require.NoError(t, unix.Mount("tmpfs", folder, "tmpfs", 0, "size=64k"), "this test needs to mount a small filesystem: run it as root")
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(folder, 0)) })
+	require.ErrorIs(t, Prepare(folder), unix.ENOSPC)
+	group := sample()
+	require.NoError(t, group.Write(folder))
+	before, err := os.ReadFile(filepath.Join(folder, "callseal-bft.json"))
+	require.NoError(t, err)
+	for range 2000 {
+		group.Notes = append(group.Notes, "What must be said beside every figure of the group.")
+	}
+	require.ErrorIs(t, group.Write(folder), unix.ENOSPC)
+	after, err := os.ReadFile(filepath.Join(folder, "callseal-bft.json"))
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+	left, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
 }
 
 func TestWhatCannotBeReported(t *testing.T) {

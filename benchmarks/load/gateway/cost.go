@@ -10,10 +10,8 @@ type costs struct {
 	network, gateway, peers, orderers, chaincode, memory, disk result.Measurement
 }
 
-func newCosts(at string, parameters map[string]float64) *costs {
-	of := func(name, title, unit string) result.Measurement {
-		return result.Measurement{Name: name + at, Title: title, Unit: unit, Parameters: parameters}
-	}
+func (m *measurement) newCosts(at string, parameters map[string]float64) *costs {
+	of := func(name, title, unit string) result.Measurement { return m.named(name+at, title, unit, parameters) }
 	return &costs{
 		network:   of("cpu/network", "processor time of the whole network a record", "µs"),
 		gateway:   of("cpu/gateway", "processor time of the gateway a record", "µs"),

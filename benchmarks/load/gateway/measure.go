@@ -6,12 +6,12 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/callseal/callseal/benchmarks/result"
-	"github.com/callseal/callseal/network/networktest"
 	"github.com/callseal/callseal/soak"
 )
 
@@ -39,26 +39,45 @@ type Plan struct {
 	Steady time.Duration
 	// Rates are those that are held, in records a second.
 	Rates []float64
+	// Ramp are rising rates, in records a second, each held for Step, until the network
+	// does not keep up; those among Rates are not measured twice.
+	Ramp []float64
+	Step time.Duration
+	// Mixed is how long writes and reads go on side by side each time; 0 for never.
+	Mixed time.Duration
+	// Evidence is how long evidence on reputation is reported each time; 0 for never.
+	Evidence time.Duration
 	// Seed decides when records are due.
 	Seed uint64
 }
 
-// Measure starts a network and measures its gateway into a group.
-func Measure(tb testing.TB, plan Plan, group *result.Group, options ...networktest.Option) {
+// Measure measures a network's gateway into a group.
+func Measure(tb testing.TB, plan Plan, group *result.Group, lab *soak.Lab) {
 	tb.Helper()
-	group.Notes = append(group.Notes,
-		"The whole consortium of three operators and a regulator, with its orderers, peers, chaincode, one gateway and the clients, shares this machine's processors.",
-		"Two operators endorse each record; every node syncs its disk as in production; latencies count from when a record was due until the client heard COMMITTED.")
-	m := &measurement{tb: tb, plan: plan, group: group, lab: soak.NewLab(tb, options...), random: rand.New(rand.NewPCG(plan.Seed, 0))}
+	m := newMeasurement(tb, plan, group, lab)
 	m.lone()
 	for _, rate := range plan.Rates {
 		m.rate(rate)
+	}
+	m.ramp()
+	if plan.Mixed > 0 {
+		m.mixed()
 	}
 	if plan.Steady == 0 {
 		return
 	}
 	m.saturate("details", soak.Calls)
 	m.saturate("no-details", soak.Omissions)
+	if plan.Evidence > 0 {
+		m.reputation()
+	}
+}
+
+func newMeasurement(tb testing.TB, plan Plan, group *result.Group, lab *soak.Lab) *measurement {
+	group.Notes = append(group.Notes,
+		"The whole consortium of three operators and a regulator, with its orderers, peers, chaincode, one gateway and the clients, shares this machine's processors.",
+		"Two operators endorse each record; every node syncs its disk as in production; latencies count from when a record was due until the client heard COMMITTED.")
+	return &measurement{tb: tb, plan: plan, group: group, lab: lab, random: rand.New(rand.NewPCG(plan.Seed, 0)), kept: map[float64]bool{}}
 }
 
 type measurement struct {
@@ -67,17 +86,42 @@ type measurement struct {
 	group  *result.Group
 	lab    *soak.Lab
 	random *rand.Rand
+	// kept says of the rates that were held whether the network kept up.
+	kept map[float64]bool
+	// anchored counts what lone records and rates have brought onto the ledger.
+	anchored int
+	// calls is how many the ledger holds, where that is what is measured: it is in the
+	// names then, and a parameter.
+	calls int
+}
+
+// named makes a measurement of a name, with the calls on the ledger where those count.
+func (m *measurement) named(name, title, unit string, parameters map[string]float64) result.Measurement {
+	parameters = maps.Clone(parameters)
+	if m.calls > 0 {
+		if parameters == nil {
+			parameters = map[string]float64{}
+		}
+		parameters["calls"] = float64(m.calls)
+		name = fmt.Sprintf("%s/calls=%d", name, m.calls)
+	}
+	return result.Measurement{Name: name, Title: title, Unit: unit, Parameters: parameters}
 }
 
 func (m *measurement) add(all ...result.Measurement) {
 	m.group.Measurements = append(m.group.Measurements, all...)
 }
 
+func (m *measurement) end(fleet *soak.Fleet) {
+	fleet.Stop()
+	m.anchored += int(fleet.Offered.Load())
+}
+
 // lone sends one record after the other, each when nothing is left to do of the one
 // before it.
 func (m *measurement) lone() {
 	fleet := m.lab.Fleet(1, soak.Manner{})
-	defer fleet.Stop()
+	defer m.end(fleet)
 	one := func() {
 		fleet.Offer(time.Now())
 		m.drain(fleet)
@@ -86,8 +130,8 @@ func (m *measurement) lone() {
 	for range 1 + m.plan.Lone/5 {
 		one()
 	}
-	committed := result.Measurement{Name: "commit/lone", Title: "a lone record, due to COMMITTED", Unit: "ms"}
-	settled := result.Measurement{Name: "settle/lone", Title: "a lone record, due to its details stored", Unit: "ms"}
+	committed := m.named("commit/lone", "a lone record, due to COMMITTED", "ms", nil)
+	settled := m.named("settle/lone", "a lone record, due to its details stored", "ms", nil)
 	for range m.plan.Repetitions {
 		from := time.Now()
 		for range m.plan.Lone {
@@ -103,23 +147,27 @@ func (m *measurement) lone() {
 // rate measures latencies, and what a record costs, at so many records a second.
 func (m *measurement) rate(rate float64) {
 	fleet := m.lab.Fleet(saturating, soak.Manner{})
-	defer fleet.Stop()
+	defer m.end(fleet)
 	fleet.Random = m.random
 	fleet.Load(m.tb.Context(), rate, warmUp)
 	m.drain(fleet)
 	at, parameters := fmt.Sprintf("/rate=%.0f", rate), map[string]float64{"offered": rate}
-	committed := result.Measurement{Name: "commit" + at, Title: fmt.Sprintf("at %.0f records/s, due to COMMITTED", rate), Unit: "ms", Parameters: parameters}
-	costs := newCosts(at, parameters)
+	committed := m.named("commit"+at, fmt.Sprintf("at %.0f records/s, due to COMMITTED", rate), "ms", parameters)
+	achieved := m.named("throughput"+at, fmt.Sprintf("committed, at %.0f records/s", rate), "/s", parameters)
+	costs := m.newCosts(at, parameters)
+	load := stretches{fleet: fleet}
 	for range m.plan.Repetitions {
 		end := m.account(costs)
-		from := time.Now()
-		fleet.Load(m.tb.Context(), rate, m.plan.Steady)
-		to := time.Now()
+		load.one(m.tb.Context(), rate, m.plan.Steady)
 		m.drain(fleet)
-		end(soak.Sum(fleet.Settled(from, time.Now())))
-		committed.Latencies = append(committed.Latencies, fleet.Commitment(from, to).Distribution())
+		end(soak.Sum(fleet.Settled(load.spans[len(load.spans)-1].from, time.Now())))
 	}
+	committed.Latencies, achieved.Values = load.latencies(), load.achieved
+	m.kept[rate] = load.kept()
 	m.add(committed)
+	if m.calls == 0 { // the growth of latency is over the calls, not over the throughput
+		m.add(achieved)
+	}
 	m.add(costs.all()...)
 	m.tb.Logf("%.0f records a second: measured", rate)
 }
@@ -133,7 +181,7 @@ func (m *measurement) saturate(name string, kind soak.Kind) {
 	m.pause(2 * warmUp)
 	at := "/saturation/" + name
 	throughput := result.Measurement{Name: "throughput" + at, Title: "sustained, committed and settled, " + name, Unit: "/s", Notes: []string{"The repetitions are stretches of one run."}}
-	costs := newCosts(at, nil)
+	costs := m.newCosts(at, nil)
 	for range m.plan.Repetitions {
 		account := m.account(costs)
 		settled, took := m.settled(fleet)

@@ -1,4 +1,4 @@
-package adapter_test
+package stage
 
 import (
 	"bufio"
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// line is what the adapter's log says of a step on a call's way.
-type line struct {
+// Line is what the adapter's log says of a step on a call's way.
+type Line struct {
 	Time       time.Time `json:"time"`
 	Msg        string    `json:"msg"`
 	UniqueID   string    `json:"uniqueid"`
@@ -25,7 +25,7 @@ type line struct {
 // follower reads an adapter's log.
 type follower struct {
 	mu    sync.Mutex
-	lines []line
+	lines []Line
 	more  chan struct{}
 }
 
@@ -33,7 +33,7 @@ func follow(log io.Reader) *follower {
 	f := &follower{more: make(chan struct{}, 1)}
 	go func() {
 		for scanner := bufio.NewScanner(log); scanner.Scan(); {
-			var one line
+			var one Line
 			if json.Unmarshal(scanner.Bytes(), &one) != nil {
 				continue
 			}
@@ -58,7 +58,7 @@ func (f *follower) forget() {
 
 // until waits until the lines since the last forget satisfy what is asked, and answers
 // them; the context's end is an error.
-func (f *follower) until(ctx context.Context, enough func([]line) bool) ([]line, error) {
+func (f *follower) until(ctx context.Context, enough func([]Line) bool) ([]Line, error) {
 	for {
 		f.mu.Lock()
 		lines := f.lines
