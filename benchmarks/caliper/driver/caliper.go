@@ -181,10 +181,10 @@ func free(ctx context.Context, first, n int) bool {
 }
 
 // What Caliper says when something goes wrong, the first of them first: a step of its
-// own that failed, and whatever it logs as an error.
+// own that failed, and whatever it logs as an error, with what each peer said.
 var (
 	step      = regexp.MustCompile(`Error while performing "\w+" step: (?:Error: )*(.*)`)
-	complaint = regexp.MustCompile(`(?m)^\S+ error \[[^\]]*\] \[[^\]]*\]\s*(.*)$`)
+	complaint = regexp.MustCompile(`(?m)^\S+ error \[[^\]]*\] \[[^\]]*\]\s*(.*(?:\n(?:Details:|- ).*)*)$`)
 )
 
 // problemIn is what a log of Caliper's says went wrong, in one line; empty for nothing.
@@ -195,7 +195,7 @@ func problemIn(log string) string {
 	}
 	for _, pattern := range []*regexp.Regexp{step, complaint} {
 		if found := pattern.FindSubmatch(text); found != nil {
-			return shorten(strings.TrimSpace(string(found[1])))
+			return shorten(strings.Join(strings.Fields(string(found[1])), " "))
 		}
 	}
 	return ""

@@ -19,12 +19,16 @@ const WalletFacadeFactory = require('@hyperledger/caliper-fabric/lib/connector-v
 const SCHEMA = 3;
 
 // How long a look at the network may take, a step.
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 30_000;
 
 const now = () => performance.timeOrigin + performance.now();
 
 // reason is what the peers said, which the error itself only counts.
 function reason(error) {
+    // A deadline shows as either, by who noticed it first.
+    if (error.code === grpc.status.DEADLINE_EXCEEDED || error.code === grpc.status.CANCELLED) {
+        return `no answer within ${PATIENCE_MS / 1000} s`;
+    }
     const said = (error.details && Array.isArray(error.details) ? error.details : []).map((one) => `${one.mspId}: ${one.message}`);
     return said.length > 0 ? said.join('; ') : error.message;
 }
@@ -157,8 +161,8 @@ class CallsealConnector extends PeerGateway {
         const profile = await this.connectorConfiguration.getConnectionProfileDefinitionForOrganization(mspid);
         const [peer] = profile.getPeersListForOrganization(mspid);
         const client = await this._createClientForPeer(mspid, peer);
-        await new Promise((resolve, reject) => client.waitForReady(Date.now() + PATIENCE_MS / 2, (error) => (error ? reject(error) : resolve()))).catch(() => {
-            throw new Error(`the peer of ${mspid} at ${profile.getGrpcEndPointForPeer(peer)} answers and lets nobody in with the client certificate ${organization.tlsClient.certificate.path}: name one that ${mspid}'s TLS authority issued, and that authority's own certificate, under tlsClient and tlsCACerts in the network file`);
+        await new Promise((resolve, reject) => client.waitForReady(Date.now() + PATIENCE_MS, (error) => (error ? reject(error) : resolve()))).catch(() => {
+            throw new Error(`the peer of ${mspid} at ${profile.getGrpcEndPointForPeer(peer)} answers and lets nobody in with the client certificate ${organization.tlsClient.certificate.path}: name one that a member's TLS authority issued under tlsClient in the network file, and the authority of the peer's own certificate under tlsCACerts`);
         });
         const [{ id }] = this.network.channels[0].contracts;
         let about;
@@ -212,7 +216,7 @@ async function text(file, what) {
 // clientCertificate are the certificate and key, PEM, that an operator's peers let in.
 async function clientCertificate(organization) {
     const { mspid, tlsClient } = organization;
-    if (!tlsClient || !tlsClient.certificate || !tlsClient.key) {
+    if (!tlsClient?.certificate?.path || !tlsClient?.key?.path) {
         throw new Error(`the network file names no tlsClient for ${mspid}: Callseal's peers let in only who shows a client certificate, so name its files there`);
     }
     const certificate = await text(tlsClient.certificate.path, `the TLS client certificate for ${mspid}`);

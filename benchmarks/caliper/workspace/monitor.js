@@ -13,6 +13,8 @@ const path = require('node:path');
 const { CaliperUtils, ConfigUtil } = require('@hyperledger/caliper-core');
 const TxObserverInterface = require('@hyperledger/caliper-core/lib/worker/tx-observers/tx-observer-interface');
 
+const logger = CaliperUtils.getLogger('monitor');
+
 class PageKeeper extends TxObserverInterface {
     constructor(options, messenger, workerIndex) {
         super(messenger, workerIndex);
@@ -29,6 +31,16 @@ class PageKeeper extends TxObserverInterface {
 
     async deactivate() {
         await super.deactivate();
+        try {
+            await this.keepRound();
+        } catch (error) {
+            // Thrown it would keep the monitor behind this one from ending, and its port.
+            // Who reads the folder finds that the page is missing.
+            logger.error(`what round ${this.currentRound} (${this.roundLabel}) measured cannot be kept: ${error.cause || error.message}`);
+        }
+    }
+
+    async keepRound() {
         // A connection that is kept would keep the monitor's port.
         const response = await fetch(this.page, { headers: { connection: 'close' } });
         const page = await response.text();
