@@ -102,6 +102,15 @@ bench-rivs: build ## Measure RiVS's message, score update and CDR row, its way a
 bench-adapter: build ## Measure what adapter and gateway add to a real Asterisk with 30 recorded calls, into RESULTS (BENCHFLAGS=-quick)
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/adapter -out $(RESULTS) $(BENCHFLAGS)
 
+.PHONY: caliper
+caliper: build ## Have Hyperledger Caliper measure the chaincode into RESULTS (BENCHFLAGS=-quick; "-state FOLDER": a network that runs)
+	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/caliper -out $(RESULTS) $(BENCHFLAGS)
+
+.PHONY: test-caliper
+test-caliper: ## Install Caliper from npm, run it on a real network, and on networks that are down, half up or closed to it
+	$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/test/ ./cmd/...
+	CALLSEAL_PROGRAMS=$(BIN)/test $(GO) test -count=1 -timeout 40m -run TestARealCaliper ./benchmarks/caliper/driver -args -caliper.real
+
 .PHONY: test-l2
 test-l2: ## Run the tests of the Ethereum baseline's module: solc and anvil from npm, then the OP Stack, built where need be
 	cd benchmarks/l2 && $(GO) test $(TESTFLAGS) ./...
@@ -117,7 +126,7 @@ bench-report: ## Write the report of what is in RESULTS into bin/report: aims, p
 	$(GO) run ./benchmarks/report/cmd/callseal-bench-report write --results $(RESULTS) --out $(BIN)/report
 
 .PHONY: bench
-bench: bench-load bench-adapter bench-l2 bench-peers bench-rivs bench-report ## Measure everything, one after the other, and write the report
+bench: bench-load bench-adapter bench-l2 bench-peers bench-rivs caliper bench-report ## Measure everything, one after the other, and write the report
 
 QUICK = $(BIN)/quick
 

@@ -134,6 +134,19 @@ func (d *Daemon) Await(ctx context.Context, ready func(context.Context) error) e
 	}
 }
 
+// Wait waits until it ends by itself, and says how where that is not well.
+func (d *Daemon) Wait(ctx context.Context) error {
+	select {
+	case <-d.done:
+	case <-ctx.Done():
+		return fmt.Errorf("%s has not ended: %w; the last of its log: %s", d.name, context.Cause(ctx), d.Tail())
+	}
+	if d.result != nil {
+		return fmt.Errorf("%s ended with %w; the last of its log: %s", d.name, d.result, d.Tail())
+	}
+	return nil
+}
+
 // Stop ends it: SIGTERM, patience, SIGKILL. A nil or ended one is stopped already.
 func (d *Daemon) Stop() {
 	if d == nil || d.stopped.Swap(true) {

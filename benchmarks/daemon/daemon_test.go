@@ -121,3 +121,13 @@ func TestPortsAreFreeAndDiffer(t *testing.T) {
 		require.NoError(t, listener.Close())
 	}
 }
+
+func TestOneThatEndsByItselfIsWaitedFor(t *testing.T) {
+	require.NoError(t, start(t, "sleep 0.1").Wait(t.Context()))
+	require.EqualError(t, start(t, "echo 'no space left on device'; exit 2").Wait(t.Context()), "node ended with exit status 2; the last of its log: no space left on device")
+	d := start(t, "exec sleep 100")
+	enough := errors.New("long enough")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, enough)
+	defer cancel()
+	require.ErrorIs(t, d.Wait(ctx), enough)
+}

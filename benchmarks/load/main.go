@@ -53,7 +53,7 @@ type own struct {
 // be measured or was not.
 func run(arguments []string, problems io.Writer) int {
 	flags := own{calls: []int{10_000, 100_000, 1_000_000}}
-	options, err := program.ParseWith("load", does, arguments, flags.define, bft, raft, growth)
+	options, err := program.Command{Name: "load", Does: does, Groups: []string{bft, raft, growth}, Flags: flags.define}.Parse(arguments)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0

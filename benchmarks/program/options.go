@@ -1,6 +1,7 @@
 package program
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -30,22 +31,40 @@ type Options struct {
 	Only []string
 }
 
+// Command is what a program is and which command line it has.
+type Command struct {
+	// Name is its folder's below benchmarks, Does what its help begins with.
+	Name, Does string
+	// Groups are what it measures, by name.
+	Groups []string
+	// Repetitions is how often each measurement is made where nobody says; 0 is 3.
+	Repetitions int
+	// Flags adds flags of its own, and is nil where there are none.
+	Flags func(*flag.FlagSet)
+	// Instead says, once the flags are read, that they ask for something else than a
+	// measurement, which needs no folder for results; nil is never.
+	Instead func() bool
+}
+
 // Parse reads the command line of a program that measures groups, by name. It answers
 // flag.ErrHelp where only the help was wanted.
 func Parse(name, does string, arguments []string, groups ...string) (Options, error) {
-	return ParseWith(name, does, arguments, func(*flag.FlagSet) {}, groups...)
+	return Command{Name: name, Does: does, Groups: groups}.Parse(arguments)
 }
 
-// ParseWith is [Parse] for a program that has flags of its own too.
-func ParseWith(name, does string, arguments []string, own func(*flag.FlagSet), groups ...string) (Options, error) {
+// Parse reads its command line. It answers flag.ErrHelp where only the help was wanted.
+func (c Command) Parse(arguments []string) (Options, error) {
+	name, does, groups := c.Name, c.Does, c.Groups
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	own(flags)
 	options := Options{}
 	flags.StringVar(&options.Out, "out", "", "`folder` for the results, one JSON file a group; made where it is missing")
-	flags.IntVar(&options.Repetitions, "repetitions", 3, "how often each measurement is made")
+	flags.IntVar(&options.Repetitions, "repetitions", cmp.Or(c.Repetitions, 3), "how often each measurement is made")
 	flags.BoolVar(&options.Quick, "quick", false, "short measurements, made once: they show that all runs, and little else")
 	flags.BoolVar(&options.Guard, "guard", false, "as -quick, and only what make bench-quick compares with the last report")
 	only := flags.String("only", strings.Join(groups, ","), "the groups to measure, with commas between")
+	if c.Flags != nil {
+		c.Flags(flags)
+	}
 	flags.Usage = func() {
 		_, _ = fmt.Fprintf(flags.Output(), "%s\n\nUsage:\n  go run ./benchmarks/%s -out FOLDER [flags]\n\nFlags:\n", does, name)
 		flags.PrintDefaults()
@@ -68,6 +87,8 @@ func ParseWith(name, does string, arguments []string, own func(*flag.FlagSet), g
 		return Options{}, fmt.Errorf("%q is not understood: this program takes flags only, see --help", flags.Arg(0))
 	case options.Repetitions < 1:
 		return Options{}, errors.New("-repetitions must be at least 1")
+	case c.Instead != nil && c.Instead():
+		return options, nil
 	case options.Out == "":
 		return Options{}, errors.New("-out is missing: name the folder for the results")
 	}

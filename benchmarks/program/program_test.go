@@ -99,3 +99,24 @@ func TestCommandLine(t *testing.T) {
 	_, err = Parse("peers", "Measures.", []string{"--help"}, "a")
 	require.ErrorIs(t, err, flag.ErrHelp)
 }
+
+func TestCommandLineOfItsOwn(t *testing.T) {
+	var state string
+	command := Command{
+		Name: "caliper", Does: "Measures.", Groups: []string{"a"}, Repetitions: 1,
+		Flags:   func(flags *flag.FlagSet) { flags.StringVar(&state, "state", "", "a folder") },
+		Instead: func() bool { return state == "none" },
+	}
+	out := filepath.Join(t.TempDir(), "results")
+	options, err := command.Parse([]string{"-out", out, "-state", "here"})
+	require.NoError(t, err)
+	require.Equal(t, Options{Out: out, Repetitions: 1, Only: []string{"a"}}, options)
+	require.Equal(t, "here", state)
+	options, err = command.Parse([]string{"-out", out, "-repetitions", "2"})
+	require.NoError(t, err)
+	require.Equal(t, 2, options.Repetitions)
+	_, err = command.Parse([]string{"-state", "here"})
+	require.ErrorContains(t, err, "-out is missing")
+	_, err = command.Parse([]string{"-state", "none"})
+	require.NoError(t, err, "what is done instead needs no folder for results")
+}
