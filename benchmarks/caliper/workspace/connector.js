@@ -1,9 +1,9 @@
 'use strict';
 
-// Caliper's own connector for Fabric's gateway, with the three things that a Callseal
-// network needs and it has not: the client certificate that every peer demands, latencies
-// finer than a millisecond, and a look at the network before any load is put on it, so
-// that one that cannot be measured is told of in a sentence.
+// Caliper's own connector for Fabric's gateway, with what a Callseal network needs and it
+// has not: the client certificate that every peer demands, an answer of SmartBFT's that is
+// no failure, latencies finer than a millisecond, and a look at the network before any load
+// is put on it, so that one that cannot be measured is told of in a sentence.
 
 const { X509Certificate, createPrivateKey, randomBytes } = require('node:crypto');
 const fs = require('node:fs/promises');
@@ -31,6 +31,20 @@ function reason(error) {
     }
     const said = (error.details && Array.isArray(error.details) ? error.details : []).map((one) => `${one.mspId}: ${one.message}`);
     return said.length > 0 ? said.join('; ') : error.message;
+}
+
+// PeerClient is a connection to a peer. With SmartBFT ordering a transaction may come back
+// as refused because some orderers have processed it already, by way of others: it is
+// ordered, and the commit that is asked for next says what became of it.
+class PeerClient extends grpc.Client {
+    makeUnaryRequest(method, serialize, deserialize, argument, options, callback) {
+        const taken = (error, response) => (error && ordered(error) ? callback(null, deserialize(Buffer.alloc(0))) : callback(error, response));
+        return super.makeUnaryRequest(method, serialize, deserialize, argument, options, method === '/gateway.Gateway/Submit' ? taken : callback);
+    }
+}
+
+function ordered(error) {
+    return error.code === grpc.status.UNAVAILABLE && error.metadata.get('grpc-status-details-bin').some((one) => one.includes('request already processed'));
 }
 
 class CallsealConnector extends PeerGateway {
@@ -73,9 +87,14 @@ class CallsealConnector extends PeerGateway {
     }
 
     // ask evaluates a function that is no transaction of a round, and parses its answer.
-    async ask(mspId, identity, contractId, contractFunction, ...contractArguments) {
+    async ask(...question) {
+        return this.askOf(undefined, ...question);
+    }
+
+    // askOf is ask, of the peers of certain operators.
+    async askOf(endorsingOrganizations, mspId, identity, contractId, contractFunction, ...contractArguments) {
         const contract = await this._contract(mspId, identity, contractId);
-        const proposal = contract.newProposal(contractFunction, { arguments: contractArguments });
+        const proposal = contract.newProposal(contractFunction, { arguments: contractArguments, endorsingOrganizations });
         const answer = await proposal.evaluate({ deadline: Date.now() + PATIENCE_MS });
         return JSON.parse(Buffer.from(answer).toString());
     }
@@ -129,7 +148,7 @@ class CallsealConnector extends PeerGateway {
             const profile = await this.connectorConfiguration.getConnectionProfileDefinitionForOrganization(mspId);
             const authority = await profile.getTlsCACertsForPeer(peer);
             const { certificate, key } = await clientCertificate(this._organization(mspId));
-            this.clients.set(peer, new grpc.Client(profile.getGrpcEndPointForPeer(peer), grpc.credentials.createSsl(Buffer.from(authority), key, certificate), {
+            this.clients.set(peer, new PeerClient(profile.getGrpcEndPointForPeer(peer), grpc.credentials.createSsl(Buffer.from(authority), key, certificate), {
                 'grpc.max_receive_message_length': -1,
                 'grpc.max_send_message_length': -1,
                 'grpc.keepalive_time_ms': 120_000,
@@ -161,15 +180,18 @@ class CallsealConnector extends PeerGateway {
         const profile = await this.connectorConfiguration.getConnectionProfileDefinitionForOrganization(mspid);
         const [peer] = profile.getPeersListForOrganization(mspid);
         const client = await this._createClientForPeer(mspid, peer);
-        await new Promise((resolve, reject) => client.waitForReady(Date.now() + PATIENCE_MS, (error) => (error ? reject(error) : resolve()))).catch(() => {
-            throw new Error(`the peer of ${mspid} at ${profile.getGrpcEndPointForPeer(peer)} answers and lets nobody in with the client certificate ${organization.tlsClient.certificate.path}: name one that a member's TLS authority issued under tlsClient in the network file, and the authority of the peer's own certificate under tlsCACerts`);
-        });
+        const shut = new Error(`the peer of ${mspid} at ${profile.getGrpcEndPointForPeer(peer)} answers and lets nobody in with the client certificate ${organization.tlsClient.certificate.path}: name one that a member's TLS authority issued under tlsClient in the network file, and the authority of the peer's own certificate under tlsCACerts`);
+        await new Promise((resolve, reject) => client.waitForReady(Date.now() + PATIENCE_MS, (error) => (error ? reject(shut) : resolve())));
         const [{ id }] = this.network.channels[0].contracts;
         let about;
         try {
-            about = await this.ask(mspid, 'gateway', id, 'about:Version');
+            // Of this operator: else another's peer answers in its stead.
+            about = await this.askOf([mspid], mspid, 'gateway', id, 'about:Version');
         } catch (error) {
-            if (/not found/i.test(reason(error)) && /about/i.test(reason(error))) {
+            if (/SSL alert/i.test(reason(error))) {
+                throw shut;
+            }
+            if (/about/i.test(reason(error)) && /not found/i.test(reason(error))) {
                 throw new Error(`the chaincode ${id} of ${mspid} is of a version that does not even say which: this workspace measures networks that read values of version ${SCHEMA}, so upgrade the network or take the workspace of its release`);
             }
             throw new Error(`the network is half up: the chaincode ${id} of ${mspid} does not answer through its peer (${reason(error)}): see \`callseal network status\``);
