@@ -311,8 +311,8 @@ var (
 		}}
 	})
 	memoryBars = []Bar{
-		{Label: "Callseal's gateway, BFT, saturated", Group: "callseal-bft", Segments: []Segment{{"one process", "memory/saturation/details"}}},
-		{Label: "RabbitMQ, as RiVS has it", Group: "rivs", Segments: []Segment{{"one process", "memory/rabbitmq"}}},
+		{Label: "Callseal's gateway, without a peer and orderers", Group: "callseal-bft", Segments: []Segment{{"one process", "memory/saturation/details"}}},
+		{Label: "RabbitMQ, without a database", Group: "rivs", Segments: []Segment{{"one process", "memory/rabbitmq"}}},
 		{Label: "OP Stack, tuned, 20 records/s", Group: "op-stack-tuned", Segments: []Segment{{"L1 geth", "memory/l1-geth"}, {"op-geth", "memory/op-geth"}, {"op-node", "memory/op-node"}, {"op-batcher", "memory/op-batcher"}}},
 		{Label: "anvil, 0.25 s blocks, 20 records/s", Group: "anvil-250ms", Segments: []Segment{{"one process", "memory/anvil"}}},
 	}

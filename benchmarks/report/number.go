@@ -58,9 +58,9 @@ func withUnit(value float64, unit string) string {
 func (e Estimate) String() string { return withUnit(e.Value, e.Unit) }
 
 // Range is its interval, such as "13.9 to 14.8", in the unit of the figure; empty
-// where there is none.
+// where there is none, or where nothing was ever counted: "0 (0 to 0)" says no more.
 func (e Estimate) Range() string {
-	if !e.Interval() {
+	if !e.Interval() || e.Low == 0 && e.High == 0 {
 		return ""
 	}
 	scale := 1.0

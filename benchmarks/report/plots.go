@@ -42,7 +42,9 @@ func (r *Report) draw() error {
 		{"processor", func(r Results) (*chart, error) {
 			return bars(r, "Processor time of a CDR at saturation, by kind of node", "µs a CDR", processorBars)
 		}},
-		{"memory", func(r Results) (*chart, error) { return bars(r, "Memory in use", "MiB", memoryBars) }},
+		{"memory", func(r Results) (*chart, error) {
+			return bars(r, "Resident memory of what takes the records", "MiB", memoryBars)
+		}},
 	} {
 		made, err := one.draw(r.results)
 		if err != nil {
