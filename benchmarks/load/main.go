@@ -117,7 +117,7 @@ func plans(options program.Options) (whole, grown gateway.Plan) {
 }
 
 func (o *own) define(flags *flag.FlagSet) {
-	flags.Func("calls", "how many `calls` the ledger of "+growth+" holds when it is measured, rising; a million take some 10 minutes and 25 GB (default 10000,100000,1000000; with -quick 1000,2000)", o.setCalls)
+	flags.Func("calls", "how many `calls` the ledger of "+growth+" holds when it is measured, rising; a million take some 10 minutes and 20 GB (default 10000,100000,1000000; with -quick 1000,2000)", o.setCalls)
 	flags.StringVar(&o.network, "network", "", "state `folder` of a network that is up, to be measured instead of networks that this program starts; it keeps the records, and its gateway of "+soak.Operator+" is started again")
 }
 
