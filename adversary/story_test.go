@@ -233,6 +233,7 @@ func reputationActs(t *testing.T) []act {
 		}},
 		by("Borealis auditor", "reputation:Get", "1", extension), by("Borealis auditor", "reputation:Opinions", "1", extension),
 		by("Borealis auditor", "reputation:Opinion", "1", extension, atlasMSP, "1"),
+		by("Borealis auditor", "reputation:Written", "1", atlasMSP, "1", `["`+extension+`"]`),
 		by("Borealis compliance", "reputation:Appeal", "1", extension, atlasMSP, ledger.ReasonSpoofed, digestOfSomething),
 		by("Borealis auditor", "reputation:Appeals", atlasMSP, "1", extension),
 		by("Atlas compliance", "reputation:Decide", "1", extension, borealisMSP, ledger.AppealPardoned, anHour),

@@ -34,7 +34,7 @@ var callable = map[string]bool{
 	"recordings:Erase": false, "recordings:Hold": false, "recordings:Holds": true, "recordings:Release": false,
 	"recordings:Retain": false, "recordings:Retentions": true, "recordings:State": true,
 	"reputation:Allow": false, "reputation:Appeal": false, "reputation:Appeals": true, "reputation:Carry": false, "reputation:Decide": false,
-	"reputation:Disallow": false, "reputation:Get": true, "reputation:Opinion": true, "reputation:Opinions": true, "reputation:Pardon": false, "reputation:Record": false,
+	"reputation:Disallow": false, "reputation:Get": true, "reputation:Opinion": true, "reputation:Opinions": true, "reputation:Pardon": false, "reputation:Record": false, "reputation:Written": true,
 	"org.hyperledger.fabric:GetMetadata": true,
 }
 

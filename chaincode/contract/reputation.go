@@ -17,7 +17,7 @@ type Reputation struct{ contractapi.Contract }
 
 // GetEvaluateTransactions names the functions that only read.
 func (*Reputation) GetEvaluateTransactions() []string {
-	return []string{"Get", "Opinion", "Opinions", "Appeals"}
+	return []string{"Get", "Opinion", "Opinions", "Written", "Appeals"}
 }
 
 // Record writes opinions, a JSON array of 1 to 500 ledger.Opinion, as argument or
@@ -205,6 +205,53 @@ func (*Reputation) Opinion(ctx contractapi.TransactionContextInterface, epoch in
 	}
 	value, err := get(ctx.GetStub(), ledger.OpinionKey(epoch, subject, msp, writer), "this writer holds no opinion on the subject")
 	return string(value), err
+}
+
+// Written answers what one writer of an operator holds on many subjects, a JSON array of
+// 1 to 500 of their pseudonyms: a ledger.Opinions with those opinions, in the order in
+// which it was asked. A subject on which the writer holds none is left out.
+//
+// Errors: INVALID_ARGUMENT (no subject, one that is no pseudonym), TOO_LARGE.
+func (*Reputation) Written(ctx contractapi.TransactionContextInterface, epoch int64, msp string, writer int64, subjects string) (string, error) {
+	if err := ledger.CheckNumber("writer", writer); err != nil {
+		return "", err
+	}
+	var asked []string
+	if err := ledger.DecodeStrict([]byte(subjects), &asked); err != nil {
+		return "", err
+	}
+	if len(asked) == 0 {
+		return "", ledger.Errorf(ledger.CodeInvalid, "no subject is asked for: name 1 to %d", ledger.MaxOpinions)
+	}
+	if len(asked) > ledger.MaxOpinions {
+		return "", ledger.Errorf(ledger.CodeTooLarge, "there are %d subjects, at most %d are answered at once", len(asked), ledger.MaxOpinions)
+	}
+	keys := make([]string, len(asked))
+	for i, subject := range asked {
+		if err := checkPlace(epoch, subject, msp); err != nil {
+			return "", err
+		}
+		keys[i] = ledger.OpinionKey(epoch, subject, msp, writer)
+	}
+	values, err := ctx.GetStub().GetMultipleStates(keys...)
+	if err != nil {
+		return "", ledger.Errorf(ledger.CodeInternal, "read state: %v", err)
+	}
+	if len(values) != len(keys) {
+		return "", ledger.Errorf(ledger.CodeInternal, "read state: the peer answered %d of %d keys", len(values), len(keys))
+	}
+	held := &ledger.Opinions{V: ledger.SchemaVersion}
+	for _, value := range values {
+		if value == nil {
+			continue
+		}
+		var one ledger.Opinion
+		if err := decodeStored(value, &one); err != nil {
+			return "", err
+		}
+		held.Opinions = append(held.Opinions, one)
+	}
+	return text(held)
 }
 
 // heldOn reads all that is held on a subject.

@@ -160,6 +160,18 @@ func TestAnOpinionIsWrittenBlindly(t *testing.T) {
 	c.ask(as(atlas, ledger.RoleGateway, "reputation:Opinion", "1", extension, atlas, "1"), &own)
 	require.Equal(t, *second, own)
 	c.refuse(ledger.CodeNotFound, as(atlas, ledger.RoleGateway, "reputation:Opinion", "1", extension, atlas, "2"))
+	unheard := "tel:" + hexOf(32)
+	var written ledger.Opinions
+	c.ask(as(atlas, ledger.RoleGateway, "reputation:Written", "1", atlas, "1", `["`+unheard+`","`+extension+`"]`), &written)
+	require.Equal(t, []ledger.Opinion{*second}, written.Opinions, "of the subject on which it holds one")
+	for _, elsewhere := range [][]string{{"2", atlas, "1"}, {"1", borealis, "9"}, {"1", atlas, "2"}} {
+		var none ledger.Opinions
+		c.ask(as(atlas, ledger.RoleGateway, append(append([]string{"reputation:Written"}, elsewhere...), `["`+extension+`"]`)...), &none)
+		require.Empty(t, none.Opinions)
+	}
+	many, err := ledger.Canonical(slices.Repeat([]string{extension}, ledger.MaxOpinions+1))
+	require.NoError(t, err)
+	c.refuse(ledger.CodeTooLarge, as(atlas, ledger.RoleGateway, "reputation:Written", "1", atlas, "1", string(many)))
 	require.NoError(t, ledger.CheckChain(first, &own))
 }
 
@@ -370,6 +382,7 @@ func TestPeopleMayPardonAndAllow(t *testing.T) {
 		{"reputation:Pardon", "1", extension, "-1", ledger.ReasonRemedied}, {"reputation:Pardon", "1", extension, "99999999999999", ledger.ReasonRemedied},
 		{"reputation:Pardon", "1", extension, "1.5", ledger.ReasonRemedied}, {"reputation:Get", "-1", extension}, {"reputation:Get", "1", "x"},
 		{"reputation:Opinions", "1", "tel:112"}, {"reputation:Opinion", "1", extension, "\x00", "1"}, {"reputation:Opinion", "1", extension, atlas, "-1"},
+		{"reputation:Written", "1", atlas, "1", "[]"}, {"reputation:Written", "1", atlas, "1", `["x"]`}, {"reputation:Written", "1", atlas, "-1", `["` + extension + `"]`}, {"reputation:Written", "1", atlas, "1", extension},
 	} {
 		c.refuse(ledger.CodeInvalid, as(atlas, ledger.RoleCompliance, args...))
 	}

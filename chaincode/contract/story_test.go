@@ -266,6 +266,7 @@ func (s *story) reputation(t testing.TB) {
 	s.then(func() stub.Call { return record(t, atlas, opine(t, atlas, extension, first, bad(8))) })
 	s.ask4(borealis, "reputation:Get", "1", extension)
 	s.ask4(borealis, "reputation:Opinion", "1", extension, atlas, "1")
+	s.ask4(borealis, "reputation:Written", "1", atlas, "1", `["`+extension+`"]`)
 	s.ask4(borealis, "reputation:Opinions", "1", extension)
 	compliance := func(msp string, args ...string) {
 		s.then(func() stub.Call { return as(msp, ledger.RoleCompliance, args...) })

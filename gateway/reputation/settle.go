@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/callseal/callseal/chaincode/ledger"
 	"github.com/callseal/callseal/gateway/fabric"
@@ -15,8 +14,6 @@ import (
 )
 
 const (
-	// loads is how many own opinions are read at once.
-	loads = 8
 	// maxRefusals bounds how often a batch is made anew because the rules changed
 	// under it.
 	maxRefusals = 5
@@ -100,19 +97,18 @@ func (t *Tally) try(ctx context.Context, batch []*account) error {
 		}
 		return err
 	}
-	var first, rest []*account
-	loading, within := errgroup.WithContext(ctx)
-	loading.SetLimit(loads)
+	var unknown []*account
 	for i, held := range batch {
 		if held.epoch != by.pseudonyms.Epoch {
 			t.fail(batch[i:i+1], fault.New(fault.State, "the operators have gone on to epoch %d of the pseudonyms: the evidence is not counted, report it again", by.pseudonyms.Epoch))
 		} else if !held.known {
-			loading.Go(func() error { return t.load(within, held) })
+			unknown = append(unknown, held)
 		}
 	}
-	if err := loading.Wait(); err != nil {
+	if err := t.load(ctx, by.pseudonyms.Epoch, unknown); err != nil {
 		return err
 	}
+	var first, rest []*account
 	for _, held := range batch {
 		switch {
 		case len(held.taken) == 0: // written before
@@ -128,40 +124,60 @@ func (t *Tally) try(ctx context.Context, batch []*account) error {
 	return t.write(ctx, by, "reputation:Record", rest)
 }
 
-// load reads the gateway's own opinion on a subject, once; where there is none,
-// that of the epoch before.
-func (t *Tally) load(ctx context.Context, held *account) (err error) {
-	if held.last, err = t.own(ctx, held.epoch, held.subject); err != nil {
+// load reads the gateway's own opinions on subjects, once; where there is none, that of
+// the epoch before.
+func (t *Tally) load(ctx context.Context, epoch int64, unknown []*account) error {
+	subjects := make([]string, len(unknown))
+	for i, held := range unknown {
+		subjects[i] = held.subject
+	}
+	written, err := t.own(ctx, epoch, subjects)
+	if err != nil {
 		return err
 	}
-	held.carried = nil
-	if held.last == nil && held.earlier != "" {
-		earlier, err := t.own(ctx, held.epoch-1, held.earlier)
-		if err != nil {
-			return err
-		}
-		if earlier != nil {
-			held.carried = &earlier.Totals
+	var earlier []string
+	for _, held := range unknown {
+		if held.last = written[held.subject]; held.last == nil && held.earlier != "" {
+			earlier = append(earlier, held.earlier)
 		}
 	}
-	held.known = true
+	before, err := t.own(ctx, epoch-1, earlier)
+	if err != nil {
+		return err
+	}
+	for _, held := range unknown {
+		held.carried = nil
+		if opinion := before[held.earlier]; held.last == nil && opinion != nil {
+			held.carried = &opinion.Totals
+		}
+		held.known = true
+	}
 	return nil
 }
 
-// own is the gateway's own opinion on a subject, nil where it has none.
-func (t *Tally) own(ctx context.Context, epoch int64, subject string) (*ledger.Opinion, error) {
-	stored, err := t.link.Evaluate(ctx, "reputation:Opinion", number(epoch), subject, t.msp, number(t.config.Writer))
+// own are the gateway's own opinions on subjects, of which there are no more than one
+// transaction writes; those on which it has none are left out.
+func (t *Tally) own(ctx context.Context, epoch int64, subjects []string) (map[string]*ledger.Opinion, error) {
+	if len(subjects) == 0 {
+		return map[string]*ledger.Opinion{}, nil
+	}
+	asked, err := ledger.Canonical(subjects)
 	if err != nil {
-		if fault.Of(err).Kind == fault.NotFound {
-			return nil, nil //nolint:nilnil // none is a good answer
-		}
 		return nil, err
 	}
-	opinion := &ledger.Opinion{}
-	if err := ledger.DecodeStrict(stored, opinion); err != nil {
-		return nil, fmt.Errorf("read the own opinion: %w", err)
+	stored, err := t.link.Evaluate(ctx, "reputation:Written", number(epoch), t.msp, number(t.config.Writer), string(asked))
+	if err != nil {
+		return nil, err
 	}
-	return opinion, nil
+	var held ledger.Opinions
+	if err := ledger.DecodeStrict(stored, &held); err != nil {
+		return nil, fmt.Errorf("read the own opinions: %w", err)
+	}
+	found := make(map[string]*ledger.Opinion, len(held.Opinions))
+	for i := range held.Opinions {
+		found[held.Opinions[i].Subject] = &held.Opinions[i]
+	}
+	return found, nil
 }
 
 // write has the opinions of a batch endorsed, ordered and committed, and answers
@@ -260,7 +276,8 @@ func (t *Tally) finish(ctx context.Context, endorsed transaction, opinion *ledge
 // stands says whether the ledger has an opinion as it was written, and with it
 // the transaction.
 func (t *Tally) stands(ctx context.Context, opinion *ledger.Opinion) (bool, error) {
-	stored, err := t.own(ctx, opinion.Epoch, opinion.Subject)
+	held, err := t.own(ctx, opinion.Epoch, []string{opinion.Subject})
+	stored := held[opinion.Subject]
 	if err != nil || stored == nil {
 		return false, err
 	}

@@ -40,6 +40,7 @@ var offered = map[string]string{
 	"reputation:Carry":  "not offered, because the gateway carries over what it holds when it next has evidence",
 	"reputation:Decide": "GraceService/DecideAppeal", "reputation:Disallow": "GraceService/DisallowSubject", "reputation:Get": "ReputationService/GetScore",
 	"reputation:Opinion":  "not offered, because ReputationService/ListOpinions answers it among all",
+	"reputation:Written":  "not offered, because the gateway asks it of its own opinions before it writes new ones",
 	"reputation:Opinions": "ReputationService/ListOpinions", "reputation:Pardon": "GraceService/PardonSubject", "reputation:Record": "ReputationService/Report",
 	"governance:Current": "PolicyService/GetPolicy", "governance:History": "PolicyService/ListPolicyVersions", "governance:Pending": "PolicyService/ListBallots",
 	"governance:Propose": "PolicyService/ProposePolicy", "governance:Version": "PolicyService/GetPolicyVersion", "governance:Vote": "PolicyService/VotePolicy",
