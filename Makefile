@@ -132,7 +132,7 @@ QUICK = $(BIN)/quick
 
 .PHONY: bench-quick
 bench-quick: build ## Measure in three minutes what the last report's ratios are made of; fail where one lost more than a quarter
-	@ls docs/measured/bench/*.json > /dev/null 2>&1 || { echo "bench-quick: docs/measured/bench has no results of a last report to compare with: run make bench and copy bin/results/*.json there" >&2; exit 1; }
+	@ls docs/measured/bench/*.json > /dev/null 2>&1 || { echo "bench-quick: docs/measured/bench has no results of a last report to compare with: run make bench and make bench-keep" >&2; exit 1; }
 	@rm -rf $(QUICK)
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/load -guard -only callseal-bft,callseal-raft -out $(QUICK)
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/peers -guard -only tessera-tuned,fabric-stock -out $(QUICK)
@@ -153,6 +153,12 @@ bench-micro: $(TOOLS)/benchstat ## Run the micro-benchmarks into docs/measured/b
 	$(TOOLS)/benchstat $(if $(wildcard $(MICROFILE).txt),before=$(MICROFILE).txt) now=$(BIN)/micro.txt > $(BIN)/micro.benchstat.txt
 	@mv $(BIN)/micro.txt $(MICROFILE).txt && mv $(BIN)/micro.benchstat.txt $(MICROFILE).benchstat.txt
 	@cat $(MICROFILE).benchstat.txt
+
+.PHONY: bench-keep
+bench-keep: ## Keep RESULTS in docs/measured/bench as the last full run, and put their figures into README and docs
+	@mkdir -p docs/measured/bench
+	cp $(RESULTS)/*.json docs/measured/bench/
+	$(MAKE) bench-figures
 
 .PHONY: bench-figures
 bench-figures: ## Put the figures of docs/measured/bench into README and docs
