@@ -1,6 +1,7 @@
 package anchor
 
 import (
+	"context"
 	"time"
 
 	"github.com/callseal/callseal/chaincode/ledger"
@@ -170,6 +171,18 @@ func (b *batch) add(one *item) {
 	b.items = append(b.items, one)
 	b.records += one.records
 	b.bytes += one.wireBytes + 1
+}
+
+// await waits until the transactions before this one are done with.
+func (b *batch) await(ctx context.Context) error {
+	for _, done := range b.after {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // hold makes a batch of segments whose transaction is under way already.

@@ -3,6 +3,7 @@ package anchor
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -196,4 +197,29 @@ func TestRipe(t *testing.T) {
 	require.NotNil(t, lanes.take(maxWireBytes))
 	require.Zero(t, lanes.records+lanes.bytes+lanes.waiting)
 	require.False(t, lanes.ripe(0, maxWireBytes))
+}
+
+// A transaction that comes to nothing, because none of its segments was taken, must not
+// let those behind it pass the one before it, which is all that they do not wait for.
+func TestNothingPassesTheOneBefore(t *testing.T) {
+	p := newPipeline(nil, Parts{}, DefaultConfig())
+	first, second, third := waitingItem("a", 1, 1, 10), waitingItem("a", 2, 1, 10), waitingItem("a", 3, 1, 10)
+	second.state = Rejected
+	p.lanes.add(first)
+	before := p.lanes.take(maxWireBytes)
+	p.lanes.add(second)
+	nothing := p.lanes.take(maxWireBytes)
+	p.inFlight = 2
+	var publishing sync.WaitGroup
+	publishing.Go(func() { p.publish(t.Context(), nothing, nil) })
+	require.Never(t, func() bool { return done([]<-chan struct{}{nothing.done}) }, 100*time.Millisecond, 10*time.Millisecond, "the one before is under way")
+	p.mu.Lock()
+	p.lanes.add(third)
+	require.Nil(t, p.lanes.take(maxWireBytes), "as many of the PBX's are under way as may")
+	p.lanes.finished(before)
+	p.mu.Unlock()
+	publishing.Wait()
+	behind := p.lanes.take(maxWireBytes)
+	require.Equal(t, []string{"a/3"}, named(behind))
+	require.True(t, done(behind.after))
 }

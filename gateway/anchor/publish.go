@@ -24,6 +24,10 @@ const staleAfter = 10 * time.Second
 // that was under way when the gateway ended.
 func (p *Pipeline) publish(ctx context.Context, b *batch, resumed Transaction) {
 	defer func() {
+		// A batch of which nothing was taken, or that was refused before its turn, is
+		// done with early: those behind it wait for it alone, and must not pass the one
+		// before it.
+		_ = b.await(ctx)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if resumed == nil {
@@ -185,12 +189,8 @@ func (p *Pipeline) ready(ctx context.Context, b *batch, items []*item) error {
 			return ctx.Err()
 		}
 	}
-	for _, done := range b.after {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := b.await(ctx); err != nil {
+		return err
 	}
 	if len(p.wanted(items)) < len(items) {
 		return errDropped
