@@ -8,8 +8,6 @@
 package main
 
 import (
-	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -24,19 +22,12 @@ import (
 const does = "Measures what processor time adapter and gateway take beside a real Asterisk that has thirty recorded calls at once."
 
 func main() {
-	options, err := program.Parse("adapter", does, os.Args[1:], "callseal-adapter")
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "adapter:", err)
-		os.Exit(2)
-	}
-	chosen := plan{repetitions: options.Repetitions, atOnce: 30, rounds: 2, talk: 20 * time.Second, idle: 10 * time.Second}
-	if options.Quick {
-		chosen.rounds, chosen.talk, chosen.idle = 1, 10*time.Second, 2*time.Second
-	}
-	os.Exit(networktest.Finish(program.Run("adapter", func(tb testing.TB) {
+	command := program.Command{Name: "adapter", Does: does, Groups: []string{"callseal-adapter"}}
+	os.Exit(networktest.Finish(command.Main(os.Args[1:], os.Stderr, func(tb testing.TB, options program.Options) {
+		chosen := plan{repetitions: options.Repetitions, atOnce: 30, rounds: 2, talk: 20 * time.Second, idle: 10 * time.Second}
+		if options.Quick {
+			chosen.rounds, chosen.talk, chosen.idle = 1, 10*time.Second, 2*time.Second
+		}
 		options.Measure(tb, "callseal-adapter", "Adapter and gateway beside Asterisk", func(group *result.Group) { measure(tb, chosen, group) })
 	})))
 }

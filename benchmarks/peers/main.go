@@ -8,9 +8,6 @@
 package main
 
 import (
-	"errors"
-	"flag"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -29,15 +26,8 @@ const does = "Measures what people would use instead of Callseal: Tessera on POS
 const seed = 20260301
 
 func main() {
-	options, err := program.Parse("peers", does, os.Args[1:], "tessera-default", "tessera-tuned", "fabric-stock")
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "peers:", err)
-		os.Exit(2)
-	}
-	os.Exit(networktest.Finish(program.Run("peers", func(tb testing.TB) { measure(tb, options) })))
+	command := program.Command{Name: "peers", Does: does, Groups: []string{"tessera-default", "tessera-tuned", "fabric-stock"}}
+	os.Exit(networktest.Finish(command.Main(os.Args[1:], os.Stderr, measure)))
 }
 
 func measure(tb testing.TB, options program.Options) {

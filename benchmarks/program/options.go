@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,10 +47,19 @@ type Command struct {
 	Instead func() bool
 }
 
-// Parse reads the command line of a program that measures groups, by name. It answers
-// flag.ErrHelp where only the help was wanted.
-func Parse(name, does string, arguments []string, groups ...string) (Options, error) {
-	return Command{Name: name, Does: does, Groups: groups}.Parse(arguments)
+// Main is all of a program that measures what its command line asks for, and nothing
+// else: it answers the exit code, 2 for a command line that is not understood, 1 for what
+// was not measured.
+func (c Command) Main(arguments []string, problems io.Writer, measure func(testing.TB, Options)) int {
+	options, err := c.Parse(arguments)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		_, _ = fmt.Fprintf(problems, "%s: %v\n", c.Name, err)
+		return 2
+	}
+	return Run(c.Name, func(tb testing.TB) { measure(tb, options) })
 }
 
 // Parse reads its command line. It answers flag.ErrHelp where only the help was wanted.

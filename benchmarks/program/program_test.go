@@ -71,13 +71,14 @@ func TestNoResultOfHalfAMeasurement(t *testing.T) {
 
 func TestCommandLine(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "new", "results")
-	options, err := Parse("peers", "Measures.", []string{"-out", out, "-quick", "-only", "b"}, "a", "b")
+	one, two := Command{Name: "peers", Does: "Measures.", Groups: []string{"a"}}, Command{Name: "peers", Does: "Measures.", Groups: []string{"a", "b"}}
+	options, err := two.Parse([]string{"-out", out, "-quick", "-only", "b"})
 	require.NoError(t, err)
 	require.Equal(t, Options{Out: out, Repetitions: 1, Quick: true, Only: []string{"b"}}, options)
-	options, err = Parse("peers", "Measures.", []string{"-out", out}, "a", "b")
+	options, err = two.Parse([]string{"-out", out})
 	require.NoError(t, err)
 	require.Equal(t, Options{Out: out, Repetitions: 3, Only: []string{"a", "b"}}, options)
-	options, err = Parse("peers", "Measures.", []string{"-out", out, "-guard"}, "a")
+	options, err = one.Parse([]string{"-out", out, "-guard"})
 	require.NoError(t, err)
 	require.Equal(t, Options{Out: out, Repetitions: 1, Quick: true, Guard: true, Only: []string{"a"}}, options)
 	left, err := os.ReadDir(out)
@@ -93,10 +94,10 @@ func TestCommandLine(t *testing.T) {
 		"make the folder for the results": {"-out", file},
 		"results cannot be written":       {"-out", "/proc"},
 	} {
-		_, err := Parse("peers", "Measures.", arguments, "a", "b")
+		_, err := two.Parse(arguments)
 		require.ErrorContains(t, err, problem)
 	}
-	_, err = Parse("peers", "Measures.", []string{"--help"}, "a")
+	_, err = one.Parse([]string{"--help"})
 	require.ErrorIs(t, err, flag.ErrHelp)
 }
 

@@ -4,9 +4,6 @@
 package main
 
 import (
-	"errors"
-	"flag"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -20,19 +17,12 @@ import (
 const does = "Measures a message, a score update and a CDR row in RiVS's way (RabbitMQ, MariaDB, a process for each) and in Callseal's."
 
 func main() {
-	options, err := program.Parse("rivs", does, os.Args[1:], "rivs")
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "rivs:", err)
-		os.Exit(2)
-	}
-	plan := pairs.Plan{Repetitions: options.Repetitions, Singles: 50, Saturated: 4 * time.Second, Seed: 20260301}
-	if options.Quick {
-		plan.Singles, plan.Saturated = 10, 3*time.Second
-	}
-	os.Exit(networktest.Finish(program.Run("rivs", func(tb testing.TB) {
+	command := program.Command{Name: "rivs", Does: does, Groups: []string{"rivs"}}
+	os.Exit(networktest.Finish(command.Main(os.Args[1:], os.Stderr, func(tb testing.TB, options program.Options) {
+		plan := pairs.Plan{Repetitions: options.Repetitions, Singles: 50, Saturated: 4 * time.Second, Seed: 20260301}
+		if options.Quick {
+			plan.Singles, plan.Saturated = 10, 3*time.Second
+		}
 		options.Measure(tb, "rivs", "RiVS's way and Callseal's", func(group *result.Group) { pairs.Measure(tb, plan, group) })
 	})))
 }

@@ -92,7 +92,7 @@ func (g *growth) grow(size int) {
 					return nil
 				}
 				text, last := writer.Segment(calls)
-				if err := g.anchor(ctx, string(text)); err != nil {
+				if err := g.anchor(ctx, text); err != nil {
 					return err
 				}
 				legs[i] = append(legs[i], place{writer.PBX(), last})
@@ -115,13 +115,14 @@ func (g *growth) grow(size int) {
 	g.rest()
 }
 
-// anchor brings a segment onto the ledger. One of which it is not known whether it stands
-// there is sent again: it is put only if absent.
-func (g *growth) anchor(ctx context.Context, segment string) error {
+// anchor brings a segment onto the ledger, by transient data as the gateway does: an
+// argument would be stored in the block a second time. One of which it is not known
+// whether it stands there is sent again: it is put only if absent.
+func (g *growth) anchor(ctx context.Context, segment []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		_, err := g.channel.Transact(ctx, fabric.Proposal{Function: "calls:Anchor", Args: []string{segment}})
+		_, err := g.channel.Transact(ctx, fabric.Proposal{Function: "calls:Anchor", Args: []string{""}, Transient: map[string][]byte{"segments": segment}})
 		switch {
 		case err == nil:
 			return nil
