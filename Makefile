@@ -99,8 +99,12 @@ bench-rivs: build ## Measure RiVS's message, score update and CDR row, its way a
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/rivs -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: bench-adapter
-bench-adapter: build ## Measure what adapter and gateway add to a real Asterisk with 30 recorded calls, into RESULTS (BENCHFLAGS=-quick)
+bench-adapter: build ## Measure hang-up to ledger, and what adapter and gateway take at 30 recorded calls, into RESULTS (BENCHFLAGS=-quick)
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/adapter -out $(RESULTS) $(BENCHFLAGS)
+
+.PHONY: bench-start
+bench-start: build ## Measure how long a network's first start, its next one and the demo take, into RESULTS (BENCHFLAGS=-quick)
+	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/start -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: caliper
 caliper: build ## Have Hyperledger Caliper measure the chaincode into RESULTS (BENCHFLAGS=-quick; "-state FOLDER": a network that runs)
@@ -126,7 +130,7 @@ bench-report: ## Write the report of what is in RESULTS into bin/report: aims, p
 	$(GO) run ./benchmarks/report/cmd/callseal-bench-report write --results $(RESULTS) --out $(BIN)/report
 
 .PHONY: bench
-bench: bench-load bench-adapter bench-l2 bench-peers bench-rivs caliper bench-report ## Measure everything, one after the other, and write the report
+bench: bench-load bench-adapter bench-start bench-l2 bench-peers bench-rivs caliper bench-report ## Measure everything, one after the other, and write the report
 
 QUICK = $(BIN)/quick
 

@@ -43,7 +43,7 @@ func startProcess(command command, logFile, pidFile string) (process, error) {
 	cmd.Dir = filepath.Dir(logFile)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	if err := startSlack(cmd); err != nil {
 		return process{}, fmt.Errorf("start %s: %w", command.program, err)
 	}
 	// Reaps the child where the caller outlives it; otherwise init does.

@@ -74,7 +74,7 @@ func hangUps(b *testing.B, s *stage.Stage, digits string, recordings int, applic
 	for n := range warmUp + *calls {
 		s.Forget()
 		report := call(b, s, digits+lab.Answers, application)
-		lines := s.Wait(b, func(lines []stage.Line) bool { return anchored(lines, recordings) })
+		lines := s.Wait(b, func(lines []stage.Line) bool { return stage.Anchored(lines, recordings) })
 		if n < warmUp {
 			continue
 		}
@@ -141,17 +141,6 @@ func record(ctx context.Context, asterisk *lab.Asterisk) error {
 	}
 }
 
-// anchored says whether a leg and so many recordings are on the ledger.
-func anchored(lines []stage.Line, recordings int) bool {
-	leg, found := false, 0
-	for i := range lines {
-		if lines[i].Msg == "call anchored" {
-			leg, found = leg || lines[i].CDR, found+len(lines[i].Recordings)
-		}
-	}
-	return leg && found >= recordings
-}
-
 // way is when each step of a call was done, the last where there are several.
 func way(lines []stage.Line) map[string]time.Time {
 	when := map[string]time.Time{}
@@ -186,7 +175,7 @@ func concurrent(b *testing.B, s *stage.Stage) {
 	for name, share := range used.Processor {
 		b.ReportMetric(share, name+"-cpu-%")
 	}
-	b.ReportMetric(float64(used.Memory)/1e6, "adapter-peak-MB")
+	b.ReportMetric(float64(used.Memory["adapter"])/1e6, "adapter-peak-MB")
 	b.ReportMetric(float64(*at), "at-once")
 	b.ReportMetric(float64(total), "calls")
 	b.ReportMetric(0, "ns/op")
@@ -195,7 +184,7 @@ func concurrent(b *testing.B, s *stage.Stage) {
 // The program's measurement, short, on a real Asterisk and a real network.
 func TestMeasure(t *testing.T) {
 	group := &result.Group{Name: "callseal-adapter", Title: "Adapter", Began: time.Now()}
-	measure(t, plan{repetitions: 2, atOnce: 3, rounds: 1, talk: 2 * time.Second, idle: time.Second}, group)
+	measure(t, plan{repetitions: 2, atOnce: 3, rounds: 1, talk: 2 * time.Second, idle: time.Second, alone: 2}, group)
 	group.Ended = time.Now()
 	require.NoError(t, group.Write(t.TempDir()))
 	added := group.Find("cpu/calls=3").Values
@@ -204,8 +193,12 @@ func TestMeasure(t *testing.T) {
 		require.Positive(t, added[i])
 		require.InEpsilon(t, added[i], group.Find("cpu/adapter/calls=3").Values[i]+group.Find("cpu/gateway/calls=3").Values[i], 1e-9)
 	}
-	for _, name := range []string{"cpu/asterisk/calls=3", "memory/adapter/calls=3"} {
+	for _, name := range []string{"cpu/asterisk/calls=3", "memory/adapter/calls=3", "memory/gateway/calls=3"} {
 		require.Positive(t, group.Find(name).Values[0], name)
 	}
 	require.Len(t, group.Find("cpu/idle").Values, 2)
+	require.Len(t, group.Find("hang-up").Latencies, 2)
+	for _, latency := range group.Find("hang-up").Latencies {
+		require.EqualValues(t, 2, latency.Count)
+	}
 }

@@ -53,16 +53,16 @@ func (l *lanes) add(one *item) {
 // shortest and longest bound how long segments wait for company while another
 // transaction is under way.
 const (
-	shortest = 20 * time.Millisecond
+	shortest = 50 * time.Millisecond
 	longest  = 250 * time.Millisecond
 )
 
 // company is how long segments wait for others to share a transaction with, beside one
-// that is under way: two thirds of what transactions take. Each costs every peer and
+// that is under way: half as long again as transactions take. Each costs every peer and
 // orderer much the same whether it has one segment or a hundred: where the network is
-// idle a short wait costs it nothing, and where it cannot keep up, so that transactions
-// take long, fewer and larger ones are what helps.
-func (l *lanes) company() time.Duration { return min(max(l.took*2/3, shortest), longest) }
+// idle a short wait costs it nothing, and where it is busy, so that transactions take
+// long, fewer and larger ones are what helps.
+func (l *lanes) company() time.Duration { return min(max(l.took*3/2, shortest), longest) }
 
 // committed learns what a transaction took.
 func (l *lanes) committed(took time.Duration) { l.took = (3*l.took + took) / 4 }

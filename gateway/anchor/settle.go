@@ -21,7 +21,7 @@ import (
 // settleWithin bounds how long details wait for company while records are on their
 // way: a transaction of one costs as much as one of a hundred, and the call is on the
 // ledger already.
-const settleWithin = 500 * time.Millisecond
+const settleWithin = time.Second
 
 // unsettled hands segments on whose details are to be stored. The caller holds the
 // lock.

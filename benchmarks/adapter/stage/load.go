@@ -16,8 +16,8 @@ type Used struct {
 	// Processor is the processor time of "adapter", "gateway" and "asterisk", in % of one
 	// core.
 	Processor map[string]float64
-	// Memory is the adapter's resident memory at most, in bytes.
-	Memory uint64
+	// Memory is the resident memory of each at most, in bytes.
+	Memory map[string]uint64
 }
 
 // Added is the processor time of adapter and gateway, in % of one core.
@@ -35,7 +35,7 @@ func (s *Stage) Load(tb testing.TB, calls, atOnce int, talk time.Duration) Used 
 		s.Wait(tb, func(lines []Line) bool {
 			found := 0
 			for i := range lines {
-				if lines[i].Msg == "call anchored" {
+				if lines[i].Msg == anchored {
 					found += len(lines[i].Recordings)
 				}
 			}
@@ -55,11 +55,11 @@ func (s *Stage) Use(tb testing.TB, act func()) Used {
 	for name, one := range watched {
 		before[name] = seconds(tb, one)
 	}
-	most, stop := peak(tb.Context(), watched["adapter"])
+	most, stop := peak(tb.Context(), watched)
 	act()
 	took := time.Since(began).Seconds()
 	stop()
-	used := Used{Processor: map[string]float64{}, Memory: *most}
+	used := Used{Processor: map[string]float64{}, Memory: most}
 	for name, one := range watched {
 		used.Processor[name] = 100 * (seconds(tb, one) - before[name]) / took
 	}
@@ -97,16 +97,18 @@ func seconds(tb testing.TB, one *process.Process) float64 {
 	return times.User + times.System
 }
 
-// peak follows a process's resident memory, in bytes, until it is stopped.
-func peak(ctx context.Context, one *process.Process) (most *uint64, stop func()) {
-	most = new(uint64)
+// peak follows the processes' resident memory, in bytes, until it is stopped.
+func peak(ctx context.Context, watched map[string]*process.Process) (most map[string]uint64, stop func()) {
+	most = map[string]uint64{}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			if memory, err := one.MemoryInfo(); err == nil {
-				*most = max(*most, memory.RSS)
+			for name, one := range watched {
+				if memory, err := one.MemoryInfo(); err == nil {
+					most[name] = max(most[name], memory.RSS)
+				}
 			}
 			select {
 			case <-ctx.Done():
