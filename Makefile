@@ -86,6 +86,10 @@ measure-index: ## Project a million calls and time pages of every list (POSTGRES
 # Where the benchmarks leave their results, one file a group, and flags such as -quick.
 RESULTS ?= $(BIN)/results
 
+.PHONY: bench-parts
+bench-parts: ## Install RabbitMQ and MariaDB from Debian where they are missing; all else is fetched by who needs it
+	benchmarks/rivs/install
+
 .PHONY: bench-load
 bench-load: build ## Measure Callseal under load, with BFT and Raft ordering and as its ledger grows, into RESULTS (BENCHFLAGS=-quick)
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/load -out $(RESULTS) $(BENCHFLAGS)
@@ -95,7 +99,7 @@ bench-peers: build ## Measure Tessera and Fabric's samples' block cutting into R
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/peers -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: bench-rivs
-bench-rivs: build ## Measure RiVS's message, score update and CDR row, its way and ours, into RESULTS (BENCHFLAGS=-quick)
+bench-rivs: build bench-parts ## Measure RiVS's message, score update and CDR row, its way and ours, into RESULTS (BENCHFLAGS=-quick)
 	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/rivs -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: bench-adapter
@@ -130,7 +134,7 @@ bench-report: ## Write the report of what is in RESULTS into bin/report: aims, p
 	$(GO) run ./benchmarks/report/cmd/callseal-bench-report write --results $(RESULTS) --out $(BIN)/report
 
 .PHONY: bench
-bench: bench-load bench-adapter bench-start bench-l2 bench-peers bench-rivs caliper bench-report ## Measure everything, one after the other, and write the report
+bench: bench-parts bench-load bench-adapter bench-start bench-l2 bench-peers bench-rivs caliper bench-report ## Measure everything, one after the other, and write the report
 
 QUICK = $(BIN)/quick
 

@@ -27,7 +27,7 @@ const does = "Measures how long it takes to start a network, first and again, an
 const stopWithin = time.Minute
 
 func main() {
-	command := program.Command{Name: "start", Does: does, Groups: []string{"callseal-start"}, Repetitions: 5}
+	command := program.Command{Name: "start", Does: does, Groups: []string{"callseal-start"}}
 	os.Exit(networktest.Finish(command.Main(os.Args[1:], os.Stderr, func(tb testing.TB, options program.Options) {
 		options.Measure(tb, "callseal-start", "Starting Callseal", func(group *result.Group) { measure(tb, options.Repetitions, group) })
 	})))
