@@ -41,7 +41,7 @@ func TestGuard(t *testing.T) {
 		"a lone commit a fifth slower":      {spoil: func(r Results) { scaleBy(t, r, "callseal-bft", "commit/lone", 1.2) }},
 		"a lone commit half as slow again":  {spoil: func(r Results) { scaleBy(t, r, "callseal-bft", "commit/lone", 1.5) }, lost: []string{"lone-to-anvil", "raft-to-bft"}},
 		"throughput down by a third":        {spoil: func(r Results) { scaleBy(t, r, "callseal-bft", "throughput/saturation/details", 0.66) }, lost: []string{"details-to-fabric", "details-to-tessera", "details-to-none"}},
-		"a gateway that takes a third more": {spoil: func(r Results) { scaleBy(t, r, "callseal-bft", "cpu/gateway/saturation/details", 1.33) }, lost: []string{"gateway-share"}},
+		"a gateway that takes a third more": {spoil: func(r Results) { scaleBy(t, r, "callseal-bft", "cpu/gateway/rate=200", 1.33) }, lost: []string{"gateway-share"}},
 		"twice as good":                     {spoil: func(r Results) { scaleBy(t, r, "callseal-bft", "cpu/gateway/saturation/details", 0.5) }},
 		"not measured any more":             {spoil: func(r Results) { delete(r, "fabric-stock") }, lost: []string{"details-to-fabric"}},
 	} {
