@@ -63,11 +63,11 @@ type Prices struct {
 	Ether float64
 }
 
-// DefaultOptions take about nine minutes.
+// DefaultOptions take about eight minutes.
 func DefaultOptions() Options {
 	return Options{
 		Stacks: []string{Defaults, Tuned}, Anvils: []string{"1s", "250ms", "automine"},
-		Repetitions: 3, StackLone: 32 * time.Second, StackOpen: 15 * time.Second, AnvilLone: 6 * time.Second, AnvilOpen: 6 * time.Second,
+		Repetitions: 3, StackLone: 24 * time.Second, StackOpen: 15 * time.Second, AnvilLone: 6 * time.Second, AnvilOpen: 6 * time.Second,
 		Rate: 20, Safe: time.Minute, Seed: 1, Roots: []int{1, 10, 100, 500},
 		Prices: Prices{L2: 0.001, L1: 1, L1Blob: 0.01, Ether: 3000},
 	}

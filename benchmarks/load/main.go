@@ -102,7 +102,7 @@ func run(arguments []string, problems io.Writer) int {
 func plans(options program.Options) (whole, grown gateway.Plan) {
 	whole = gateway.Plan{
 		Repetitions: options.Repetitions, Lone: 100, Steady: 10 * time.Second, Rates: []float64{50, 200},
-		Ramp: []float64{50, 100, 200, 400, 800, 1600, 3200, 6400}, Step: 8 * time.Second, Mixed: 8 * time.Second, Evidence: 5 * time.Second, Seed: 20260301,
+		Ramp: []float64{50, 100, 200, 400, 800, 1600, 3200, 6400}, Step: 6 * time.Second, Mixed: 6 * time.Second, Evidence: 5 * time.Second, Seed: 20260301,
 	}
 	grown = gateway.Plan{Repetitions: options.Repetitions, Lone: 60, Steady: 5 * time.Second, Rates: []float64{200}, Seed: 20260301}
 	if options.Quick {

@@ -42,7 +42,7 @@ func measure(tb testing.TB, options program.Options) {
 	// Checkpoints ten seconds apart need as long to be counted from one to another, too
 	// long for a quick run.
 	slow := tessera.Plan{Repetitions: options.Repetitions, Lone: 20 * time.Second, Steady: 10 * time.Second, Quiet: true, Saturation: true, Rates: []float64{200}, Seed: seed}
-	quick := tessera.Plan{Repetitions: options.Repetitions, Lone: 20 * time.Second, Steady: 6 * time.Second, Quiet: true, Saturation: true, Rates: []float64{50, 200}, Seed: seed}
+	quick := tessera.Plan{Repetitions: options.Repetitions, Lone: 12 * time.Second, Steady: 6 * time.Second, Quiet: true, Saturation: true, Rates: []float64{50, 200}, Seed: seed}
 	if options.Quick {
 		slow = tessera.Plan{Repetitions: options.Repetitions, Lone: 5 * time.Second, Seed: seed}
 		quick = tessera.Plan{Repetitions: options.Repetitions, Lone: 5 * time.Second, Steady: 2 * time.Second, Saturation: true, Rates: []float64{200}, Seed: seed}
@@ -53,7 +53,7 @@ func measure(tb testing.TB, options program.Options) {
 	options.Measure(tb, "tessera-default", "Tessera on POSIX, default settings", log(tessera.Default(), slow))
 	options.Measure(tb, "tessera-tuned", "Tessera on POSIX, tuned", log(tessera.Tuned(), quick))
 	options.Measure(tb, "fabric-stock", "Fabric with its samples' block cutting", func(group *result.Group) {
-		plan := fabric.Plan{Repetitions: options.Repetitions, Lone: 5, Saturated: 10 * time.Second, Gateway: true, Seed: seed}
+		plan := fabric.Plan{Repetitions: options.Repetitions, Lone: 5, Saturated: 8 * time.Second, Gateway: true, Seed: seed}
 		if options.Quick {
 			plan.Lone, plan.Saturated, plan.Gateway = 1, 4*time.Second, false
 		}
