@@ -16,18 +16,19 @@ import (
 // TimerSlackNSec.
 const timerSlack = time.Millisecond
 
-// startSlack starts a program with that slack.
+// startSlack starts a program with that slack. Slack is a thread's own, and a child has
+// that of the thread which forked it.
 func startSlack(cmd *exec.Cmd) error {
-	started := make(chan error, 1)
-	go func() {
-		// Slack is a thread's own, and a child has that of the thread which forked it.
-		// The thread stays locked, and so ends with this function.
-		runtime.LockOSThread()
-		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(timerSlack), 0, 0, 0); err != nil {
-			started <- fmt.Errorf("set its timers' slack: %w", err)
-			return
-		}
-		started <- cmd.Start()
-	}()
-	return <-started
+	// The thread goes back as it was: were it ended instead, whatever else it has started
+	// would be told of its parent's death.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(timerSlack), 0, 0, 0); err != nil {
+		return fmt.Errorf("set its timers' slack: %w", err)
+	}
+	defer func() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, ownSlack, 0, 0, 0) }()
+	return cmd.Start() //nolint:wrapcheck // the caller says which program
 }
+
+// ownSlack has the kernel give a thread the slack that it began with.
+const ownSlack = 0

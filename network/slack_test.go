@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,11 +23,13 @@ func slackOf(t *testing.T, pid int) int64 {
 }
 
 func TestSlackIsTheNodesOwn(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(t.Context(), "sleep", "60")
 	require.NoError(t, startSlack(cmd))
 	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
 	require.Equal(t, timerSlack.Nanoseconds(), slackOf(t, cmd.Process.Pid))
-	// What this program starts otherwise has the slack of this program.
+	// What this thread starts otherwise has the slack of this program.
 	other := exec.CommandContext(t.Context(), "sleep", "60")
 	require.NoError(t, other.Start())
 	defer func() { _, _ = other.Process.Kill(), other.Wait() }()
