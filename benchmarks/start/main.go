@@ -41,18 +41,16 @@ func measure(tb testing.TB, repetitions int, group *result.Group) {
 	// What is fetched and built once for a machine is not what is measured.
 	lab.Require(tb)
 	first, again, demo := of("network/first", "a network's first start"), of("network/again", "its start on a ledger that is there"), of("demo", "the demo")
-	folder := networktest.Build(tb, "callseal", "callseal-chaincode", "callseal-gateway", "callseal-asterisk-adapter")
-	callseal := filepath.Join(folder, "callseal")
+	callseal := filepath.Join(networktest.Build(tb, "callseal", "callseal-chaincode", "callseal-gateway", "callseal-asterisk-adapter"), "callseal")
 	offset := strconv.Itoa(networktest.Ports(tb))
 	prepare(tb, callseal, offset)
 	for n := range repetitions {
 		state := filepath.Join(tb.TempDir(), "network")
-		begin := []string{"network", "up", "--state", state, "--bin", folder}
-		timed(tb, &first, callseal, append(begin, "--port-offset", offset)...)
-		stopped := stopper(tb, callseal, state)
-		stopped()
-		timed(tb, &again, callseal, begin...)
-		stopped()
+		stop := stopper(tb, callseal, state)
+		timed(tb, &first, callseal, "network", "up", "--state", state, "--port-offset", offset)
+		stop()
+		timed(tb, &again, callseal, "network", "up", "--state", state)
+		stop()
 		timed(tb, &demo, callseal, "demo")
 		tb.Logf("%d of %d: measured", n+1, repetitions)
 	}
@@ -64,9 +62,9 @@ func measure(tb testing.TB, repetitions int, group *result.Group) {
 func prepare(tb testing.TB, callseal, offset string) {
 	tb.Helper()
 	state := filepath.Join(tb.TempDir(), "network")
-	stopped := stopper(tb, callseal, state)
+	stop := stopper(tb, callseal, state)
 	run(tb, callseal, "network", "up", "--state", state, "--port-offset", offset)
-	stopped()
+	stop()
 }
 
 func of(name, title string) result.Measurement {
@@ -95,7 +93,7 @@ func run(tb testing.TB, callseal string, arguments ...string) {
 // stopper stops a network, at the latest when the measurement ends.
 func stopper(tb testing.TB, callseal, state string) (stop func()) {
 	tb.Helper()
-	stopped := func() error {
+	down := func() error {
 		if _, err := os.Stat(state); err != nil {
 			return nil // nothing was started
 		}
@@ -107,13 +105,13 @@ func stopper(tb testing.TB, callseal, state string) (stop func()) {
 		return nil
 	}
 	tb.Cleanup(func() {
-		if err := stopped(); err != nil {
+		if err := down(); err != nil {
 			tb.Error(err)
 		}
 	})
 	return func() {
 		tb.Helper()
-		if err := stopped(); err != nil {
+		if err := down(); err != nil {
 			tb.Fatal(err)
 		}
 	}
