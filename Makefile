@@ -3,6 +3,8 @@
 GO      ?= go
 BIN     := $(CURDIR)/bin
 TOOLS   := $(BIN)/tools
+# As the programs are built, so that what both are made of is compiled once.
+RUN     := $(GO) run -trimpath
 # Packages share two cores and real networks: more at a time is not faster.
 TESTFLAGS ?= -race -count=1 -timeout 40m -p 2
 
@@ -92,27 +94,27 @@ bench-parts: ## Install RabbitMQ and MariaDB from Debian where they are missing;
 
 .PHONY: bench-load
 bench-load: build ## Measure Callseal under load, with BFT and Raft ordering and as its ledger grows, into RESULTS (BENCHFLAGS=-quick)
-	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/load -out $(RESULTS) $(BENCHFLAGS)
+	CALLSEAL_PROGRAMS=$(BIN) $(RUN) ./benchmarks/load -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: bench-peers
 bench-peers: build ## Measure Tessera and Fabric's samples' block cutting into RESULTS (BENCHFLAGS=-quick)
-	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/peers -out $(RESULTS) $(BENCHFLAGS)
+	CALLSEAL_PROGRAMS=$(BIN) $(RUN) ./benchmarks/peers -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: bench-rivs
 bench-rivs: build bench-parts ## Measure RiVS's message, score update and CDR row, its way and ours, into RESULTS (BENCHFLAGS=-quick)
-	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/rivs -out $(RESULTS) $(BENCHFLAGS)
+	CALLSEAL_PROGRAMS=$(BIN) $(RUN) ./benchmarks/rivs -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: bench-adapter
 bench-adapter: build ## Measure hang-up to ledger, and what adapter and gateway take at 30 recorded calls, into RESULTS (BENCHFLAGS=-quick)
-	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/adapter -out $(RESULTS) $(BENCHFLAGS)
+	CALLSEAL_PROGRAMS=$(BIN) $(RUN) ./benchmarks/adapter -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: bench-start
 bench-start: build ## Measure how long a network's first start, its next one and the demo take, into RESULTS (BENCHFLAGS=-quick)
-	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/start -out $(RESULTS) $(BENCHFLAGS)
+	CALLSEAL_PROGRAMS=$(BIN) $(RUN) ./benchmarks/start -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: caliper
 caliper: build ## Have Hyperledger Caliper measure the chaincode into RESULTS (BENCHFLAGS=-quick; "-state FOLDER": a network that runs)
-	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/caliper -out $(RESULTS) $(BENCHFLAGS)
+	CALLSEAL_PROGRAMS=$(BIN) $(RUN) ./benchmarks/caliper -out $(RESULTS) $(BENCHFLAGS)
 
 .PHONY: test-caliper
 test-caliper: ## Install Caliper from npm, run it on a real network, and on networks that are down, half up or closed to it
@@ -126,12 +128,11 @@ test-l2: ## Run the tests of the Ethereum baseline's module: solc and anvil from
 
 .PHONY: bench-l2
 bench-l2: ## Measure the Ethereum L2 baseline, a real OP Stack and anvil, into RESULTS (BENCHFLAGS=-quick)
-	cd benchmarks/l2 && $(GO) test -count=1 -timeout 30m -run TestARealStack ./opstack -args -opstack.real
-	cd benchmarks/l2 && $(GO) run ./cmd/callseal-bench-l2 -out $(abspath $(RESULTS)) $(BENCHFLAGS)
+	cd benchmarks/l2 && $(RUN) ./cmd/callseal-bench-l2 -out $(abspath $(RESULTS)) $(BENCHFLAGS)
 
 .PHONY: bench-report
 bench-report: ## Write the report of what is in RESULTS into bin/report: aims, plots, all figures
-	$(GO) run ./benchmarks/report/cmd/callseal-bench-report write --results $(RESULTS) --out $(BIN)/report
+	$(RUN) ./benchmarks/report/cmd/callseal-bench-report write --results $(RESULTS) --out $(BIN)/report
 
 .PHONY: bench
 bench: bench-parts bench-load bench-adapter bench-start bench-l2 bench-peers bench-rivs caliper bench-report ## Measure everything, one after the other, and write the report
@@ -142,10 +143,10 @@ QUICK = $(BIN)/quick
 bench-quick: build ## Measure in three minutes what the last report's ratios are made of; fail where one lost more than a quarter
 	@ls docs/measured/bench/*.json > /dev/null 2>&1 || { echo "bench-quick: docs/measured/bench has no results of a last report to compare with: run make bench and make bench-keep" >&2; exit 1; }
 	@rm -rf $(QUICK)
-	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/load -guard -only callseal-bft,callseal-raft -out $(QUICK)
-	CALLSEAL_PROGRAMS=$(BIN) $(GO) run ./benchmarks/peers -guard -only tessera-tuned,fabric-stock -out $(QUICK)
-	cd benchmarks/l2 && $(GO) run ./cmd/callseal-bench-l2 -quick -op-stack none -anvil 250ms -anvil-lone 1s -anvil-open 6s -out $(QUICK)
-	$(GO) run ./benchmarks/report/cmd/callseal-bench-report guard --results $(QUICK)
+	CALLSEAL_PROGRAMS=$(BIN) $(RUN) ./benchmarks/load -guard -only callseal-bft,callseal-raft -out $(QUICK)
+	CALLSEAL_PROGRAMS=$(BIN) $(RUN) ./benchmarks/peers -guard -only tessera-tuned,fabric-stock -out $(QUICK)
+	cd benchmarks/l2 && $(RUN) ./cmd/callseal-bench-l2 -quick -op-stack none -anvil 250ms -anvil-lone 1s -anvil-open 6s -out $(QUICK)
+	$(RUN) ./benchmarks/report/cmd/callseal-bench-report guard --results $(QUICK)
 
 # The packages of which each line of a benchmark is work of the processor alone: parsing,
 # canonical encoding, digests and arithmetic.
@@ -170,7 +171,7 @@ bench-keep: ## Keep RESULTS in docs/measured/bench as the last full run, and put
 
 .PHONY: bench-figures
 bench-figures: ## Put the figures of docs/measured/bench into README and docs
-	$(GO) run ./benchmarks/report/cmd/callseal-bench-report figures --write
+	$(RUN) ./benchmarks/report/cmd/callseal-bench-report figures --write
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for 20 s
@@ -188,7 +189,7 @@ lint: tools ## golangci-lint, buf lint, generated code and pages up to date
 	$(GO) run ./tools/contractdoc && $(GO) run ./tools/measureddoc && git diff --exit-code -- docs/chaincode.md docs/gateway.md docs/adapter.md
 	$(GO) run ./tools/configdoc && git diff --exit-code -- gateway/gateway.example.yaml asterisk-adapter/adapter.example.yaml
 	$(GO) run ./tools/metricsdoc && git diff --exit-code -- docs/metrics.md
-	$(GO) run ./benchmarks/report/cmd/callseal-bench-report figures
+	$(RUN) ./benchmarks/report/cmd/callseal-bench-report figures
 
 .PHONY: generate
 generate: tools ## Generate api/callseal/v1 from api/proto, OpenAPI, and the example configuration from the code

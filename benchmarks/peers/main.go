@@ -41,7 +41,7 @@ func measure(tb testing.TB, options program.Options) {
 	}
 	// Checkpoints ten seconds apart need as long to be counted from one to another, too
 	// long for a quick run.
-	slow := tessera.Plan{Repetitions: options.Repetitions, Lone: 20 * time.Second, Steady: 10 * time.Second, Quiet: true, Saturation: true, Rates: []float64{200}, Seed: seed}
+	slow := tessera.Plan{Repetitions: options.Repetitions, Lone: 15 * time.Second, Steady: 10 * time.Second, Quiet: true, Saturation: true, Rates: []float64{200}, Seed: seed}
 	quick := tessera.Plan{Repetitions: options.Repetitions, Lone: 12 * time.Second, Steady: 6 * time.Second, Quiet: true, Saturation: true, Rates: []float64{50, 200}, Seed: seed}
 	if options.Quick {
 		slow = tessera.Plan{Repetitions: options.Repetitions, Lone: 5 * time.Second, Seed: seed}
