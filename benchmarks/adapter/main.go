@@ -29,7 +29,7 @@ func main() {
 		if options.Quick {
 			chosen.talk, chosen.idle, chosen.alone = 10*time.Second, 2*time.Second, 5
 		}
-		options.Measure(tb, "callseal-adapter", "Adapter and gateway beside Asterisk", func(group *result.Group) { measure(tb, chosen, group) })
+		options.Measure(tb, "callseal-adapter", "Adapter and gateway beside Asterisk", func(tb testing.TB, group *result.Group) { measure(tb, chosen, group) })
 	})))
 }
 

@@ -70,7 +70,7 @@ func measure(tb testing.TB, options program.Options, state string) {
 	if options.Quick {
 		plan.Benchmark = workspace.Quick
 	}
-	options.Measure(tb, "caliper", "Caliper on Callseal's chaincode", func(group *result.Group) {
+	options.Measure(tb, "caliper", "Caliper on Callseal's chaincode", func(tb testing.TB, group *result.Group) {
 		if state == "" {
 			driver.Measure(tb, caliper, networktest.Start(tb).Network, plan, group)
 		} else {

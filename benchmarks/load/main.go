@@ -73,27 +73,27 @@ func run(arguments []string, problems io.Writer) int {
 		flags.calls = []int{1000, 2000}
 	}
 	return networktest.Finish(program.Run("load", func(tb testing.TB) {
-		lab := func(choice ...networktest.Option) *soak.Lab {
+		lab := func(tb testing.TB, choice ...networktest.Option) *soak.Lab {
 			if running != nil {
 				return soak.Join(tb, running)
 			}
 			return soak.NewLab(tb, choice...)
 		}
-		options.Measure(tb, bft, "Callseal, SmartBFT ordering", func(group *result.Group) {
+		options.Measure(tb, bft, "Callseal, SmartBFT ordering", func(tb testing.TB, group *result.Group) {
 			flags.note(group)
-			gateway.Measure(tb, whole, group, lab())
+			gateway.Measure(tb, whole, group, lab(tb))
 		})
 		// Of Raft what stands beside BFT is measured; of that only the lone commit is guarded.
 		whole.Evidence, whole.Mixed, whole.Rates = 0, 0, []float64{200}
 		if options.Guard {
 			whole.Rates, whole.Steady = nil, 0
 		}
-		options.Measure(tb, raft, "Callseal, Raft ordering", func(group *result.Group) {
+		options.Measure(tb, raft, "Callseal, Raft ordering", func(tb testing.TB, group *result.Group) {
 			flags.note(group)
-			gateway.Measure(tb, whole, group, lab(networktest.WithRaft()))
+			gateway.Measure(tb, whole, group, lab(tb, networktest.WithRaft()))
 		})
-		options.Measure(tb, growth, "Callseal, SmartBFT ordering, as the ledger grows", func(group *result.Group) {
-			gateway.Grow(tb, grown, flags.calls, group, lab())
+		options.Measure(tb, growth, "Callseal, SmartBFT ordering, as the ledger grows", func(tb testing.TB, group *result.Group) {
+			gateway.Grow(tb, grown, flags.calls, group, lab(tb))
 		})
 	}))
 }

@@ -32,8 +32,8 @@ func main() {
 
 func measure(tb testing.TB, options program.Options) {
 	tb.Helper()
-	log := func(settings tessera.Settings, plan tessera.Plan) func(*result.Group) {
-		return func(group *result.Group) {
+	log := func(settings tessera.Settings, plan tessera.Plan) func(testing.TB, *result.Group) {
+		return func(tb testing.TB, group *result.Group) {
 			group.Facts = append(group.Facts, machine.Fact{Name: "tessera", Value: tessera.Version()}, machine.Fact{Name: "settings", Value: settings.String()})
 			group.Notes = append(group.Notes, tessera.Notes...)
 			tessera.Measure(tb, settings, plan, group)
@@ -52,7 +52,7 @@ func measure(tb testing.TB, options program.Options) {
 	}
 	options.Measure(tb, "tessera-default", "Tessera on POSIX, default settings", log(tessera.Default(), slow))
 	options.Measure(tb, "tessera-tuned", "Tessera on POSIX, tuned", log(tessera.Tuned(), quick))
-	options.Measure(tb, "fabric-stock", "Fabric with its samples' block cutting", func(group *result.Group) {
+	options.Measure(tb, "fabric-stock", "Fabric with its samples' block cutting", func(tb testing.TB, group *result.Group) {
 		plan := fabric.Plan{Repetitions: options.Repetitions, Lone: 5, Saturated: 8 * time.Second, Gateway: true, Seed: seed}
 		if options.Quick {
 			plan.Lone, plan.Saturated, plan.Gateway = 1, 4*time.Second, false

@@ -120,9 +120,10 @@ func (o *Options) prepare() error {
 	return result.Prepare(o.Out) //nolint:wrapcheck // says what it was
 }
 
-// Measure has a group measured and writes it. What was measured before is removed
-// first, so that no figure of another run stands in for one that failed.
-func (o *Options) Measure(tb testing.TB, name, title string, measure func(*result.Group)) {
+// Measure has a group measured, ends what was started for it, and writes the group. What
+// was measured before is removed first, so that no figure of another run stands in for
+// one that failed.
+func (o *Options) Measure(tb testing.TB, name, title string, measure func(testing.TB, *result.Group)) {
 	tb.Helper()
 	if !slices.Contains(o.Only, name) {
 		return
@@ -135,7 +136,7 @@ func (o *Options) Measure(tb testing.TB, name, title string, measure func(*resul
 		group.Notes = append(group.Notes, "A quick run: the figures only show that everything runs.")
 	}
 	tb.Logf("%s: begun", name)
-	measure(group)
+	part(tb, func(tb testing.TB) { measure(tb, group) })
 	group.Ended = time.Now().UTC()
 	if tb.Failed() || tb.Context().Err() != nil {
 		tb.Fatalf("%s was not measured whole: no result is written", name)

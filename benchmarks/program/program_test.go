@@ -53,20 +53,36 @@ func TestEverythingEndsHoweverItEnds(t *testing.T) {
 func TestNoResultOfHalfAMeasurement(t *testing.T) {
 	folder := t.TempDir()
 	options := Options{Out: folder, Only: []string{"rivs"}}
-	group := func(g *result.Group) {
+	group := func(_ testing.TB, g *result.Group) {
 		g.Measurements = []result.Measurement{{Name: "a", Title: "a", Unit: "ms", Values: []float64{1}}}
 	}
 	require.Zero(t, run(t.Context(), "x", io.Discard, func(tb testing.TB) {
 		options.Measure(tb, "rivs", "RiVS", group)
-		options.Measure(tb, "other", "not asked for", func(*result.Group) { panic("measured") })
+		options.Measure(tb, "other", "not asked for", func(testing.TB, *result.Group) { panic("measured") })
 	}))
 	groups, err := result.Read(folder)
 	require.NoError(t, err)
 	require.Len(t, groups, 1)
 	require.Equal(t, 1, run(t.Context(), "x", io.Discard, func(tb testing.TB) {
-		options.Measure(tb, "rivs", "RiVS", func(g *result.Group) { group(g); tb.Error("the broker ended") })
+		options.Measure(tb, "rivs", "RiVS", func(tb testing.TB, g *result.Group) { group(tb, g); tb.Error("the broker ended") })
 	}))
 	require.NoFileExists(t, filepath.Join(folder, "rivs.json"), "an old result must not stand in for the one that failed")
+}
+
+func TestNothingOfAGroupRunsBesideTheNext(t *testing.T) {
+	options := Options{Out: t.TempDir(), Only: []string{"a", "b"}}
+	var running []string
+	require.Zero(t, run(t.Context(), "x", io.Discard, func(tb testing.TB) {
+		for _, name := range options.Only {
+			options.Measure(tb, name, name, func(tb testing.TB, group *result.Group) {
+				require.Empty(t, running)
+				running = append(running, name)
+				tb.Cleanup(func() { running = nil })
+				group.Measurements = []result.Measurement{{Name: "a", Title: "a", Unit: "ms", Values: []float64{1}}}
+			})
+		}
+	}))
+	require.FileExists(t, filepath.Join(options.Out, "b.json"))
 }
 
 func TestCommandLine(t *testing.T) {

@@ -40,9 +40,28 @@ func Run(name string, measure func(testing.TB)) int {
 }
 
 func run(ctx context.Context, name string, log io.Writer, measure func(testing.TB)) int {
+	s := &scene{name: name, log: log}
+	if !s.play(ctx, measure) {
+		return 1
+	}
+	return 0
+}
+
+// part measures on a scene of its own and ends all that was started for it before it
+// answers, so that nothing of it takes part in what is measured next.
+func part(tb testing.TB, measure func(testing.TB)) {
+	tb.Helper()
+	s := &scene{name: tb.Name(), log: tb.Output()}
+	if !s.play(tb.Context(), measure) {
+		tb.FailNow()
+	}
+}
+
+// play measures and cleans up, and answers whether nothing went wrong.
+func (s *scene) play(ctx context.Context, measure func(testing.TB)) (well bool) {
 	// What is cleaned up last still has the context, as in a test it has not.
 	ctx, cancel := context.WithCancel(ctx)
-	s := &scene{name: name, log: log, ctx: ctx}
+	s.ctx = ctx
 	s.alone(func() { measure(s) })
 	cancel()
 	for {
@@ -57,10 +76,7 @@ func run(ctx context.Context, name string, log io.Writer, measure func(testing.T
 		s.alone(last)
 	}
 	defer s.mu.Unlock()
-	if s.failed {
-		return 1
-	}
-	return 0
+	return !s.failed
 }
 
 // alone runs something that may end its goroutine, as FailNow does.

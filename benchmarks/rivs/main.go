@@ -23,6 +23,6 @@ func main() {
 		if options.Quick {
 			plan.Singles, plan.Saturated = 10, 3*time.Second
 		}
-		options.Measure(tb, "rivs", "RiVS's way and Callseal's", func(group *result.Group) { pairs.Measure(tb, plan, group) })
+		options.Measure(tb, "rivs", "RiVS's way and Callseal's", func(tb testing.TB, group *result.Group) { pairs.Measure(tb, plan, group) })
 	})))
 }

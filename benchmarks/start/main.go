@@ -29,7 +29,7 @@ const stopWithin = time.Minute
 func main() {
 	command := program.Command{Name: "start", Does: does, Groups: []string{"callseal-start"}}
 	os.Exit(networktest.Finish(command.Main(os.Args[1:], os.Stderr, func(tb testing.TB, options program.Options) {
-		options.Measure(tb, "callseal-start", "Starting Callseal", func(group *result.Group) { measure(tb, options.Repetitions, group) })
+		options.Measure(tb, "callseal-start", "Starting Callseal", func(tb testing.TB, group *result.Group) { measure(tb, options.Repetitions, group) })
 	})))
 }
 
