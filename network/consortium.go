@@ -74,7 +74,7 @@ const (
 // Cutting is the definition's Blocks with the defaults filled in. A block is cut 2 ms
 // after its first transaction: Fabric's samples have 2 s, which would be the whole
 // latency of a lone call. Calls of a burst share transactions, which the gateway fills,
-// rather than blocks. Messages are 200, of up to 500 records each:
+// rather than blocks. Messages are 200, of up to 1500 records each:
 // under load more would add latency without saving fsyncs.
 func (c *Consortium) Cutting() Blocks {
 	cut := c.Blocks

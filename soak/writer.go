@@ -28,29 +28,34 @@ func (l *Lab) Writers(n int) []*Writer {
 // Next is the argument of the chaincode's calls:Anchor for one call, in a signed segment
 // of its own; the first opens the PBX's books too. It is not for several goroutines.
 func (w *Writer) Next() []byte {
-	text, _ := w.Segment(1)
+	text, _ := w.Segments(1)
 	return text
 }
 
-// Segment is the same for several calls, up to [ledger.MaxRecords] - 1, in one segment,
-// with the leg of the last of them.
-func (w *Writer) Segment(calls int) ([]byte, ledger.LegID) {
+// Segments is the same for several calls, up to [ledger.MaxTransactionRecords] - 1, in as
+// few segments as hold them, with the leg of the last of them.
+func (w *Writer) Segments(calls int) (text []byte, last ledger.LegID) {
 	tb := w.pbx.tb
 	tb.Helper()
-	born := make([]time.Time, calls)
-	for i := range born {
-		born[i] = time.Now()
+	var all []ledger.SignedSegment
+	for left := calls; left > 0; {
+		born := make([]time.Time, min(left, ledger.MaxRecords-1)) // the first has an opening too
+		for i := range born {
+			born[i] = time.Now()
+		}
+		left -= len(born)
+		story := w.pbx.close(born)
+		message := story.message
+		signed := ledger.SignedSegment{Signature: message.GetSignature(), Records: make([]ledger.Record, len(message.GetRecordsJson()))}
+		require.NoError(tb, ledger.DecodeStrict(message.GetSegmentJson(), &signed.Segment))
+		for i, record := range message.GetRecordsJson() {
+			require.NoError(tb, ledger.DecodeStrict(record, &signed.Records[i]))
+		}
+		all, last = append(all, signed), story.Records[len(story.Records)-1].Leg
 	}
-	story := w.pbx.close(born)
-	message := story.message
-	signed := ledger.SignedSegment{Signature: message.GetSignature(), Records: make([]ledger.Record, len(message.GetRecordsJson()))}
-	require.NoError(tb, ledger.DecodeStrict(message.GetSegmentJson(), &signed.Segment))
-	for i, record := range message.GetRecordsJson() {
-		require.NoError(tb, ledger.DecodeStrict(record, &signed.Records[i]))
-	}
-	text, err := ledger.Canonical([]ledger.SignedSegment{signed})
+	text, err := ledger.Canonical(all)
 	require.NoError(tb, err)
-	return text, story.Records[len(story.Records)-1].Leg
+	return text, last
 }
 
 // PBX is whose calls they are.

@@ -67,7 +67,7 @@ type Prices struct {
 func DefaultOptions() Options {
 	return Options{
 		Stacks: []string{Defaults, Tuned}, Anvils: []string{"1s", "250ms", "automine"},
-		Repetitions: 3, StackLone: 24 * time.Second, StackOpen: 15 * time.Second, AnvilLone: 6 * time.Second, AnvilOpen: 6 * time.Second,
+		Repetitions: 3, StackLone: 20 * time.Second, StackOpen: 12 * time.Second, AnvilLone: 6 * time.Second, AnvilOpen: 6 * time.Second,
 		Rate: 20, Safe: time.Minute, Seed: 1, Roots: []int{1, 10, 100, 500},
 		Prices: Prices{L2: 0.001, L1: 1, L1Blob: 0.01, Ether: 3000},
 	}

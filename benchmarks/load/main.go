@@ -104,7 +104,7 @@ func plans(options program.Options) (whole, grown gateway.Plan) {
 		Repetitions: options.Repetitions, Lone: 100, Steady: 10 * time.Second, Rates: []float64{50, 200},
 		Ramp: []float64{50, 100, 200, 400, 800, 1600, 3200, 6400}, Step: 6 * time.Second, Mixed: 6 * time.Second, Evidence: 5 * time.Second, Seed: 20260301,
 	}
-	grown = gateway.Plan{Repetitions: options.Repetitions, Lone: 60, Steady: 5 * time.Second, Rates: []float64{200}, Seed: 20260301}
+	grown = gateway.Plan{Repetitions: options.Repetitions, Lone: 40, Steady: 5 * time.Second, Rates: []float64{200}, Seed: 20260301}
 	if options.Quick {
 		whole.Lone, whole.Steady, whole.Rates = 30, 5*time.Second, []float64{200}
 		whole.Ramp, whole.Step, whole.Mixed, whole.Evidence = []float64{200, 400, 800}, 3*time.Second, 3*time.Second, 3*time.Second

@@ -281,9 +281,10 @@ func TestTheBoundsOfOneTransaction(t *testing.T) {
 	require.Equal(t, slices.Repeat([]ledger.Outcome{ledger.OutcomeAnchored}, 500), outcomes(c.anchored(segment(t, atlas, 1, legs(500))).Segments[0], 500))
 	c = enrolled(t)
 	c.refuse(ledger.CodeTooLarge, anchor(t, atlas, segment(t, atlas, 1, legs(501))))
-	// Five hundred in all, not in each.
-	c.refuse(ledger.CodeTooLarge, anchor(t, atlas, segment(t, atlas, 1, legs(300)), segment(t, atlas, 301, legs(201))))
-	require.Len(t, c.anchored(segment(t, atlas, 1, legs(300)), segment(t, atlas, 301, legs(200))).Segments, 2)
+	// So many in all, not in each.
+	full := []*ledger.SignedSegment{segment(t, atlas, 1, legs(500)), segment(t, atlas, 501, legs(500)), segment(t, atlas, 1001, legs(300))}
+	c.refuse(ledger.CodeTooLarge, anchor(t, atlas, append(full, segment(t, atlas, 1301, legs(201)))...))
+	require.Len(t, c.anchored(append(full, segment(t, atlas, 1301, legs(200)))...).Segments, 4)
 
 	huge := segment(t, atlas, 1, legs(1))
 	huge.Records[0].Call.Software = strings.Repeat("s", 2<<20)

@@ -77,8 +77,8 @@ func (a *anchoring) decode(data []byte, who caller) error {
 	total := 0
 	for i := range a.segments {
 		signed := &a.segments[i]
-		if total += len(signed.Records); total > ledger.MaxRecords {
-			return ledger.Errorf(ledger.CodeTooLarge, "the transaction carries more than %d records: send fewer segments at once", ledger.MaxRecords)
+		if total += len(signed.Records); total > ledger.MaxTransactionRecords {
+			return ledger.Errorf(ledger.CodeTooLarge, "the transaction carries more than %d records: send fewer segments at once", ledger.MaxTransactionRecords)
 		}
 		if err := ledger.CheckName("msp", signed.Segment.MSP); err != nil {
 			return err

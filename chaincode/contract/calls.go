@@ -19,7 +19,7 @@ func (*Calls) GetEvaluateTransactions() []string {
 // Anchor puts signed segments on the ledger (design: P1's phases 3 and 4).
 //
 // Segments is a JSON array of one or more ledger.SignedSegment with at most 500
-// records in all, as the argument or, with an empty argument, as transient data
+// records each and 1500 in all, as the argument or, with an empty argument, as transient data
 // named "segments". The caller is the owning operator's gateway. Each record is
 // put under its own key if that is free; a replay with the same content is
 // answered "already_anchored"; one with other content is refused with the

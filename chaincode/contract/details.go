@@ -30,7 +30,7 @@ type PutResult struct {
 	Stored int `json:"stored"`
 }
 
-// Put stores sealed details: transient data "details", a JSON array of one to 500
+// Put stores sealed details: transient data "details", a JSON array of one to 1500
 // ledger.SealedRecord. The caller is the owner's gateway or, where all details are
 // those of devices, its admin, and the transaction is endorsed by the owner's peer
 // alone, so that neither proposal nor gossip carries it to others. Details that
@@ -51,8 +51,8 @@ func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, erro
 	if len(records) == 0 {
 		return "", ledger.Errorf(ledger.CodeInvalid, "there are no details: send an array of one or more")
 	}
-	if len(records) > ledger.MaxRecords {
-		return "", ledger.Errorf(ledger.CodeTooLarge, "there are %d details, at most %d are allowed: send fewer at once", len(records), ledger.MaxRecords)
+	if len(records) > ledger.MaxTransactionRecords {
+		return "", ledger.Errorf(ledger.CodeTooLarge, "there are %d details, at most %d are allowed: send fewer at once", len(records), ledger.MaxTransactionRecords)
 	}
 	collection := collectionOf(who.msp)
 	result := PutResult{}
@@ -74,7 +74,7 @@ func (d *Details) Put(ctx contractapi.TransactionContextInterface) (string, erro
 	if err != nil {
 		return "", err
 	}
-	// One message instead of 500; on the owner's own peer the values are there.
+	// One message instead of 1500; on the owner's own peer the values are there.
 	stored, err := ctx.GetStub().GetMultiplePrivateData(collection, keys...)
 	if err != nil {
 		return "", ledger.Errorf(ledger.CodeInternal, "read the collection: %v", err)

@@ -74,12 +74,12 @@ func TestAnOperatorKeepsItsDetails(t *testing.T) {
 	require.Equal(t, sealed("call"), got)
 
 	// A batch as large as may be.
-	records := make([]ledger.SealedRecord, ledger.MaxRecords)
+	records := make([]ledger.SealedRecord, ledger.MaxTransactionRecords)
 	for i := range records {
 		records[i] = ledger.SealedRecord{Key: ledger.CallKey(atlas, "pbx1", leg("pbx1-3", i)), Sealed: sealed("many")}
 	}
 	result, _ = c.invokeDetails(putDetails(t, atlas, records...))
-	require.Equal(t, contract.PutResult{Stored: ledger.MaxRecords}, result)
+	require.Equal(t, contract.PutResult{Stored: ledger.MaxTransactionRecords}, result)
 	c.refuse(ledger.CodeTooLarge, putDetails(t, atlas, append(records, records[0])...))
 }
 

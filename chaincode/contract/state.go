@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// maxInputBytes bounds an argument or a transient value: 500 records and
-	// their envelopes take about 400 KiB, a block at most 4 MB.
+	// maxInputBytes bounds an argument or a transient value: 1500 records and
+	// their envelopes take about 1.2 MiB, a block at most 4 MB.
 	maxInputBytes = 2 << 20
 	// maxListed bounds what one query returns; beyond it the caller pages.
 	maxListed = 1000

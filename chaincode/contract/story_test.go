@@ -390,13 +390,13 @@ var spoiltValues = map[string]func(good string) string{
 	"null":               func(string) string { return "null" },
 	"another kind":       func(string) string { return "7" },
 	"no text":            func(string) string { return `""` },
-	"501 of it": func(good string) string {
+	"1501 of it": func(good string) string {
 		inner, isArray := strings.CutPrefix(good, "[")
 		if !isArray {
 			return good
 		}
 		inner = strings.TrimSuffix(inner, "]")
-		return "[" + strings.Repeat(inner+",", 500) + inner + "]"
+		return "[" + strings.Repeat(inner+",", 1500) + inner + "]"
 	},
 	"nothing in it": func(good string) string {
 		if good[0] == '[' {

@@ -13,9 +13,15 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 )
 
-// MaxRecords is the largest number of records of one segment, and of all the
-// segments of one transaction.
-const MaxRecords = 500
+const (
+	// MaxRecords is the largest number of records of one segment.
+	MaxRecords = 500
+	// MaxTransactionRecords is the largest number of records of all the segments of one
+	// transaction, and of details in one: three full segments. A transaction costs every
+	// peer and orderer some milliseconds of processor time whatever is in it, which they
+	// share.
+	MaxTransactionRecords = 3 * MaxRecords
+)
 
 // signaturePrefix keeps a segment's signature from being taken for anything else
 // that the adapter's key may sign.

@@ -70,7 +70,7 @@ func (l *lanes) committed(took time.Duration) { l.took = (3*l.took + took) / 4 }
 // ripe says whether what waits should go, with so many transactions under way: a lone
 // segment at once; beside others a full transaction, or what has waited for long enough.
 func (l *lanes) ripe(inFlight, maxBytes int) bool {
-	return l.waiting > 0 && (inFlight == 0 || l.records >= ledger.MaxRecords || l.bytes >= maxBytes || l.ripens() <= 0)
+	return l.waiting > 0 && (inFlight == 0 || l.records >= ledger.MaxTransactionRecords || l.bytes >= maxBytes || l.ripens() <= 0)
 }
 
 // ripens is in what time that which waits has waited for long enough.
@@ -164,7 +164,7 @@ type batch struct {
 
 // fits says whether a segment has room; the first always has.
 func (b *batch) fits(one *item, maxBytes int) bool {
-	return len(b.items) == 0 || b.records+one.records <= ledger.MaxRecords && b.bytes+one.wireBytes+1 <= maxBytes
+	return len(b.items) == 0 || b.records+one.records <= ledger.MaxTransactionRecords && b.bytes+one.wireBytes+1 <= maxBytes
 }
 
 func (b *batch) add(one *item) {

@@ -36,7 +36,7 @@ func TestALoneSegmentGoesAtOnce(t *testing.T) {
 
 func TestLanesShareATransactionInTurn(t *testing.T) {
 	l := newLanes()
-	for seq := range int64(600) {
+	for seq := range int64(1600) {
 		l.add(waitingItem("flood", seq, 1, 10))
 	}
 	l.add(waitingItem("b", 1, 1, 10))
@@ -44,19 +44,19 @@ func TestLanesShareATransactionInTurn(t *testing.T) {
 	l.add(waitingItem("b", 2, 1, 10))
 	first := l.take(1 << 20)
 	require.Equal(t, []string{"flood/0", "b/1", "c/1", "flood/1", "b/2", "flood/2"}, named(first)[:6])
-	require.Equal(t, ledger.MaxRecords, first.records)
+	require.Equal(t, ledger.MaxTransactionRecords, first.records)
 	// Who came meanwhile has its turn in the next, though the flood has more.
 	l.add(waitingItem("d", 1, 1, 10))
 	second := l.take(1 << 20)
-	require.Equal(t, []string{"flood/497", "d/1", "flood/498"}, named(second)[:3])
+	require.Equal(t, []string{"flood/1497", "d/1", "flood/1498"}, named(second)[:3])
 }
 
 func TestBoundsOfATransaction(t *testing.T) {
 	l := newLanes()
-	l.add(waitingItem("a", 1, 300, 10))
-	l.add(waitingItem("a", 2, 300, 10)) // does not fit, and a/3 must not pass it
+	l.add(waitingItem("a", 1, 900, 10))
+	l.add(waitingItem("a", 2, 900, 10)) // does not fit, and a/3 must not pass it
 	l.add(waitingItem("a", 3, 1, 10))
-	l.add(waitingItem("b", 1, 200, 10))
+	l.add(waitingItem("b", 1, 600, 10))
 	require.Equal(t, []string{"a/1", "b/1"}, named(l.take(1000)))
 	require.Equal(t, []string{"a/2", "a/3"}, named(l.take(1000)))
 	l = newLanes()
@@ -68,7 +68,7 @@ func TestBoundsOfATransaction(t *testing.T) {
 func TestALaneWaitsForTheTransactionBefore(t *testing.T) {
 	l := newLanes()
 	for seq := range int64(4) {
-		l.add(waitingItem("a", seq, 400, 10))
+		l.add(waitingItem("a", seq, 1200, 10))
 	}
 	first := l.take(1000)
 	require.Empty(t, first.after)
@@ -121,7 +121,7 @@ func TestLanesKeepOrder(t *testing.T) {
 			switch {
 			case step < 200 && random.IntN(2) == 0:
 				pbx := fmt.Sprint(random.IntN(5))
-				l.add(waitingItem(pbx, next[pbx], 1+random.IntN(200), random.IntN(400)))
+				l.add(waitingItem(pbx, next[pbx], 1+random.IntN(600), random.IntN(400)))
 				next[pbx]++
 				total++
 			case random.IntN(2) == 0 && len(under) > 0:
@@ -136,7 +136,7 @@ func TestLanesKeepOrder(t *testing.T) {
 				if b == nil {
 					continue
 				}
-				require.LessOrEqual(t, b.records, ledger.MaxRecords)
+				require.LessOrEqual(t, b.records, ledger.MaxTransactionRecords)
 				for _, one := range b.items {
 					require.Equal(t, taken[one.name.PBX], one.name.FirstSeq, "seed %d", seed)
 					taken[one.name.PBX]++
@@ -192,7 +192,7 @@ func TestRipe(t *testing.T) {
 	}
 	require.Equal(t, shortest, lanes.company(), "and not for longer than they do")
 	lanes.since = time.Now()
-	lanes.add(waitingItem("b", 1, ledger.MaxRecords-1, 10))
+	lanes.add(waitingItem("b", 1, ledger.MaxTransactionRecords-1, 10))
 	require.True(t, lanes.ripe(3, maxWireBytes), "a full one by its records")
 	require.NotNil(t, lanes.take(maxWireBytes))
 	require.Zero(t, lanes.records+lanes.bytes+lanes.waiting)

@@ -48,7 +48,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		segments: factory.NewCounterVec(counter("segments_total", "Segments by the state they reached."), []string{"state"}),
 		records:  factory.NewCounterVec(counter("records_total", "Records by the state their segments reached."), []string{"state"}),
 		batches: factory.NewHistogram(prometheus.HistogramOpts{
-			Namespace: space, Subsystem: part, Name: "batch_records", Help: "Records that share a public transaction.", Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 500},
+			Namespace: space, Subsystem: part, Name: "batch_records", Help: "Records that share a public transaction.", Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 500, 1000, 1500},
 		}),
 		stages: factory.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: space, Subsystem: part, Name: "stage_seconds", Help: "Time that a stage of a transaction takes.", Buckets: latencies,

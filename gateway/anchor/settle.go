@@ -47,7 +47,7 @@ func (p *Pipeline) settleNow() bool {
 	}
 	records := 0
 	for _, one := range p.settling {
-		if records += one.records; records >= ledger.MaxRecords {
+		if records += one.records; records >= ledger.MaxTransactionRecords {
 			return true
 		}
 	}
@@ -63,7 +63,7 @@ func (p *Pipeline) takeSettling() []*item {
 		if one.payload != nil {
 			size = one.payload.size() - len(one.payload.wire)
 		}
-		if count > 0 && (records+one.records > ledger.MaxRecords || bytes+size > maxWireBytes) {
+		if count > 0 && (records+one.records > ledger.MaxTransactionRecords || bytes+size > maxWireBytes) {
 			break
 		}
 		records, bytes, count = records+one.records, bytes+size, count+1

@@ -24,6 +24,9 @@ import (
 const (
 	// fillers are how many fill the ledger at the same time, each with a PBX of its own.
 	fillers = 6
+	// filling is how many calls each brings in one transaction, in full segments but for
+	// the opening that the first has too.
+	filling = 3 * int64(ledger.MaxRecords-1)
 	// settling is how long the network rests after it was filled: its databases compact
 	// what was written.
 	settling = 15 * time.Second
@@ -38,7 +41,7 @@ func Grow(tb testing.TB, plan Plan, sizes []int, group *result.Group, lab *soak.
 	tb.Helper()
 	m := newMeasurement(tb, plan, group, lab)
 	group.Notes = append(group.Notes,
-		fmt.Sprintf("The ledger is filled by signed segments of %d calls, each a transaction that the gateway's identity hands to the peers itself: endorsed by two operators, ordered and committed as any other. The calls that fill it have no sealed details; those that are measured do.", ledger.MaxRecords-1),
+		fmt.Sprintf("The ledger is filled by signed segments, %d calls of a PBX in each transaction, which the gateway's identity hands to the peers itself: endorsed by two operators, ordered and committed as any other. The calls that fill it have no sealed details; those that are measured do.", filling),
 		fmt.Sprintf("After it was filled the network rests until every peer and the gateway's index have caught up, and %s longer.", settling),
 		"While it is measured a ledger grows a little beyond its size, by the records that are measured.")
 	g := &growth{measurement: m, asking: newReader(tb, lab), channel: lab.Channel(soak.Operator, "gateway"), writers: lab.Writers(fillers)}
@@ -84,14 +87,12 @@ func (g *growth) grow(size int) {
 	for i, writer := range g.writers {
 		group.Go(func() error {
 			for ctx.Err() == nil {
-				calls := ledger.MaxRecords - 1 // the first segment has an opening too
-				if rest := left.Add(-int64(calls)) + int64(calls); rest < int64(calls) {
-					calls = int(max(0, rest))
-				}
-				if calls == 0 {
+				rest := left.Add(-filling) + filling
+				calls := int(min(rest, filling))
+				if calls <= 0 {
 					return nil
 				}
-				text, last := writer.Segment(calls)
+				text, last := writer.Segments(calls)
 				if err := g.anchor(ctx, text); err != nil {
 					return err
 				}
@@ -115,14 +116,14 @@ func (g *growth) grow(size int) {
 	g.rest()
 }
 
-// anchor brings a segment onto the ledger, by transient data as the gateway does: an
-// argument would be stored in the block a second time. One of which it is not known
-// whether it stands there is sent again: it is put only if absent.
-func (g *growth) anchor(ctx context.Context, segment []byte) error {
+// anchor brings segments onto the ledger, by transient data as the gateway does: an
+// argument would be stored in the block a second time. Those of which it is not known
+// whether they stand there are sent again: they are put only if absent.
+func (g *growth) anchor(ctx context.Context, segments []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		_, err := g.channel.Transact(ctx, fabric.Proposal{Function: "calls:Anchor", Args: []string{""}, Transient: map[string][]byte{"segments": segment}})
+		_, err := g.channel.Transact(ctx, fabric.Proposal{Function: "calls:Anchor", Args: []string{""}, Transient: map[string][]byte{"segments": segments}})
 		switch {
 		case err == nil:
 			return nil

@@ -176,8 +176,9 @@ func (m *measurement) rate(rate float64) {
 func (m *measurement) saturate(name string, kind soak.Kind) {
 	fleet := m.lab.Fleet(saturating, soak.Manner{Kind: kind, Window: 4})
 	defer fleet.Stop()
-	end := fleet.Begin(plenty)
+	began, end := time.Now(), fleet.Begin(plenty)
 	defer end()
+	m.first(fleet, began)
 	m.pause(2 * warmUp)
 	at := "/saturation/" + name
 	throughput := result.Measurement{Name: "throughput" + at, Title: "sustained, committed and settled, " + name, Unit: "/s", Notes: []string{"The repetitions are stretches of one run."}}
@@ -194,6 +195,17 @@ func (m *measurement) saturate(name string, kind soak.Kind) {
 	m.add(throughput)
 	m.add(costs.all()...)
 	m.tb.Logf("saturation, %s: measured", name)
+}
+
+// first waits until something has settled: details come last, in company.
+func (m *measurement) first(fleet *soak.Fleet, began time.Time) {
+	m.tb.Helper()
+	for soak.Sum(fleet.Settled(began, time.Now())) == 0 {
+		if time.Since(began) > patience || m.tb.Context().Err() != nil {
+			m.tb.Fatalf("no record was settled within %s: the machine is too busy", time.Since(began).Round(time.Second))
+		}
+		m.pause(warmUp / 10)
+	}
 }
 
 // settled counts records for as long as planned, or until some have settled where the
