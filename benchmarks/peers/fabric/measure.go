@@ -83,7 +83,7 @@ func Measure(tb testing.TB, plan Plan, group *result.Group) {
 	if plan.Gateway {
 		group.Measurements = append(group.Measurements, result.Measurement{
 			Name: "throughput/gateway", Title: "records a second through the gateway, committed and their details in place", Unit: "/s",
-			Parameters: map[string]float64{"clients": adapters}, Notes: []string{"The gateway packs up to 500 records into a transaction. The repetitions are stretches of one run."},
+			Parameters: map[string]float64{"clients": adapters}, Notes: []string{"The gateway packs up to 1500 records into a transaction. The repetitions are stretches of one run."},
 			Values: m.saturated(),
 		})
 	}
