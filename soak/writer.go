@@ -32,8 +32,8 @@ func (w *Writer) Next() []byte {
 	return text
 }
 
-// Segments is the same for several calls, up to [ledger.MaxTransactionRecords] - 1, in as
-// few segments as hold them, with the leg of the last of them.
+// Segments is the same for several calls, up to [ledger.MaxTransactionRecords] - 1, in
+// segments of [ledger.MaxRecords] - 1 and what is left, with the leg of the last of them.
 func (w *Writer) Segments(calls int) (text []byte, last ledger.LegID) {
 	tb := w.pbx.tb
 	tb.Helper()

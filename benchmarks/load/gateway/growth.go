@@ -26,7 +26,7 @@ const (
 	fillers = 6
 	// filling is how many calls each brings in one transaction, in full segments but for
 	// the opening that the first has too.
-	filling = 3 * int64(ledger.MaxRecords-1)
+	filling = int64(ledger.MaxTransactionRecords / ledger.MaxRecords * (ledger.MaxRecords - 1))
 	// settling is how long the network rests after it was filled: its databases compact
 	// what was written.
 	settling = 15 * time.Second

@@ -202,7 +202,7 @@ func (m *measurement) first(fleet *soak.Fleet, began time.Time) {
 	m.tb.Helper()
 	for soak.Sum(fleet.Settled(began, time.Now())) == 0 {
 		if time.Since(began) > patience || m.tb.Context().Err() != nil {
-			m.tb.Fatalf("no record was settled within %s: the machine is too busy", time.Since(began).Round(time.Second))
+			m.tooBusy(began)
 		}
 		m.pause(warmUp / 10)
 	}
@@ -211,7 +211,8 @@ func (m *measurement) first(fleet *soak.Fleet, began time.Time) {
 // settled counts records for as long as planned, or until some have settled where the
 // machine is very busy.
 func (m *measurement) settled(fleet *soak.Fleet) (records int, took time.Duration) {
-	for from := time.Now(); took < patience && m.tb.Context().Err() == nil; {
+	from := time.Now()
+	for took < patience && m.tb.Context().Err() == nil {
 		m.pause(m.plan.Steady)
 		to := time.Now()
 		took = to.Sub(from)
@@ -219,8 +220,13 @@ func (m *measurement) settled(fleet *soak.Fleet) (records int, took time.Duratio
 			return records, took
 		}
 	}
-	m.tb.Fatalf("no record was settled within %s: the machine is too busy", took.Round(time.Second))
+	m.tooBusy(from)
 	return 0, 0
+}
+
+func (m *measurement) tooBusy(since time.Time) {
+	m.tb.Helper()
+	m.tb.Fatalf("no record was settled within %s: the machine is too busy", time.Since(since).Round(time.Second))
 }
 
 func (m *measurement) pause(d time.Duration) {
